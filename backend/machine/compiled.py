@@ -1,0 +1,58 @@
+"""What a compiler hands over: bytes, and what one must know to run and audit them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Reloc:
+    """``kind`` (ISA's name of the relocation) at byte ``offset`` against ``symbol`` + ``addend``."""
+
+    offset: int
+    kind: str
+    symbol: str
+    addend: int
+
+
+@dataclass(slots=True)
+class BufferAudit:
+    """The code buffer's own account of itself, for the fuzzer's buffer check to hold it to.
+
+    ``spans``: (offset, length, what) of every emitted item in order: an instruction's row name,
+    ``island``, ``constant``, ``padding``. ``fixups``: (offset patched, offset of the instruction it
+    belongs to, target offset, kind). ``capacity``: bytes reserved; ``length``: bytes claimed;
+    ``taken``: how often the code was handed out; ``red_zone_damage``: what was found written outside.
+    """
+
+    capacity: int
+    length: int
+    taken: int
+    spans: list[tuple[int, int, str]]
+    fixups: list[tuple[int, int, int, str]]
+    red_zone_damage: list[str]
+
+
+@dataclass(slots=True)
+class CompiledCode:
+    """One compiled function, entry at byte 0 unless ``symbols`` says otherwise.
+
+    ``traps``: (offset, trap code) of every instruction that may trap, by offset; an offset with two
+    codes appears twice. ``data_ranges``: byte ranges that are data, not instructions. ``texts``: if the
+    compiler knows, what each instruction was meant to be: (offset, text in Capstone's syntax).
+    ``stages``: name -> function that prints the stage. ``rule_hits``: numbers of the lowering rules
+    that fired; ``row_hits``: indices of the machine-instruction rows emitted.
+    """
+
+    isa: str
+    code: bytes
+    relocs: list[Reloc] = field(default_factory=list)
+    traps: list[tuple[int, str]] = field(default_factory=list)
+    symbols: dict[str, int] = field(default_factory=dict)
+    data_ranges: list[tuple[int, int]] = field(default_factory=list)
+    texts: Callable[[], list[tuple[int, str]]] | None = None
+    stages: dict[str, Callable[[], str]] = field(default_factory=dict)
+    audit: BufferAudit | None = None
+    rule_hits: set[int] = field(default_factory=set)
+    row_hits: set[int] = field(default_factory=set)

@@ -1,0 +1,63 @@
+"""A case: what is tried. A function, the inputs it runs on, the memory it sees, the options in force.
+
+Everything a finding needs to happen again is in the case; a seed is not.
+
+**Addresses.** A case with ``memory`` owns one data region of ``len(memory)`` bytes at
+:data:`DATA_BASE`, in the reference and under the emulator alike, with nothing mapped around it. So a
+pointer is an ordinary i64 input, and may flow anywhere. Stack addresses have no such fixed value and
+must not reach a result, memory or a branch.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from backend.ir.entities import Function
+
+DATA_BASE: Final = 0x2000_0000
+"""Where the data region begins. Its pages: DATA_BASE up to DATA_BASE + DATA_LIMIT."""
+DATA_LIMIT: Final = 0x1000
+"""Largest data region, bytes."""
+
+Input = tuple[int, ...]
+"""One value a parameter of the function, as unsigned bits of its type."""
+
+OptionValue = bool | int | str
+
+
+class Case:
+    """One trial's material.
+
+    ``inputs``: at least one; ``memory``: the data region's bytes before each run (b"": no region);
+    ``options``: the target's options that differ from their defaults, by name; ``isa``: for whom
+    it is compiled; ``choices``: the draws it was made from, if the generator made it.
+    """
+
+    __slots__ = ("choices", "function", "inputs", "isa", "memory", "options")
+
+    def __init__(
+        self,
+        function: Function,
+        inputs: list[Input],
+        *,
+        isa: str = "aarch64",
+        memory: bytes = b"",
+        options: dict[str, OptionValue] | None = None,
+        choices: tuple[int | bool, ...] = (),
+    ) -> None:
+        self.function = function
+        self.inputs = inputs
+        self.isa = isa
+        self.memory = memory
+        self.options: dict[str, OptionValue] = {} if options is None else options
+        self.choices = choices
+
+    def copy(self) -> Case:
+        """A copy whose function and inputs can be changed; without the choices."""
+        return Case(
+            self.function.copy(),
+            list(self.inputs),
+            isa=self.isa,
+            memory=self.memory,
+            options=dict(self.options),
+        )

@@ -1,0 +1,34 @@
+"""A finding: a rule that a compiler broke on a case, and what tells its cause from others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fuzzer.case import Case
+
+
+@dataclass(slots=True)
+class Violation:
+    """One broken rule.
+
+    ``check``: name of the check that saw it (``result``, ``frame``, ``crash`` ...). ``detail``: one line
+    for people, "x29: expected 0x1, got 0x0". ``key``: the part of the detail that is the same each
+    time the same bug is hit (a register's role, a panic's kind and frames, a row's name), never
+    an address or a drawn value: it goes into the signature. ``input_index``: the input that showed it,
+    or -1 if none did. ``suspect``: why the executor, not the compiler, may be at fault, else "".
+    """
+
+    check: str
+    detail: str
+    key: str = ""
+    input_index: int = -1
+    suspect: str = ""
+
+
+@dataclass(slots=True)
+class Finding:
+    """A violation on a case by a target."""
+
+    case: Case
+    target: str
+    violation: Violation

@@ -1,0 +1,64 @@
+"""What a target is: somebody who compiles a case.
+
+A target is one file here that defines a subclass and one row in :mod:`fuzzer.targets`. It compiles
+and nothing else: running, judging and shrinking are the fuzzer's.
+
+Outcomes other than code are exceptions: ``Unsupported`` (from :mod:`backend.errors`) is counted, never
+a finding; :class:`CompileError` and anything else that escapes is a finding; a crash or a hang of the
+process is seen by its parent.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+from backend.ir.opcodes import Opcode
+from backend.ir.types import Type
+from backend.machine.compiled import CompiledCode
+from fuzzer.case import Case, OptionValue
+
+
+class CompileError(Exception):
+    """The compiler refused valid input, or failed in a way it noticed itself."""
+
+    def __init__(self, message: str, *, key: str = "") -> None:
+        super().__init__(message)
+        self.key = key or message
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """An option of the target. ``values[0]`` is the default, to which shrinking leads."""
+
+    name: str
+    values: tuple[OptionValue, ...]
+    doc: str
+
+    @property
+    def default(self) -> OptionValue:
+        return self.values[0]
+
+
+class Target(ABC):
+    """A compiler under test."""
+
+    name: ClassVar[str]
+    isas: ClassVar[tuple[str, ...]]
+    options: ClassVar[tuple[Option, ...]] = ()
+    #: compiles in a process of its own because it may take its process down
+    isolated: ClassVar[bool] = False
+
+    @property
+    @abstractmethod
+    def version(self) -> str:
+        """Name and version of the compiler, for the journal and the entries."""
+
+    @abstractmethod
+    def supports(self, isa: str, op: Opcode, type_: Type | None, second: Type | None) -> bool:
+        """May the generator draw ``op`` at T = ``type_`` and S = ``second``?"""
+
+    @abstractmethod
+    def compile(self, case: Case) -> CompiledCode:
+        """Compile the case's function for its ISA under its options."""
