@@ -1,0 +1,1 @@
+"""Findings on disk: one readable, replayable Cranelift filetest each."""

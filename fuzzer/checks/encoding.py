@@ -1,0 +1,71 @@
+"""What was emitted is what was meant: Capstone's reading against the instruction table's own text.
+
+This sees what no run shows: ``stp x29, x30, [sp, #-0x10]`` where ``[sp, #-0x10]!`` was meant returns the
+right value. A target that does not say what it meant is only asked that every word decodes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
+
+from fuzzer.checks.check import Check
+from fuzzer.execute.decode import decode
+from fuzzer.finding import Violation
+
+if TYPE_CHECKING:
+    from fuzzer.trial import Trial
+
+_MEMORY: Final = 1 << 17
+_agreed: set[tuple[bytes, str]] = set()
+"""(word, text) that agreed at more than one address: position-independent, no need to decode again."""
+
+
+def _mnemonic(text: str) -> str:
+    return text.partition(" ")[0]
+
+
+def _look(trial: Trial) -> Iterator[Violation]:
+    compiled = trial.code
+    if compiled is None:
+        return
+    if compiled.texts is None:
+        yield from _undecodable(trial)
+        return
+    code, isa = compiled.code, trial.case.isa
+    texts = compiled.texts()
+    ends = [offset for offset, _ in texts[1:]]
+    ends.append(min([start for start, _ in compiled.data_ranges if texts and start > texts[-1][0]],
+                    default=len(code)))  # fmt: skip
+    data = {start for start, _ in compiled.data_ranges}
+    for (offset, meant), end in zip(texts, ends, strict=True):
+        word = code[offset:end] if end - offset <= 4 or isa == "x86_64" else code[offset : offset + 4]
+        if (word, meant) in _agreed or offset in data:
+            continue
+        got = _text(isa, word, offset)
+        if got != meant:
+            yield Violation("encoding", f"at {offset:#x}: meant {meant!r}, emitted {word.hex()} = {got!r}",
+                            f"{_mnemonic(meant)} as {_mnemonic(got)}")  # fmt: skip
+        elif _text(isa, word, offset + 0x4000) == meant:
+            if len(_agreed) >= _MEMORY:
+                _agreed.clear()
+            _agreed.add((word, meant))
+
+
+def _text(isa: str, word: bytes, at: int) -> str:
+    texts = decode(isa, word, at)
+    return texts[0][1] if len(texts) == 1 else "; ".join(text for _, text in texts)
+
+
+def _undecodable(trial: Trial) -> Iterator[Violation]:
+    compiled = trial.code
+    if compiled is None or not trial.thorough:
+        return
+    data = {at for start, end in compiled.data_ranges for at in range(start, end)}
+    for offset, text in decode(trial.case.isa, compiled.code):
+        if text == "(bad)" and offset not in data:
+            word = compiled.code[offset : offset + 4]
+            yield Violation("encoding", f"at {offset:#x}: {word.hex()} decodes to nothing", "bad")
+
+
+CHECK = Check("encoding", "each instruction decodes to what its table row says", _look)

@@ -1,0 +1,37 @@
+"""The same input under other poison gives the same: nothing undefined was read.
+
+Dead registers, dead stack and the bits above a narrow argument hold random bits that a right program
+can't see. This catches what agrees with the reference by chance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from fuzzer.checks.check import Check
+from fuzzer.execute.emulator import emulator_for
+from fuzzer.finding import Violation
+
+if TYPE_CHECKING:
+    from fuzzer.trial import Trial
+
+
+def _look(trial: Trial) -> Iterator[Violation]:
+    code, case = trial.code, trial.case
+    if code is None or not trial.runs:
+        return
+    engine = emulator_for(case.isa)
+    engine.load(code.code, case.function.signature, len(case.memory), code.symbols.get("entry", 0))
+    for index, first in enumerate(trial.runs):
+        if first is None:
+            continue
+        second = engine.run(case.inputs[index], case.memory, (index + trial.poison + 1) & 1)
+        same_end = first.stop == second.stop and first.offset == second.offset
+        if not same_end or first.values != second.values or first.memory != second.memory:
+            yield Violation("poison", f"depends on what was in dead registers or dead stack: "
+                            f"{first.stop} {first.values}, then {second.stop} {second.values}",
+                            "", index)  # fmt: skip
+
+
+CHECK = Check("poison", "no result depends on what is undefined at entry", _look, costly=True, by_shape=True)

@@ -1,0 +1,79 @@
+"""Capstone's text, assembled by Keystone, gives the bytes back, for mnemonics Keystone is good at.
+
+Capstone accepts some words whose should-be bits are wrong; an assembler never makes them. Keystone
+fails on newer extensions and returns empty bytes with success for some, so it is asked only about
+the list below, and is never the only judge of an instruction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
+
+import keystone
+
+from fuzzer.checks.check import Check
+from fuzzer.execute.decode import decode
+from fuzzer.finding import Violation
+
+if TYPE_CHECKING:
+    from fuzzer.trial import Trial
+
+_MODES: Final = {"aarch64": (keystone.KS_ARCH_ARM64, keystone.KS_MODE_LITTLE_ENDIAN)}
+_KNOWN_GOOD: Final = {
+    "aarch64": frozenset(
+        "add adds sub subs and ands orr orn eor eon bic bics cmp cmn tst neg mvn mov movz movn movk "
+        "madd msub mul mneg smulh umulh smull umull sdiv udiv lsl lsr asr ror clz cls rbit rev rev16 rev32 "
+        "csel csinc csinv csneg cset csetm cinc cneg sxtb sxth sxtw uxtb uxth ubfx sbfx ubfiz sbfiz bfi bfxil "
+        "extr ldr ldrb ldrh ldrsb ldrsh ldrsw str strb strh ldur ldurb ldurh ldursb ldursh ldursw stur "
+        "sturb sturh ldp stp br ret nop brk".split()
+    )
+}
+#: the list holds, but Keystone reads these operands as something else
+_PC_RELATIVE: Final = ("ldr", "ldrsw")
+
+_agreed: set[bytes] = set()
+_MEMORY: Final = 1 << 17
+
+
+@cache
+def _assembler(isa: str) -> Any:
+    return keystone.Ks(*_MODES[isa])
+
+
+def _look(trial: Trial) -> Iterator[Violation]:
+    compiled = trial.code
+    isa = trial.case.isa
+    if compiled is None or isa not in _MODES:
+        return
+    good, code = _KNOWN_GOOD[isa], compiled.code
+    data = {at for start, end in compiled.data_ranges for at in range(start, end, 4)}
+    for offset, text in decode(isa, code):
+        word = code[offset : offset + 4]
+        mnemonic, _, operands = text.partition(" ")
+        if mnemonic not in good or word in _agreed or offset in data:
+            continue
+        if mnemonic in _PC_RELATIVE and "[" not in operands:
+            continue
+        back = assemble(isa, text)
+        if back == word:
+            if len(_agreed) >= _MEMORY:
+                _agreed.clear()
+            _agreed.add(word)
+        elif back:
+            yield Violation("reassembly", f"at {offset:#x}: {word.hex()} reads {text!r}, "
+                            f"which assembles to {back.hex()}", mnemonic)  # fmt: skip
+
+
+def assemble(isa: str, text: str) -> bytes:
+    """The bytes of one instruction, or b"" if Keystone refuses it."""
+    try:
+        encoded, _ = _assembler(isa).asm(text, as_bytes=True)
+    except keystone.KsError:
+        return b""
+    return encoded or b""
+
+
+CHECK = Check("reassembly", "Keystone assembles Capstone's text to the same bytes", _look,
+              costly=True)  # fmt: skip

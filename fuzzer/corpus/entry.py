@@ -1,0 +1,274 @@
+"""The format of a corpus entry: a Cranelift filetest that Cranelift itself can read.
+
+A comment block of flat TOML lines holds what filetests have no syntax for::
+
+    ; /// clifhanger
+    ; schema = 1
+    ; check = "frame"
+    ; ...
+    ; ///
+    test interpret
+    test run
+    target aarch64
+
+    function %f() -> i32 { ... }
+
+    ; run: %f() == 42
+
+An entry holds the function, the inputs, the memory image and the options, never only a seed: a change of
+the generator must not lose it. Inputs whose outcome a run line can't express (a trap, a data
+region at a fixed address) are in the block alone. No comment begins with the words ``run`` or ``print``
+by accident: the parser of filetests would take it for a command.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from backend.errors import ClifError
+from backend.ir.filetest import parse_file
+from backend.ir.printer import print_function
+from backend.ir.verifier import verify
+from fuzzer.case import DATA_LIMIT, Case, OptionValue
+from fuzzer.outcome import Outcome, Returned, Trapped
+
+SCHEMA: Final = 1
+MAX_BYTES: Final = 1 << 20
+_MAX_BLOCK: Final = 64 << 10
+_OPEN: Final = "; /// clifhanger"
+_CLOSE: Final = "; ///"
+
+STATUSES: Final = ("open", "fixed", "wontfix", "seed")
+
+
+class EntryError(Exception):
+    """A file that is no entry: says which, where and why in one line."""
+
+    def __init__(self, path: str, message: str, line: int = 0, column: int = 0) -> None:
+        place = f"{path}:{line}:{column}" if line else path
+        super().__init__(f"{place}: {message}")
+
+
+@dataclass(slots=True)
+class Entry:
+    """One corpus entry in memory. ``expected``: the reference's outcome of each input, as text."""
+
+    case: Case
+    check: str
+    target: str
+    signature: str
+    kind: str = "mismatch"
+    status: str = "open"
+    observed: str = ""
+    key: str = ""
+    seed: str = ""
+    plant: str = ""
+    versions: str = ""
+    expected: list[str] = field(default_factory=list)
+    note: str = ""
+
+
+def outcome_text(outcome: Outcome) -> str:
+    """``returned 0x2a``, ``trap int_divz`` or ``out of fuel``."""
+    if isinstance(outcome, Returned):
+        return "returned" + "".join(f" {value:#x}" for value in outcome.values)
+    if isinstance(outcome, Trapped):
+        return f"trap {outcome.code}"
+    return "out of fuel"
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, list):
+        return "[" + ", ".join(_toml(item) for item in value) + "]"
+    return '"' + "".join(_escape(c) for c in str(value)) + '"'
+
+
+def _escape(char: str) -> str:
+    if char in '"\\':
+        return "\\" + char
+    return char if char.isprintable() else f"\\u{ord(char):04x}" if ord(char) < 0x10000 else "?"
+
+
+def _period(memory: bytes) -> bytes:
+    """The shortest prefix that gives ``memory`` when repeated."""
+    for length in (1, 2, 4, 8, 16, 32, 64, 128, 251, 256, 512):
+        piece = memory[:length]
+        if (piece * (len(memory) // length + 1))[: len(memory)] == memory:
+            return piece
+    return memory
+
+
+def print_entry(entry: Entry, outcomes: list[Outcome]) -> str:
+    """The entry's text. ``outcomes``: the reference's, one an input."""
+    case = entry.case
+    fields: dict[str, object] = {
+        "schema": SCHEMA,
+        "kind": entry.kind,
+        "check": entry.check,
+        "signature": entry.signature,
+        "status": entry.status,
+        "target": entry.target,
+        "isa": case.isa,
+    }
+    for name in ("key", "observed", "seed", "plant", "versions", "note"):
+        if getattr(entry, name):
+            fields[name] = getattr(entry, name)
+    for name, value in sorted(case.options.items()):
+        fields[f"option.{name}"] = value
+    fields["inputs"] = [[f"{value:#x}" for value in values] for values in case.inputs]
+    fields["expected"] = [outcome_text(outcome) for outcome in outcomes]
+    if case.memory:
+        fields["memory_size"] = len(case.memory)
+        fields["memory"] = _period(case.memory).hex()
+    lines = [_OPEN, *(f"; {name} = {_toml(value)}" for name, value in fields.items()), _CLOSE]
+    lines += ["test interpret", "test run", f"target {case.isa}", ""]
+    lines.append(print_function(case.function).rstrip("\n"))
+    run_lines = _run_lines(case, outcomes)
+    if run_lines:
+        lines += ["", *run_lines]
+    return "\n".join(lines) + "\n"
+
+
+def _run_lines(case: Case, outcomes: list[Outcome]) -> list[str]:
+    if case.memory:
+        return []
+    lines = []
+    for values, outcome in zip(case.inputs, outcomes, strict=True):
+        if isinstance(outcome, Returned):
+            results = [_number(value) for value in outcome.values]
+            right = results[0] if len(results) == 1 else f"[{', '.join(results)}]"
+            args = ", ".join(_number(value) for value in values)
+            lines.append(f"; run: {case.function.name}({args}) == {right}")
+    return lines
+
+
+def _number(value: int) -> str:
+    return str(value) if value < 10_000 else hex(value)
+
+
+def read_text(path: Path) -> str:
+    """A file's text, refused with one line if it is none that could be an entry."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise EntryError(str(path), error.strerror or "can't be opened") from None
+    with os.fdopen(handle, "rb") as file:
+        mode = os.fstat(handle).st_mode
+        if not stat.S_ISREG(mode):
+            raise EntryError(str(path), "not a regular file")
+        data = file.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise EntryError(str(path), f"larger than {MAX_BYTES} bytes")
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        column = error.start - data.rfind(b"\n", 0, error.start)
+        raise EntryError(str(path), "not UTF-8", line, column) from None
+
+
+def has_header(text: str) -> bool:
+    """Does the text begin like an entry of ours?"""
+    return text.startswith(_OPEN)
+
+
+def _block(path: str, text: str) -> dict[str, Any]:
+    lines = text.split("\n")
+    if not lines or lines[0].rstrip() != _OPEN:
+        raise EntryError(path, f"no entry: the first line is not {_OPEN!r}", 1, 1)
+    for number, line in enumerate(lines[1:], 2):
+        if line.rstrip() == _CLOSE:
+            body = "\n".join(item.removeprefix("; ") for item in lines[1 : number - 1])
+            break
+        if not line.startswith("; "):
+            raise EntryError(path, "the metadata block is not closed by '; ///'", number, 1)
+    else:
+        raise EntryError(path, "the metadata block is not closed by '; ///'", len(lines), 1)
+    if len(body) > _MAX_BLOCK:
+        raise EntryError(path, f"a metadata block of more than {_MAX_BLOCK} bytes", 1, 1)
+    try:
+        return tomllib.loads(body)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise EntryError(path, f"metadata: {error}", 2, 1) from None
+
+
+def parse_entry(text: str, path: str = "entry") -> Entry:
+    """The entry a text holds; EntryError says what is wrong with it."""
+    fields = _block(path, text)
+    if fields.get("schema") != SCHEMA:
+        raise EntryError(path, f"schema {fields.get('schema')!r}, this version reads {SCHEMA}", 2, 1)
+
+    def word(name: str, default: str | None = None) -> str:
+        value = fields.get(name, default)
+        if not isinstance(value, str):
+            raise EntryError(path, f"metadata: {name} must be a string", 2, 1)
+        return value
+
+    try:
+        parsed = parse_file(text, path)
+        if len(parsed.functions) != 1:
+            raise EntryError(path, f"{len(parsed.functions)} functions, an entry has one")
+        function = parsed.functions[0].function
+        verify(function)
+    except ClifError as error:
+        raise EntryError(path, error.message, error.line, error.column) from None
+    params = [param.type for param in function.signature.params]
+    inputs = fields.get("inputs", [])
+    try:
+        rows = [tuple(int(value, 16) for value in row) for row in inputs]
+    except (TypeError, ValueError):
+        raise EntryError(path, "metadata: inputs must be lists of hex strings", 2, 1) from None
+    for row in rows:
+        if len(row) != len(params) or any(not 0 <= v <= t.mask for v, t in zip(row, params, strict=True)):
+            raise EntryError(path, "metadata: an input does not fit the signature", 2, 1)
+    if not rows:
+        raise EntryError(path, "metadata: no inputs", 2, 1)
+    memory = _memory(path, fields)
+    options = fields.get("option", {})
+    if not isinstance(options, dict) or not all(
+        isinstance(v, bool | int | str) for v in options.values()
+    ):
+        raise EntryError(path, "metadata: option values are booleans, numbers or strings", 2, 1)
+    status = word("status", "open")
+    if status not in STATUSES:
+        raise EntryError(path, f"metadata: status {status!r} is none of {', '.join(STATUSES)}", 2, 1)
+    drawn: dict[str, OptionValue] = dict(options)
+    case = Case(function, rows, isa=word("isa"), memory=memory, options=drawn)
+    expected = fields.get("expected", [])
+    if not isinstance(expected, list) or not all(isinstance(item, str) for item in expected):
+        raise EntryError(path, "metadata: expected must be a list of strings", 2, 1)
+    return Entry(
+        case, word("check", ""), word("target"), word("signature", ""), word("kind", "mismatch"),
+        status, word("observed", ""), word("key", ""), word("seed", ""), word("plant", ""),
+        word("versions", ""), expected, word("note", ""),
+    )  # fmt: skip
+
+
+def _memory(path: str, fields: dict[str, Any]) -> bytes:
+    size = fields.get("memory_size", 0)
+    if not isinstance(size, int) or not 0 <= size <= DATA_LIMIT or size % 1024:
+        raise EntryError(path, f"metadata: memory_size must be a multiple of 1024 up to {DATA_LIMIT}",
+                         2, 1)  # fmt: skip
+    if not size:
+        return b""
+    try:
+        pattern = bytes.fromhex(fields.get("memory", ""))
+    except (TypeError, ValueError):
+        raise EntryError(path, "metadata: memory must be a string of hex digits", 2, 1) from None
+    if not pattern:
+        raise EntryError(path, "metadata: memory must not be empty", 2, 1)
+    return (pattern * (size // len(pattern) + 1))[:size]
+
+
+def load_entry(path: Path) -> Entry:
+    """The entry in a file; EntryError if there is none."""
+    return parse_entry(read_text(path), str(path))

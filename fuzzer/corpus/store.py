@@ -1,0 +1,95 @@
+"""Where entries live: ``corpus/<kind>/<check>-<target>-<isa>-<signature>.clif``.
+
+Invariants: an entry on disk is complete (written aside, fsynced, renamed, the folder fsynced), a smaller
+reproducer replaces a larger one under a lock, and two campaigns on one folder keep the union.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from fuzzer.corpus.entry import Entry, EntryError, load_entry, print_entry
+from fuzzer.outcome import Outcome
+
+
+class Store:
+    """A corpus folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def path_of(self, entry: Entry) -> Path:
+        name = f"{entry.check}-{entry.target}-{entry.case.isa}-{entry.signature}.clif"
+        return self.root / entry.kind / name.replace("@", "_")
+
+    def knows(self, entry: Entry) -> bool:
+        return self.path_of(entry).exists()
+
+    def signatures(self) -> set[str]:
+        """Signatures of all entries, by their file names."""
+        return {path.stem.rpartition("-")[2] for path in self.root.glob("*/*-*.clif")}
+
+    def save(self, entry: Entry, outcomes: list[Outcome]) -> tuple[Path, str]:
+        """Keep the entry: its path, and ``new``, ``smaller`` (replaced a larger one) or ``known``."""
+        path = self.path_of(entry)
+        text = print_entry(entry, outcomes)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with self._lock():
+            verdict = "new"
+            if path.exists():
+                verdict = "smaller" if self._is_smaller(entry, path) else "known"
+            if verdict != "known":
+                write_durably(path, text)
+        return path, verdict
+
+    @staticmethod
+    def _is_smaller(entry: Entry, path: Path) -> bool:
+        try:
+            old = load_entry(path)
+        except EntryError:
+            return True
+        if old.status != "open":
+            return False
+
+        def size(candidate: Entry) -> tuple[int, int, int]:
+            function = candidate.case.function
+            return (function.instruction_count(), len(candidate.case.inputs),
+                    len(candidate.case.options))  # fmt: skip
+
+        return size(entry) < size(old)
+
+    @contextlib.contextmanager
+    def _lock(self) -> Iterator[None]:
+        self.root.mkdir(parents=True, exist_ok=True)
+        handle = os.open(self.root / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(handle)
+
+
+def write_durably(path: Path, text: str) -> None:
+    """Write a file so that after a crash it is there whole or not at all."""
+    handle, name = tempfile.mkstemp(prefix=".", suffix=".part", dir=path.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(name)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -1,0 +1,301 @@
+"""A reused Unicorn engine that runs one function many times and misses nothing it breaks.
+
+Speed comes from never opening a second engine: between functions only the code is rewritten and its
+translation dropped (``ctl_remove_cache``; without that the *old* code runs), between runs registers
+come back with one ``context_restore`` and memory with slice assignments into mappings of our own.
+Registers go in and out in one raw batch call each. Every run is bounded by an instruction
+count, always, since switching the count on and off would drop every translation.
+
+What counts as a return: Unicorn reports success *and* the PC is the return address. Anything else
+is a trap, a fault, an exhausted count or a stray PC.
+
+Poison: all that holds nothing at entry (dead registers, dead stack, bits of a register above a
+narrow argument) is filled with random bits, from one of :data:`POISONS` seeds. A result that
+depends on the seed was computed from something undefined.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import random
+from collections.abc import Sequence
+from typing import Any, Final
+
+import unicorn
+from unicorn.unicorn_py3 import unicorn as _raw
+
+from backend.ir.entities import Signature
+from fuzzer.case import Input
+from fuzzer.execute import layout
+from fuzzer.execute.machines import MACHINES, Machine
+
+POISONS: Final = 2
+MAX_INSTRUCTIONS: Final = 200_000
+"""Machine instructions a run may execute before it counts as endless."""
+
+RETURN: Final = "return"
+TRAP: Final = "trap"
+FAULT: Final = "fault"
+TIMEOUT: Final = "timeout"
+STRAY: Final = "stray"
+
+_WORD: Final = (1 << 64) - 1
+_POISON_SEED: Final = 0x5EED_F00D
+
+
+class ExecutorLimit(Exception):
+    """The executor can't run this (code too large, signature not in registers and stack slots)."""
+
+
+class Run:
+    """What one run did.
+
+    ``stop``: RETURN, TRAP (a trapping or undefined instruction), FAULT (a bad access), TIMEOUT or
+    STRAY (it left the code for anywhere but the return address). ``offset``: PC relative to the code; ``error``:
+    Unicorn's error number; ``address``: what the faulting access was to, or -1. ``values``: results as
+    unsigned bits of their types (only for RETURN); ``memory``: the data region afterwards. ``frame``:
+    broken promises towards the caller, as (what, expected, got), empty if all is well.
+    """
+
+    __slots__ = ("address", "error", "frame", "memory", "offset", "stop", "values")
+
+    def __init__(
+        self,
+        stop: str,
+        offset: int,
+        error: int,
+        address: int,
+        values: tuple[int, ...],
+        memory: bytes,
+        frame: tuple[tuple[str, int, int], ...],
+    ) -> None:
+        self.stop = stop
+        self.offset = offset
+        self.error = error
+        self.address = address
+        self.values = values
+        self.memory = memory
+        self.frame = frame
+
+
+class _Batch:
+    """A fixed list of registers that is read or written in one call: ids, pointers, values."""
+
+    __slots__ = ("bytes", "count", "ids", "pointers", "values")
+
+    def __init__(self, ids: Sequence[int]) -> None:
+        n = len(ids)
+        self.count = n
+        self.ids = (ctypes.c_int * n)(*ids)
+        self.values = (ctypes.c_uint64 * (2 * n))()
+        base = ctypes.addressof(self.values)
+        self.pointers = (ctypes.c_void_p * n)(*[base + 16 * i for i in range(n)])
+        self.bytes = memoryview(self.values).cast("B")
+
+
+class Emulator:
+    """Runs code for one ISA. Not safe for threads: one a process and ISA is what is meant."""
+
+    def __init__(self, isa: str) -> None:
+        self.machine: Machine = MACHINES[isa]
+        m = self.machine
+        uc = self._uc = unicorn.Uc(m.arch, m.mode, m.cpu)
+        uc.ctl_set_tcg_buffer_size(8 << 20)
+        self._lib: Any = _raw.uclib
+        self._handle = uc._uch
+        uc.mem_map(layout.CODE, layout.CODE_SIZE, unicorn.UC_PROT_READ | unicorn.UC_PROT_EXEC)
+        uc.mem_map(layout.RETURN, layout.RETURN_SIZE, unicorn.UC_PROT_READ | unicorn.UC_PROT_EXEC)
+        self._stack = mmap.mmap(-1, layout.STACK_SIZE)
+        self._data = mmap.mmap(-1, layout.DATA_SIZE)
+        self._pins = [ctypes.c_char.from_buffer(self._stack), ctypes.c_char.from_buffer(self._data)]
+        read_write = unicorn.UC_PROT_READ | unicorn.UC_PROT_WRITE
+        stack_pointer, self._data_pointer = (ctypes.addressof(pin) for pin in self._pins)
+        uc.mem_map_ptr(layout.STACK, layout.STACK_SIZE, read_write, stack_pointer)
+        self._mapped = 0
+        self._fault_address = -1
+        uc.hook_add(unicorn.UC_HOOK_MEM_INVALID, self._on_fault)
+        self._code_length = 0
+        self._entry = layout.CODE
+        self._contexts: list[Any] = []
+        self._stacks: list[bytes] = []
+        self._fills: list[list[int]] = []
+        self._expected: list[bytes] = []
+        checked = [saved.id for saved in m.saved]
+        self._out = _Batch([m.pc, m.sp, *checked, *m.results])
+        self._checked_bytes = 16 * (2 + len(checked))
+        self._result_index = 2 * (2 + len(checked))
+        for poison in range(POISONS):
+            self._prepare_poison(random.Random(_POISON_SEED + poison))
+        self._in = _Batch(m.arguments)
+        self._canary_from = 0
+        self.signature = Signature()
+        self._parameters: list[tuple[int, int]] = []
+        self._results: list[int] = []
+
+    def _on_fault(self, uc: Any, access: int, address: int, size: int, value: int, _: Any) -> bool:
+        self._fault_address = address
+        return False
+
+    def _prepare_poison(self, rng: random.Random) -> None:
+        m, uc = self.machine, self._uc
+        for register in (*m.poisoned, *(saved.id for saved in m.saved)):
+            uc.reg_write(register, rng.getrandbits(64))
+        uc.reg_write(m.sp, layout.STACK_TOP)
+        uc.reg_write(m.link, layout.RETURN)
+        self._contexts.append(uc.context_save())
+        self._stacks.append(rng.randbytes(layout.STACK_SIZE))
+        self._fills.append([rng.getrandbits(64) for _ in range(64)])
+        uc.reg_write(m.pc, layout.RETURN)
+        self._read(self._out)
+        self._expected.append(bytes(self._out.bytes[: self._checked_bytes]))
+
+    def _read(self, batch: _Batch) -> None:
+        self._lib.uc_reg_read_batch(self._handle, batch.ids, batch.pointers, batch.count)
+
+    def load(
+        self, code: bytes, signature: Signature, memory_size: int = 0, entry: int = 0
+    ) -> None:
+        """Make ``code`` the function that :meth:`run` runs, called as ``signature`` says.
+
+        ``memory_size``: bytes of the data region, a multiple of the machine's page; ``entry``: byte of
+        the code that a call goes to.
+        """
+        m = self.machine
+        if len(code) > layout.CODE_SIZE - 64:
+            raise ExecutorLimit(f"{len(code)} bytes of code, {layout.CODE_SIZE - 64} fit")
+        end = max(len(code), self._code_length) + 64
+        fill = m.trap_fill
+        tail = (end - len(code)) // len(fill)
+        self._uc.mem_write(layout.CODE, code + fill * tail)
+        self._uc.ctl_remove_cache(layout.CODE, layout.CODE + end)
+        self._code_length = len(code)
+        self._entry = layout.CODE + entry
+        if memory_size != self._mapped:
+            self._map_data(memory_size)
+        self._set_signature(signature)
+
+    def _map_data(self, size: int) -> None:
+        if size % self.machine.page or size > layout.DATA_SIZE:
+            raise ExecutorLimit(f"a data region of {size} bytes")
+        if self._mapped:
+            self._uc.mem_unmap(layout.DATA, self._mapped)
+        if size:
+            access = unicorn.UC_PROT_READ | unicorn.UC_PROT_WRITE
+            self._uc.mem_map_ptr(layout.DATA, size, access, self._data_pointer)
+        self._mapped = size
+
+    def _set_signature(self, signature: Signature) -> None:
+        m = self.machine
+        for param in (*signature.params, *signature.returns):
+            if not param.type.is_int or param.type.bits > 64:
+                raise ExecutorLimit(f"a parameter or result of type {param.type.name}")
+        if len(signature.returns) > len(m.results):
+            raise ExecutorLimit(f"{len(signature.returns)} results")
+        on_stack = max(0, len(signature.params) - len(m.arguments))
+        if on_stack * m.stack_slot > layout.CALLER_FRAME // 2:
+            raise ExecutorLimit(f"{len(signature.params)} parameters")
+        self.signature = signature
+        self._parameters = []
+        for param in signature.params:
+            # A narrow argument leaves the bits above it to chance, unless the signature extends it.
+            above = 0 if param.extension else _WORD ^ param.type.mask
+            sign = param.type.sign if param.extension == "sext" else 0
+            self._parameters.append((above, sign))
+        self._results = [result.type.mask for result in signature.returns]
+        self._canary_from = (
+            layout.STACK_SIZE - layout.CALLER_FRAME + on_stack * m.stack_slot
+        )
+
+    def run(self, inputs: Input, memory: bytes, poison: int = 0) -> Run:
+        """Call the loaded function once. ``memory``: the data region's bytes before the call."""
+        m, lib, handle = self.machine, self._lib, self._handle
+        lib.uc_context_restore(handle, self._contexts[poison].context)
+        stack = self._stack
+        image = self._stacks[poison]
+        stack[:] = image
+        if memory:
+            self._data[: len(memory)] = memory
+        registers = len(m.arguments)
+        batch = self._in
+        values = batch.values
+        fills = self._fills[poison]
+        for i, value in enumerate(inputs):
+            above, sign = self._parameters[i]
+            if sign:
+                word = ((value ^ sign) - sign) & _WORD
+            else:
+                word = value | (fills[i & 63] & above)
+            if i < registers:
+                values[2 * i] = word
+            else:
+                at = layout.STACK_SIZE - layout.CALLER_FRAME + (i - registers) * m.stack_slot
+                stack[at : at + m.stack_slot] = word.to_bytes(m.stack_slot, "little")
+        used = min(len(inputs), registers)
+        if used:
+            lib.uc_reg_write_batch(handle, batch.ids, batch.pointers, used)
+        self._fault_address = -1
+        error = lib.uc_emu_start(handle, self._entry, layout.RETURN, 0, MAX_INSTRUCTIONS)
+        out = self._out
+        lib.uc_reg_read_batch(handle, out.ids, out.pointers, out.count)
+        pc = out.values[0]
+        after = self._data[: self._mapped] if self._mapped else b""
+        if error == 0 and pc == layout.RETURN:
+            at = self._result_index
+            word_of = out.values
+            results = tuple([word_of[at + 2 * i] & mask for i, mask in enumerate(self._results)])
+            start = self._canary_from
+            frame: tuple[tuple[str, int, int], ...] = ()
+            if (
+                out.bytes[: self._checked_bytes] != self._expected[poison]
+                or stack[start:] != image[start:]
+            ):
+                frame = self._broken_promises(poison)
+            return Run(RETURN, pc - layout.CODE, 0, -1, results, after, frame)
+        return Run(
+            self._why_stopped(error, pc), pc - layout.CODE, error, self._fault_address, (), after, ()
+        )
+
+    @staticmethod
+    def _why_stopped(error: int, pc: int) -> str:
+        if not layout.CODE <= pc < layout.CODE + layout.CODE_SIZE:
+            return STRAY
+        if error == unicorn.UC_ERR_OK:
+            return TIMEOUT
+        if error in (unicorn.UC_ERR_EXCEPTION, unicorn.UC_ERR_INSN_INVALID):
+            return TRAP
+        return FAULT
+
+    def _broken_promises(self, poison: int) -> tuple[tuple[str, int, int], ...]:
+        names = ["pc", "sp", *(saved.name for saved in self.machine.saved)]
+        masks = [_WORD, _WORD, *(saved.mask for saved in self.machine.saved)]
+        expected = memoryview(self._expected[poison]).cast("Q")
+        got = self._out.values
+        broken = [
+            (name, expected[2 * i] & mask, got[2 * i] & mask)
+            for i, (name, mask) in enumerate(zip(names, masks, strict=True))
+            if (expected[2 * i] ^ got[2 * i]) & mask
+        ]
+        image, start = self._stacks[poison], self._canary_from
+        now = self._stack[start:]
+        if now != image[start:]:
+            at = next(i for i in range(len(now)) if now[i] != image[start + i])
+            at -= at % 8
+            word = slice(at, at + 8)
+            broken.append((
+                f"caller's frame at sp+{start + at - (layout.STACK_SIZE - layout.CALLER_FRAME)}",
+                int.from_bytes(image[start:][word], "little"),
+                int.from_bytes(now[word], "little"),
+            ))  # fmt: skip
+        return tuple(broken)
+
+
+_pool: dict[str, Emulator] = {}
+
+
+def emulator_for(isa: str) -> Emulator:
+    """This process's engine for ``isa``, opened on first use (about 0.7 ms)."""
+    found = _pool.get(isa)
+    if found is None:
+        found = _pool[isa] = Emulator(isa)
+    return found

@@ -1,0 +1,80 @@
+"""The machines that the emulator can be: one row an ISA, with the executor's own calling convention.
+
+Sources: AAPCS64 (Procedure Call Standard for the Arm 64-bit Architecture, 6.1 machine registers,
+6.8 parameter passing) for aarch64. Nothing here is shared with the backend on purpose: where the
+two disagree, that is a finding.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import unicorn
+from unicorn import arm64_const as arm64
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """A register that a function must give back as it got it; ``mask``: the bits that count."""
+
+    name: str
+    id: int
+    mask: int = (1 << 64) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """One ISA as the executor sees it. Register ids are Unicorn's.
+
+    ``arguments``/``results``: integer registers in order; what does not fit in registers is on the
+    stack from SP upward in slots of ``stack_slot`` bytes. ``poisoned``: registers that hold nothing
+    at entry and get random bits. ``trap_fill``: an instruction that traps, put behind the code.
+    ``cpu``: Unicorn's CPU model. ``page``: smallest unit of mapping, bytes.
+    """
+
+    name: str
+    arch: int
+    mode: int
+    cpu: int
+    pc: int
+    sp: int
+    link: int
+    arguments: tuple[int, ...]
+    results: tuple[int, ...]
+    saved: tuple[Saved, ...]
+    poisoned: tuple[int, ...]
+    stack_slot: int
+    trap_fill: bytes
+    page: int
+
+
+def _x(number: int) -> int:
+    """Unicorn's id of x0..x30 (x29 and x30 are out of line)."""
+    if number < 29:
+        return int(arm64.UC_ARM64_REG_X0) + number
+    return int((arm64.UC_ARM64_REG_X29, arm64.UC_ARM64_REG_X30)[number - 29])
+
+
+#: Cortex-A72 is ARMv8.0 with CRC and crypto: what the baseline may use and no more. The MAX model
+#: knows more, but aborts the process on some undefined encodings (Unicorn 2.1.4).
+_AARCH64: Final = Machine(
+    name="aarch64",
+    arch=unicorn.UC_ARCH_ARM64,
+    mode=unicorn.UC_MODE_ARM,
+    cpu=arm64.UC_CPU_ARM64_A72,
+    pc=arm64.UC_ARM64_REG_PC,
+    sp=arm64.UC_ARM64_REG_SP,
+    link=_x(30),
+    arguments=tuple(_x(n) for n in range(8)),
+    results=tuple(_x(n) for n in range(8)),
+    saved=tuple(Saved(f"x{n}", _x(n)) for n in range(19, 30))
+    + tuple(Saved(f"d{n}", int(arm64.UC_ARM64_REG_D0) + n) for n in range(8, 16)),
+    poisoned=tuple(_x(n) for n in (*range(19), 30))
+    + tuple(int(arm64.UC_ARM64_REG_Q0) + n for n in range(32)),
+    stack_slot=8,
+    trap_fill=bytes.fromhex("00000000"),  # udf #0
+    page=1024,
+)
+
+MACHINES: Final[dict[str, Machine]] = {"aarch64": _AARCH64}

@@ -1,0 +1,131 @@
+"""From a source to a whole case: function, inputs, memory image, options; and the strategy over it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from backend.ir.entities import Function
+from fuzzer.case import DATA_BASE, Case, Input, OptionValue
+from fuzzer.generate.constants import INTERESTING
+from fuzzer.generate.function import (
+    DEFAULT_LIMITS,
+    HEADER,
+    INPUT,
+    FunctionGenerator,
+    Limits,
+    draw_integer,
+)
+from fuzzer.generate.operations import Repertoire
+from fuzzer.generate.source import Choice, HypothesisSource, RecordingSource, ReplaySource, Source
+from fuzzer.targets.target import Option, Target
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import SearchStrategy
+
+_STRESS: Final = 0.25
+"""How often a case departs from the target's default options at all."""
+
+_PATTERNS: Final = (
+    bytes(8),
+    bytes(range(256)),
+    b"\xff" * 8,
+    bytes.fromhex("80000000000000007fffffffffffffff"),
+    bytes.fromhex("efbeadde0df0fecac0ffee0012345678"),
+    bytes((37 * i + 11) & 0xFF for i in range(251)),
+)
+
+
+class CaseGenerator:
+    """Draws cases for one target and ISA. Make one and keep it: it holds the weighted tables."""
+
+    def __init__(
+        self, target: Target, isa: str, *, limits: Limits = DEFAULT_LIMITS,
+        fixed: dict[str, OptionValue] | None = None,
+    ) -> None:  # fmt: skip
+        self.isa = isa
+        self.limits = limits
+        self.repertoire = Repertoire(lambda op, t, s: target.supports(isa, op, t, s))
+        self._fixed = dict(fixed or {})
+        self._options: Sequence[Option] = [o for o in target.options if o.name not in self._fixed]
+
+    def draw(self, source: Source) -> Case:
+        """One case; what ``source`` answers is all it depends on."""
+        options = self._draw_options(source)
+        generator = FunctionGenerator(source, self.repertoire, self.limits)
+        function = generator.draw()
+        size = generator.memory_size
+        memory = b""
+        if size:
+            pattern = _PATTERNS[source.int(0, len(_PATTERNS) - 1)]
+            memory = (pattern * (size // len(pattern) + 1))[:size]
+        inputs = self._draw_inputs(source, function, generator.pointer_index)
+        return Case(function, inputs, isa=self.isa, memory=memory, options=options)
+
+    def _draw_options(self, source: Source) -> dict[str, OptionValue]:
+        drawn = dict(self._fixed)
+        source.start(HEADER)
+        if self._options and source.bool(_STRESS):
+            for option in self._options:
+                if source.bool(0.4):
+                    value = option.values[source.int(0, len(option.values) - 1)]
+                    if value != option.default:
+                        drawn[option.name] = value
+        source.end()
+        return drawn
+
+    def _draw_inputs(self, source: Source, function: Function, pointer: int) -> list[Input]:
+        types = [param.type for param in function.signature.params]
+        inputs: list[Input] = []
+        for _ in range(self.limits.inputs):
+            source.start(INPUT)
+            more = not inputs or source.bool(0.99)
+            if more:
+                inputs.append(tuple([
+                    DATA_BASE if i == pointer else draw_integer(source, type_)
+                    for i, type_ in enumerate(types)
+                ]))  # fmt: skip
+            source.end()
+            if not more or not types:
+                break
+        return inputs
+
+    def from_seed(self, seed: int) -> Case:
+        """The case of a seed, with the choices it was made from."""
+        source = RecordingSource(seed)
+        case = self.draw(source)
+        case.choices = tuple(source.choices)
+        return case
+
+    def from_choices(self, choices: tuple[Choice, ...]) -> Case:
+        """The case that recorded choices make."""
+        return self.draw(ReplaySource(choices))
+
+    def strategy(self) -> SearchStrategy[Case]:
+        """The same cases for ``@given``."""
+        from hypothesis.strategies._internal.strategies import SearchStrategy
+
+        generator = self
+
+        class CaseStrategy(SearchStrategy[Case]):
+            def do_draw(self, data: Any) -> Case:
+                return generator.draw(HypothesisSource(data))
+
+            def __repr__(self) -> str:
+                return f"cases(isa={generator.isa!r})"
+
+        return CaseStrategy()
+
+
+def cases(
+    target: Target,
+    isa: str | None = None,
+    *,
+    limits: Limits = DEFAULT_LIMITS,
+    fixed: dict[str, OptionValue] | None = None,
+) -> SearchStrategy[Case]:
+    """A Hypothesis strategy of cases that ``target`` supports, for a user's own ``@given`` tests."""
+    return CaseGenerator(target, isa or target.isas[0], limits=limits, fixed=fixed).strategy()
+
+
+__all__ = ["INTERESTING", "CaseGenerator", "cases"]

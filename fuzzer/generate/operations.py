@@ -1,0 +1,150 @@
+"""What the generator may draw: operations grouped in families, weighted, cut down to a target.
+
+A *form* is an opcode at concrete types. Operations are drawn before their operands, from a table in
+which each stands as often as its weight, simplest family first, so that shrinking an operation's
+index leads to ``iadd``. Families are what swarm testing switches off (Groce et al., ISSTA 2012).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from backend.ir.opcodes import OPCODES, Opcode, resolve, second_types
+from backend.ir.types import I8, I16, I32, I64, Type
+
+#: simplest first: the order in which a type's index shrinks
+TYPES: Final = (I32, I64, I8, I16)
+
+FAMILIES: Final[dict[str, dict[str, int]]] = {
+    "add": {"iadd": 6, "isub": 4, "ineg": 2},
+    "logic": {"band": 3, "bor": 3, "bxor": 3, "bnot": 2},
+    "multiply": {"imul": 4, "umulhi": 2, "smulhi": 2},
+    "shift": {"ishl": 3, "ushr": 3, "sshr": 3, "rotl": 2, "rotr": 2},
+    "width": {"uextend": 3, "sextend": 3, "ireduce": 3, "bmask": 1, "iconcat": 1, "isplit": 1},
+    "compare": {"icmp": 5},
+    "select": {"select": 4, "bitselect": 2, "select_spectre_guard": 1},
+    "minmax": {"smin": 1, "umin": 1, "smax": 1, "umax": 1, "iabs": 2},
+    "bits": {"clz": 1, "ctz": 1, "cls": 1, "bitrev": 1, "bswap": 1, "popcnt": 1},
+    "overflow": {"uadd_overflow": 1, "sadd_overflow": 1, "usub_overflow": 1, "ssub_overflow": 1,
+                 "umul_overflow": 1, "smul_overflow": 1},
+    "divide": {"udiv": 1, "sdiv": 1, "urem": 1, "srem": 1},
+    "trap": {"trapz": 1, "trapnz": 1, "uadd_overflow_trap": 1},
+    "memory": {"load": 4, "store": 5, "uload8": 1, "sload8": 1, "uload16": 1, "sload16": 1,
+               "uload32": 1, "sload32": 1, "istore8": 1, "istore16": 1, "istore32": 1},
+    "slot": {"stack_load": 4, "stack_store": 5},
+    "flow": {"brif": 6, "br_table": 2, "loop": 4, "pressure": 1},
+}  # fmt: skip
+"""Weights by family. ``loop`` and ``pressure`` are not opcodes but shapes of several instructions;
+``stack_load`` and ``stack_store`` stand for accesses through ``stack_addr``."""
+
+STRUCTURES: Final = frozenset({"loop", "pressure", "stack_load", "stack_store"})
+_NAMES: Final = tuple(FAMILIES)
+FAMILY_COUNT: Final = len(FAMILIES)
+
+Supports = Callable[[Opcode, Type | None, Type | None], bool]
+
+
+class Form:
+    """An opcode at concrete types: what to draw for its operands, what its results are."""
+
+    __slots__ = ("control", "op", "operands", "results")
+
+    def __init__(self, op: Opcode, control: Type | None, second: Type | None) -> None:
+        self.op = op
+        self.control = control
+        self.operands: tuple[Type, ...] = tuple(
+            type_ for term in op.operands if (type_ := resolve(term, control, second)) is not None
+        )
+        self.results: tuple[Type, ...] = tuple(
+            type_ for term in op.results if (type_ := resolve(term, control, second)) is not None
+        )
+
+
+class Operation:
+    """One drawable thing. ``forms[t]``: its forms at type ``t``, by second type, simplest first."""
+
+    __slots__ = ("family", "forms", "name", "op", "shape", "types")
+
+    def __init__(self, name: str, family: int, op: Opcode | None, supports: Supports) -> None:
+        self.name = name
+        self.family = family
+        self.op = op
+        self.shape = name if op is None else op.shape
+        self.forms: dict[Type, tuple[Form, ...]] = {}
+        if op is not None:
+            for type_ in TYPES:
+                if (found := _forms(op, type_, supports)):
+                    self.forms[type_] = found
+        self.types = tuple(self.forms)
+
+
+def _forms(op: Opcode, control: Type, supports: Supports) -> tuple[Form, ...]:
+    if op.over and control not in op.over:
+        return ()
+    if "S" not in op.operands:
+        if not op.over and control is not I32:
+            return ()
+        at = control if op.over else None
+        candidates: list[tuple[Type | None, Type | None]] = [(at, None)]
+    elif op.over:
+        seconds = second_types(op, control)
+        candidates = [(control, second) for second in TYPES if second in seconds]
+    else:
+        candidates = [(None, control)] if control in second_types(op, control) else []
+    return tuple(
+        Form(op, first, second)
+        for first, second in candidates
+        if supports(op, first, second) and _drawable(op, first, second)
+    )
+
+
+def _drawable(op: Opcode, control: Type | None, second: Type | None) -> bool:
+    """Are all operand and result types among those that values are kept for?"""
+    for term in (*op.operands, *op.results):
+        if term == "...":
+            continue
+        try:
+            type_ = resolve(term, control, second)
+        except (ValueError, KeyError):
+            return False
+        if type_ not in TYPES:
+            return False
+    return True
+
+
+class Repertoire:
+    """All operations a target supports, and the weighted tables cut from them by swarm masks."""
+
+    def __init__(self, supports: Supports) -> None:
+        by_name = {op.name: op for op in OPCODES}
+        self._weighted: list[tuple[Operation, int]] = []
+        for family, (_, weights) in enumerate(FAMILIES.items()):
+            for name, weight in weights.items():
+                op = None if name in STRUCTURES else by_name[name]
+                operation = Operation(name, family, op, supports)
+                if op is None or operation.forms:
+                    self._weighted.append((operation, weight))
+        self._tables: dict[int, tuple[Operation, ...]] = {}
+        self._types: dict[int, tuple[Type, ...]] = {}
+
+    def table(self, off: int) -> tuple[Operation, ...]:
+        """Operations without the families whose bits are set in ``off``; never empty."""
+        found = self._tables.get(off)
+        if found is None:
+            found = tuple(
+                operation
+                for operation, weight in self._weighted
+                if operation.family == 0 or not off >> operation.family & 1
+                for _ in range(weight)
+            )
+            self._tables[off] = found
+        return found
+
+    def types(self, off: int) -> tuple[Type, ...]:
+        """Types without those whose bits are set in ``off`` (all of them set: all types)."""
+        found = self._types.get(off)
+        if found is None:
+            found = tuple(t for i, t in enumerate(TYPES) if not off >> i & 1) or TYPES
+            self._types[off] = found
+        return found

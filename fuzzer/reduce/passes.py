@@ -1,0 +1,466 @@
+"""The reducer's passes. Each walks over the best case so far and attempts edits; one thing a pass.
+
+A pass looks positions up again after each success, since the function it walks over has changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from backend.ir.entities import AbiParam, BlockCall, Function, Inst, MemFlags, Signature, StackSlot, Value
+from backend.ir.opcodes import opcode_named
+from backend.ir.types import I32, INTS, Type
+from fuzzer.case import DATA_BASE, Case
+from fuzzer.reduce import edit
+from fuzzer.reduce.reducer import Reducer
+
+
+def inputs(reducer: Reducer) -> None:
+    """Fewer inputs, of simpler values."""
+    for keep in range(len(reducer.best.inputs)):
+
+        def only(case: Case, keep: int = keep) -> bool:
+            if len(case.inputs) < 2:
+                return False
+            case.inputs = [case.inputs[keep]]
+            return True
+
+        if reducer.attempt(only):
+            break
+    index = len(reducer.best.inputs) - 1
+    while index >= 0 and len(reducer.best.inputs) > 1:
+
+        def without(case: Case, index: int = index) -> bool:
+            del case.inputs[index]
+            return True
+
+        reducer.attempt(without)
+        index -= 1
+    for row in range(len(reducer.best.inputs)):
+        for column in range(len(reducer.best.inputs[row])):
+            value = reducer.best.inputs[row][column]
+            for smaller in _simpler(value, reducer.best.function.signature.params[column].type):
+
+                def put(case: Case, row: int = row, column: int = column, v: int = smaller) -> bool:
+                    old = case.inputs[row]
+                    case.inputs[row] = (*old[:column], v, *old[column + 1 :])
+                    return True
+
+                if reducer.attempt(put):
+                    break
+
+
+def options(reducer: Reducer) -> None:
+    """Options back to their defaults."""
+    for name in list(reducer.best.options):
+        reducer.attempt(lambda case, name=name: case.options.pop(name, None) is not None)
+
+
+def memory(reducer: Reducer) -> None:
+    """No data region, or one of zeros, or one with fewer bytes set."""
+
+    def image(data: bytes) -> Callable[[Case], bool]:
+        def change(case: Case) -> bool:
+            different = case.memory != data
+            case.memory = data
+            return different
+
+        return change
+
+    size = len(reducer.best.memory)
+    if not size or reducer.attempt(image(b"")) or reducer.attempt(image(bytes(size))):
+        return
+    chunk = size // 2
+    while chunk >= 8:
+        for start in range(0, size, chunk):
+            now = reducer.best.memory
+            if any(now[start : start + chunk]):
+                reducer.attempt(image(now[:start] + bytes(chunk) + now[start + chunk :]))
+        chunk //= 2
+
+
+def branches(reducer: Reducer) -> None:
+    """A branch becomes a jump to one of its targets, or the end of the function."""
+    position = 0
+    while position < len(reducer.best.function.blocks):
+        last = reducer.best.function.blocks[position].terminator
+        for choice in range(len(last.targets)):
+
+            def take(case: Case, position: int = position, choice: int = choice) -> bool:
+                block = case.function.blocks[position]
+                targets = block.terminator.targets
+                if choice >= len(targets) or block.terminator.op.name == "jump":
+                    return False
+                block.insts[-1] = edit.jump_to(targets[choice])
+                return True
+
+            if reducer.attempt(take):
+                break
+        if position < len(reducer.best.function.blocks):
+            reducer.attempt(lambda case, position=position: _leave(case, position))
+            _shorten_table(reducer, position)
+        position += 1
+
+
+def _leave(case: Case, position: int) -> bool:
+    function = case.function
+    block = function.blocks[position]
+    if block.terminator.op.name == "return":
+        return False
+    zeros = tuple(edit.constant(function, r.type) for r in function.signature.returns)
+    block.insts[-1] = Inst(opcode_named("return"), None, zeros)
+    return True
+
+
+def _shorten_table(reducer: Reducer, position: int) -> None:
+    count = len(reducer.best.function.blocks[position].terminator.targets)
+    for index in range(count - 1, 0, -1):
+
+        def cut(case: Case, index: int = index) -> bool:
+            inst = case.function.blocks[position].terminator
+            if inst.op.name != "br_table" or index >= len(inst.targets):
+                return False
+            inst.targets = inst.targets[:index] + inst.targets[index + 1 :]
+            return True
+
+        reducer.attempt(cut)
+
+
+def edges(reducer: Reducer) -> None:
+    """An edge goes past its block, to what that block leads to; or to any other block, with zeros."""
+    number = 0
+    while number < len(_edges(reducer.best.function)):
+        call = _edges(reducer.best.function)[number]
+        function = reducer.best.function
+        for onward in range(len(function.block(call.block).terminator.targets)):
+            if reducer.attempt(
+                lambda case, number=number, onward=onward: _thread(case, number, onward)
+            ):
+                break
+        else:
+            for block in range(len(function.blocks) - 1, 0, -1):
+                if reducer.attempt(
+                    lambda case, number=number, block=block: _retarget(case, number, block)
+                ):
+                    break
+        number += 1
+
+
+def _edges(function: Function) -> list[BlockCall]:
+    return [call for block in function.blocks for call in block.terminator.successors()]
+
+
+def _thread(case: Case, number: int, onward: int) -> bool:
+    function = case.function
+    call = _edges(function)[number]
+    block = function.block(call.block)
+    target = block.terminator.targets[onward]
+    passed = dict(zip(block.params, call.args, strict=True))
+    local = {v for inst in block.insts for v in inst.results}
+    call.args = tuple(
+        edit.constant(function, function.value_types[arg]) if arg in local else passed.get(arg, arg)
+        for arg in target.args
+    )
+    call.block = target.block
+    return True
+
+
+def _retarget(case: Case, number: int, block: int) -> bool:
+    function = case.function
+    call, target = _edges(function)[number], function.blocks[block]
+    if call.block == target.id:
+        return False
+    call.args = tuple(edit.constant(function, function.value_types[p]) for p in target.params)
+    call.block = target.id
+    return True
+
+
+_STAND_INS: Final = ("zero", "operand 0", "operand 1", "operand 2", "parameter")
+
+
+def instructions(reducer: Reducer) -> None:
+    """ddmin over runs of instructions; uses of what goes become something that stays."""
+    chunk = max(1, reducer.best.function.instruction_count() // 2)
+    while chunk:
+        start = reducer.best.function.instruction_count() - chunk
+        while start > -chunk:
+            low = max(start, 0)
+            for stand_in in _STAND_INS:
+                if reducer.attempt(
+                    lambda case, low=low, size=chunk, how=stand_in: _delete(case, low, size, how)
+                ):
+                    break
+            start -= chunk
+        chunk //= 2
+
+
+def _delete(case: Case, low: int, size: int, how: str) -> bool:
+    function = case.function
+    types = function.value_types
+    gone: list[Inst] = []
+    position = 0
+    for block in function.blocks:
+        kept = []
+        for inst in block.insts:
+            if low <= position < low + size and not inst.op.terminator:
+                gone.append(inst)
+            else:
+                kept.append(inst)
+            position += 1
+        block.insts = kept
+    if not gone:
+        return False
+    mapping: dict[Value, Value] = {}
+    for inst in gone:
+        for result in inst.results:
+            stand_in = _stand_in(function, inst, types[result], how)
+            if stand_in is None:
+                if size == 1:
+                    return False
+                stand_in = edit.constant(function, types[result])
+            mapping[result] = stand_in
+    return edit.replace_values(function, mapping)
+
+
+def _stand_in(function: Function, inst: Inst, type_: Type, how: str) -> Value | None:
+    if how == "zero":
+        return edit.constant(function, type_)
+    pool = function.blocks[0].params if how == "parameter" else inst.args
+    same = [v for v in pool if function.value_types[v] is type_]
+    index = 0 if how == "parameter" else int(how[-1])
+    return same[index] if index < len(same) else None
+
+
+def block_params(reducer: Reducer) -> None:
+    """A block's parameter becomes what one edge passes for it, or zero."""
+    position = len(reducer.best.function.blocks) - 1
+    while position > 0:
+        if position < len(reducer.best.function.blocks):
+            for index in range(len(reducer.best.function.blocks[position].params) - 1, -1, -1):
+                block = reducer.best.function.blocks[position]
+                if index >= len(block.params):
+                    continue
+                passed = edit.incoming(reducer.best.function, block, index)
+                for value in (None, *dict.fromkeys(passed)):
+                    if reducer.attempt(
+                        lambda case, p=position, i=index, v=value: _drop_param(case, p, i, v)
+                    ):
+                        break
+                if position >= len(reducer.best.function.blocks):
+                    break
+        position -= 1
+
+
+def _drop_param(case: Case, position: int, index: int, value: Value | None) -> bool:
+    function = case.function
+    block = function.blocks[position]
+    param = edit.drop_block_param(function, block, index)
+    if value is None:
+        value = edit.constant(function, function.value_types[param])
+    return value != param and edit.replace_values(function, {param: value})
+
+
+def function_params(reducer: Reducer) -> None:
+    """A parameter of the function becomes the constant that the first input passes for it."""
+    index = len(reducer.best.function.signature.params) - 1
+    while index >= 0:
+
+        def drop(case: Case, index: int = index) -> bool:
+            bits = case.inputs[0][index]
+            param = edit.drop_function_param(case, index)
+            function = case.function
+            value = edit.constant(function, function.value_types[param], bits)
+            return edit.replace_values(function, {param: value})
+
+        reducer.attempt(drop)
+        index -= 1
+
+
+def results(reducer: Reducer) -> None:
+    """Fewer results."""
+    index = len(reducer.best.function.signature.returns) - 1
+    while index >= 0:
+
+        def drop(case: Case, index: int = index) -> bool:
+            function, signature = case.function, case.function.signature
+            returns = signature.returns[:index] + signature.returns[index + 1 :]
+            function.signature = Signature(signature.params, returns, signature.callconv)
+            for inst in function.instructions():
+                if inst.op.name == "return":
+                    inst.args = inst.args[:index] + inst.args[index + 1 :]
+            return True
+
+        reducer.attempt(drop)
+        index -= 1
+
+
+def operands(reducer: Reducer) -> None:
+    """An operand becomes zero, a parameter, or an earlier value of its type."""
+    for where in _positions(reducer):
+        inst = _at(reducer.best, where)
+        if inst is None:
+            continue
+        for place in range(len(inst.args)):
+            for value in (None, *_candidates(reducer.best.function, inst, place)):
+                if reducer.attempt(
+                    lambda case, w=where, p=place, v=value: _set_operand(case, w, p, v)
+                ):
+                    break
+
+
+def _candidates(function: Function, inst: Inst, place: int) -> list[Value]:
+    if place >= len(inst.args):
+        return []
+    arg = inst.args[place]
+    type_ = function.value_types[arg]
+    params = [v for v in function.blocks[0].params if function.value_types[v] is type_]
+    earlier = [v for v, t in function.value_types.items() if t is type_ and v < arg]
+    return list(dict.fromkeys([*params, *earlier[:3], *earlier[-3:]]))
+
+
+def _set_operand(case: Case, where: tuple[int, int], place: int, value: Value | None) -> bool:
+    inst = _at(case, where)
+    if inst is None or place >= len(inst.args):
+        return False
+    function = case.function
+    if value is None:
+        value = edit.constant(function, function.value_types[inst.args[place]])
+    if inst.args[place] == value:
+        return False
+    inst.args = (*inst.args[:place], value, *inst.args[place + 1 :])
+    return True
+
+
+def numbers(reducer: Reducer) -> None:
+    """Smaller constants, offsets and slots; the plainest condition and trap code."""
+    for where in _positions(reducer):
+        inst = _at(reducer.best, where)
+        if inst is None:
+            continue
+        type_ = inst.type if inst.op.name == "iconst" and inst.type is not None else None
+        for number in _simpler(inst.imm, type_):
+            if reducer.attempt(lambda case, w=where, n=number: _set(case, w, "imm", n)):
+                break
+        plain = {"int_compare": ("eq", "ne"), "trap": ("user1",), "cond_trap": ("user1",),
+                 "add_trap": ("user1",)}.get(inst.op.shape, ())  # fmt: skip
+        for keyword in plain:
+            if reducer.attempt(lambda case, w=where, k=keyword: _set(case, w, "keyword", k)):
+                break
+        if inst.flags != MemFlags():
+            reducer.attempt(lambda case, w=where: _set(case, w, "flags", MemFlags()))
+    for slot, now in list(reducer.best.function.stack_slots.items()):
+        for size in (4, 8, 16, 64, now.size // 2):
+            for align in (1, now.align):
+
+                def resize(case: Case, slot: int = slot, size: int = size, a: int = align) -> bool:
+                    case.function.stack_slots[slot] = StackSlot(size, a)
+                    return True
+
+                reducer.attempt(resize)
+
+
+def _set(case: Case, where: tuple[int, int], attribute: str, value: object) -> bool:
+    inst = _at(case, where)
+    if inst is None or getattr(inst, attribute) == value:
+        return False
+    setattr(inst, attribute, value)
+    return True
+
+
+def opcodes(reducer: Reducer) -> None:
+    """Simpler opcodes of the same shape; straight layout and no cold blocks."""
+    for where in _positions(reducer):
+        inst = _at(reducer.best, where)
+        if inst is None or inst.op.shape != "values" or len(inst.args) != 2:
+            continue
+        if inst.op.operands == ("T", "T") and inst.op.results == ("T",) and inst.op.name != "iadd":
+            reducer.attempt(lambda case, w=where: _set(case, w, "op", opcode_named("iadd")))
+    reducer.attempt(_warm)
+
+
+def _warm(case: Case) -> bool:
+    cold = [block for block in case.function.blocks if block.cold]
+    for block in cold:
+        block.cold = False
+    return bool(cold)
+
+
+def widths(reducer: Reducer) -> None:
+    """All values of one integer type become another, i32 for choice, if the function allows it."""
+    for old in INTS[:4]:
+        if old is not I32:
+            reducer.attempt(lambda case, old=old: _retype(case, old, I32))
+
+
+def _retype(case: Case, old: Type, new: Type) -> bool:
+    function = case.function
+    if old not in function.value_types.values():
+        return False
+    for value, type_ in function.value_types.items():
+        if type_ is old:
+            function.value_types[value] = new
+    for inst in function.instructions():
+        if inst.type is old:
+            inst.type = new
+            if inst.op.name == "iconst":
+                inst.imm = _resize(inst.imm, old, new)
+    signature = function.signature
+
+    def convert(params: tuple[AbiParam, ...]) -> tuple[AbiParam, ...]:
+        return tuple(AbiParam(new if p.type is old else p.type, p.extension, p.purpose) for p in params)
+
+    case.inputs = [
+        tuple(_resize(v, old, new) if p.type is old else v
+              for v, p in zip(values, signature.params, strict=True))
+        for values in case.inputs
+    ]  # fmt: skip
+    function.signature = Signature(
+        convert(signature.params), convert(signature.returns), signature.callconv
+    )
+    return True
+
+
+def _resize(bits: int, old: Type, new: Type) -> int:
+    """Sign-extended or cut."""
+    return ((bits ^ old.sign) - old.sign) & new.mask
+
+
+def _positions(reducer: Reducer) -> Iterator[tuple[int, int]]:
+    """(block position, instruction position), read off the best case as it is by then."""
+    block = 0
+    while block < len(reducer.best.function.blocks):
+        inst = 0
+        while (
+            block < len(reducer.best.function.blocks)
+            and inst < len(reducer.best.function.blocks[block].insts)
+        ):
+            yield block, inst
+            inst += 1
+        block += 1
+
+
+def _at(case: Case, where: tuple[int, int]) -> Inst | None:
+    blocks = case.function.blocks
+    if where[0] >= len(blocks) or where[1] >= len(blocks[where[0]].insts):
+        return None
+    return blocks[where[0]].insts[where[1]]
+
+
+def _simpler(number: int, type_: Type | None) -> list[int]:
+    """Numbers worth trying instead, simplest first; an address of data stays one."""
+    if number == DATA_BASE:
+        return [0]
+    candidates = [0, 1, 2, 3]
+    if type_ is not None and number:
+        candidates += [type_.mask, type_.sign, number & 0xFF, number & 0xFFFF]
+        top = 1 << (number.bit_length() - 1)
+        candidates += [top, top - 1]
+    if number > 0:
+        candidates += [number // 2, number - 1]
+    return [c for c in dict.fromkeys(candidates) if c != number]
+
+
+PASSES: Final = (inputs, options, memory, branches, edges, instructions, block_params,
+                 function_params, results, operands, numbers, opcodes, widths)  # fmt: skip
+"""In this order, until none of them gets anywhere: what removes most comes first."""

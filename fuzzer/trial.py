@@ -1,0 +1,145 @@
+"""One trial: interpret, compile, execute, check. The pipeline of the whole project on one page.
+
+The hot path is the case in which all is well: a run is compared with its outcome in one place
+(:func:`agrees`), and only an anomaly is looked at by the checks that explain it.
+"""
+
+from __future__ import annotations
+
+from backend.errors import Unsupported
+from backend.machine.compiled import CompiledCode
+from fuzzer.case import Case
+from fuzzer.execute import emulator as executor
+from fuzzer.execute.emulator import Emulator, ExecutorLimit, Run, emulator_for
+from fuzzer.execute.quarantine import suspicion
+from fuzzer.finding import Violation
+from fuzzer.outcome import OutOfFuel, Outcome, Returned, Trapped
+from fuzzer.reference.evaluate import Program, prepare
+from fuzzer.targets.target import Target
+
+
+class Trial:
+    """What is known of a case once it was tried. The checks read it.
+
+    ``code``: None if the compiler gave none, then ``error`` says why. ``runs[i]`` and
+    ``outcomes[i]`` belong to input i; an input the reference gave up on has no run. ``anomalies``: inputs whose
+    run is not what had to happen. ``thorough``: also do what costs more (see fuzzer.checks).
+    """
+
+    __slots__ = ("anomalies", "case", "code", "error", "outcomes", "poison", "runs", "target",
+                 "thorough", "trap_codes", "unsupported")  # fmt: skip
+
+    def __init__(self, case: Case, target: Target, thorough: bool) -> None:
+        self.case = case
+        self.target = target
+        self.thorough = thorough
+        self.outcomes: list[Outcome] = []
+        self.code: CompiledCode | None = None
+        self.error: BaseException | None = None
+        self.unsupported = ""
+        self.runs: list[Run | None] = []
+        self.anomalies: list[int] = []
+        self.trap_codes: dict[int, tuple[str, ...]] = {}
+        self.poison = 0
+
+    @property
+    def executed(self) -> int:
+        """How many runs of machine code this took."""
+        return sum(run is not None for run in self.runs)
+
+    def outcome_of(self, run: Run) -> str | None:
+        """The trap code that a stopped run means, by the compiler's own records; None if none."""
+        codes = self.trap_codes.get(run.offset, ())
+        return codes[0] if codes else None
+
+
+def interpret(trial: Trial, program: Program | None = None) -> None:
+    """What had to happen on each input."""
+    case = trial.case
+    program = prepare(case.function) if program is None else program
+    run, memory = program.run, case.memory
+    trial.outcomes = [run(values, memory) for values in case.inputs]
+
+
+def compile_case(trial: Trial) -> None:
+    """Let the target compile; whatever it raises is kept for the checks to judge."""
+    try:
+        code = trial.target.compile(trial.case)
+    except Unsupported as reason:
+        trial.unsupported = str(reason) or "unsupported"
+        return
+    except Exception as error:
+        trial.error = error
+        return
+    trial.code = code
+    codes: dict[int, tuple[str, ...]] = {}
+    for offset, trap in code.traps:
+        codes[offset] = (*codes.get(offset, ()), trap)
+    trial.trap_codes = codes
+
+
+def execute(trial: Trial, emulator: Emulator | None = None) -> None:
+    """Run the code on every input, alternating poison, and note what is not as it had to be."""
+    code, case = trial.code, trial.case
+    if code is None:
+        return
+    engine = emulator_for(case.isa) if emulator is None else emulator
+    memory = case.memory
+    try:
+        engine.load(code.code, case.function.signature, len(memory), code.symbols.get("entry", 0))
+    except ExecutorLimit as limit:
+        trial.unsupported = f"executor limit: {limit}"
+        return
+    run, runs, poison = engine.run, trial.runs, trial.poison
+    for index, (values, outcome) in enumerate(zip(case.inputs, trial.outcomes, strict=True)):
+        if outcome.__class__ is OutOfFuel:
+            runs.append(None)
+            continue
+        result = run(values, memory, (index + poison) & 1)
+        runs.append(result)
+        if not agrees(outcome, result, trial.trap_codes):
+            trial.anomalies.append(index)
+
+
+def agrees(outcome: Outcome, run: Run, trap_codes: dict[int, tuple[str, ...]]) -> bool:
+    """Did the machine do what the reference says, and nothing else?
+
+    Memory after a fault is not compared: the first page of a straddling store is written already.
+    """
+    if outcome.__class__ is Returned:
+        return (
+            run.stop == executor.RETURN
+            and run.values == outcome.values  # type: ignore[union-attr]  # the class was just compared
+            and run.memory == outcome.memory  # type: ignore[union-attr]  # likewise
+            and not run.frame
+        )
+    if outcome.__class__ is Trapped:
+        return outcome.code in trap_codes.get(run.offset, ()) and (  # type: ignore[union-attr]  # likewise
+            run.stop == executor.FAULT
+            or (run.stop == executor.TRAP and run.memory == outcome.memory)  # type: ignore[union-attr]  # likewise
+        )
+    return True
+
+
+def run_trial(
+    case: Case, target: Target, *, thorough: bool = False, only: str | None = None
+) -> tuple[Trial, list[Violation]]:
+    """Try a case: the trial, and every rule that was broken, the first time each.
+
+    ``only``: run no check but the one of this name (shrinking needs no others).
+    """
+    from fuzzer.checks import violations
+
+    trial = Trial(case, target, thorough)
+    interpret(trial)
+    compile_case(trial)
+    execute(trial)
+    found = violations(trial, only)
+    if found and trial.code is not None and (doubt := suspicion(case.isa, trial.code.code)):
+        for violation in found:
+            if violation.check in _EXECUTED:
+                violation.suspect = doubt
+    return trial, found
+
+
+_EXECUTED = frozenset({"result", "memory", "trap", "frame", "bounds", "hang", "poison"})
