@@ -13,7 +13,7 @@ from fuzzer.execute import emulator as executor
 from fuzzer.execute.emulator import Emulator, ExecutorLimit, Run, emulator_for
 from fuzzer.execute.quarantine import suspicion
 from fuzzer.finding import Violation
-from fuzzer.outcome import OutOfFuel, Outcome, Returned, Trapped
+from fuzzer.outcome import Outcome, OutOfFuel, Returned, Trapped
 from fuzzer.reference.evaluate import Program, prepare
 from fuzzer.targets.target import Target
 

@@ -256,16 +256,28 @@ class FunctionRef(NamedTuple):
     patchable: bool = False
 
 
+class Annotation(NamedTuple):
+    """What an instruction may carry and no pass but the printer reads, as canonical text.
+
+    ``tags``: ``<0, 1>``; ``stack_map``: ``[i32 @ ss0+0]``; "" where there is none.
+    """
+
+    tags: str = ""
+    stack_map: str = ""
+
+
 class Function:
     """One CLIF function. ``name`` is as written: ``%f`` or ``u0:1``.
 
     The preamble's dicts map the number of an entity to what was declared; ``globals`` and the rarely
-    used declarations keep their right-hand side as canonical text.
+    used declarations keep their right-hand side as canonical text. ``annotations``: by instruction.
+    ``places``: (line, column) of instructions, blocks and the function itself where it was parsed, for
+    messages; None for a function that was built, and for a copy.
     """
 
-    __slots__ = ("blocks", "constants", "dynamic_slots", "dynamic_types", "functions", "globals",
-                 "name", "regions", "signature", "signatures", "stack_limit", "stack_slots",
-                 "value_types")  # fmt: skip
+    __slots__ = ("annotations", "blocks", "constants", "dynamic_slots", "dynamic_types", "functions",
+                 "globals", "name", "places", "regions", "signature", "signatures", "stack_limit",
+                 "stack_slots", "value_types")  # fmt: skip
 
     def __init__(self, name: str = "%f", signature: Signature | None = None) -> None:
         self.name = name
@@ -282,6 +294,8 @@ class Function:
         self.dynamic_slots: dict[int, str] = {}
         self.regions: dict[int, str] = {}
         self.stack_limit: int | None = None
+        self.annotations: dict[Inst, Annotation] = {}
+        self.places: dict[object, tuple[int, int]] | None = None
 
     @property
     def entry(self) -> Block:
@@ -321,4 +335,9 @@ class Function:
                       "dynamic_types", "dynamic_slots", "regions"):  # fmt: skip
             setattr(other, table, dict(getattr(self, table)))
         other.stack_limit = self.stack_limit
+        if self.annotations:
+            pairs = zip(self.instructions(), other.instructions(), strict=True)
+            other.annotations = {
+                new: self.annotations[old] for old, new in pairs if old in self.annotations
+            }
         return other

@@ -12,7 +12,7 @@ function in the reference interpreter, and how a machine does it is one rule in 
 ``i8`` ``f32x4``   a concrete type
 ``addr``           the pointer type (i64)
 ``truthy(T)``      see :func:`backend.ir.types.truthy`; ``lane(T)``, ``double(T)``, ``half(T)``,
-                   ``merge(T)``, ``split(T)`` likewise
+                   ``merge(T)``, ``split(T)``, ``fixed(T)`` likewise
 ``...``            any number of values whose types come from elsewhere (a signature, a block)
 =================  ===============================================================================
 
@@ -218,6 +218,7 @@ _TYPE_FUNCTIONS: Final = {
     "half": t.half_width,
     "merge": t.merge_lanes,
     "split": t.split_lanes,
+    "fixed": t.fixed,
 }
 
 
@@ -362,7 +363,7 @@ _row("x86_pshufb", "values", "T T -> T", "bytes of x by index; bit 7 gives 0", o
 _row("x86_pmulhrsw", "values", "T T -> T", "(x * y + 0x4000) >> 15, wrapped", over=(t.vector(t.I16, 8),))
 _row("x86_pmaddubsw", "values", "i8x16 i8x16 -> i16x8", "signed times unsigned, adjacent pairs added, saturated")
 _row("x86_cvtt2dq", "values", "S -> T", "truncated; out of range gives the minimum", over=(t.vector(t.I32, 4),), second=(t.vector(t.F32, 4),), control=None)
-_row("extract_vector", "lane_of", "S -> T", "a fixed part of a dynamic vector", over=VEC, second=VEC, control=None)
+_row("extract_vector", "lane_of", "T -> fixed(T)", "a fixed part of a dynamic vector", over=VEC)
 
 # -- memory ------------------------------------------------------------------------------------------------
 _OOB: Final = ("flags",)

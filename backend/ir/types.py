@@ -107,7 +107,7 @@ def type_named(name: str) -> Type:
 
 for _lane in SCALARS:
     for _bits in (64, 128):
-        if 2 <= _bits // _lane.bits:
+        if _bits // _lane.bits >= 2:
             vector(_lane, _bits // _lane.bits)
 
 
@@ -143,3 +143,8 @@ def merge_lanes(type_: Type) -> Type:
 def split_lanes(type_: Type) -> Type:
     """Lanes half as wide, twice as many (``snarrow``)."""
     return _relane(type_, half_width(type_.lane), type_.lanes * 2)
+
+
+def fixed(type_: Type) -> Type:
+    """The fixed-width vector that a dynamic one is a multiple of; any other type itself."""
+    return vector(type_.lane, type_.lanes) if type_.dynamic else type_

@@ -1,0 +1,1 @@
+"""Fuzzing for a while: budget, workers that may die, findings as they come."""

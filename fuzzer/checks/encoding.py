@@ -39,7 +39,9 @@ def _look(trial: Trial) -> Iterator[Violation]:
                     default=len(code)))  # fmt: skip
     data = {start for start, _ in compiled.data_ranges}
     for (offset, meant), end in zip(texts, ends, strict=True):
-        word = code[offset:end] if end - offset <= 4 or isa == "x86_64" else code[offset : offset + 4]
+        word = (
+            code[offset:end] if end - offset <= 4 or isa == "x86_64" else code[offset : offset + 4]
+        )
         if (word, meant) in _agreed or offset in data:
             continue
         got = _text(isa, word, offset)

@@ -21,4 +21,11 @@ def _look(trial: Trial) -> Iterator[Violation]:
                             f"expected: {trial.outcomes[index]!r}", "", index)  # fmt: skip
 
 
-CHECK = Check("hang", "compiled code ends when the reference does", _look, "hang", anomalous=True, by_shape=True)
+CHECK = Check(
+    "hang",
+    "compiled code ends when the reference does",
+    _look,
+    "hang",
+    anomalous=True,
+    by_shape=True,
+)

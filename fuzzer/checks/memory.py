@@ -27,4 +27,10 @@ def _look(trial: Trial) -> Iterator[Violation]:
             yield Violation("memory", detail, "", index)
 
 
-CHECK = Check("memory", "the data region is the reference's, byte for byte", _look, anomalous=True, by_shape=True)
+CHECK = Check(
+    "memory",
+    "the data region is the reference's, byte for byte",
+    _look,
+    anomalous=True,
+    by_shape=True,
+)

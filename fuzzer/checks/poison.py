@@ -34,4 +34,6 @@ def _look(trial: Trial) -> Iterator[Violation]:
                             "", index)  # fmt: skip
 
 
-CHECK = Check("poison", "no result depends on what is undefined at entry", _look, costly=True, by_shape=True)
+CHECK = Check(
+    "poison", "no result depends on what is undefined at entry", _look, costly=True, by_shape=True
+)

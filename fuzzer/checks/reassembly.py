@@ -23,11 +23,13 @@ if TYPE_CHECKING:
 _MODES: Final = {"aarch64": (keystone.KS_ARCH_ARM64, keystone.KS_MODE_LITTLE_ENDIAN)}
 _KNOWN_GOOD: Final = {
     "aarch64": frozenset(
-        "add adds sub subs and ands orr orn eor eon bic bics cmp cmn tst neg mvn mov movz movn movk "
-        "madd msub mul mneg smulh umulh smull umull sdiv udiv lsl lsr asr ror clz cls rbit rev rev16 rev32 "
-        "csel csinc csinv csneg cset csetm cinc cneg sxtb sxth sxtw uxtb uxth ubfx sbfx ubfiz sbfiz bfi bfxil "
-        "extr ldr ldrb ldrh ldrsb ldrsh ldrsw str strb strh ldur ldurb ldurh ldursb ldursh ldursw stur "
-        "sturb sturh ldp stp br ret nop brk".split()
+        """
+        add adds sub subs and ands orr orn eor eon bic bics cmp cmn tst neg mvn mov movz movn movk
+        madd msub mul mneg smulh umulh smull umull sdiv udiv lsl lsr asr ror clz cls rbit rev rev16
+        rev32 csel csinc csinv csneg cset csetm cinc cneg sxtb sxth sxtw uxtb uxth ubfx sbfx ubfiz
+        sbfiz bfi bfxil extr ldr ldrb ldrh ldrsb ldrsh ldrsw str strb strh ldur ldurb ldurh ldursb
+        ldursh ldursw stur sturb sturh ldp stp br ret nop brk
+        """.split()  # noqa: SIM905  # a table of words is easier to read than 70 quoted strings
     )
 }
 #: the list holds, but Keystone reads these operands as something else

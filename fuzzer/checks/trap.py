@@ -24,7 +24,9 @@ def _look(trial: Trial) -> Iterator[Violation]:
             if run.stop == RETURN:
                 detail, key = f"expected trap {outcome.code}, returned {run.values}", "no trap"
             elif run.stop in (TRAP, FAULT) and code is None:
-                detail = f"expected trap {outcome.code}, stopped at {run.offset:#x} without a record"
+                detail = (
+                    f"expected trap {outcome.code}, stopped at {run.offset:#x} without a record"
+                )
                 key = "unrecorded"
             elif run.stop in (TRAP, FAULT) and outcome.code not in trial.trap_codes[run.offset]:
                 detail, key = f"expected trap {outcome.code}, got {code}", "wrong code"

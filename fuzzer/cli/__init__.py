@@ -1,0 +1,61 @@
+"""The command line. Commands are imported when they are called, so that help is quick.
+
+Exit status: 0 clean; 1 findings; 2 usage, configuration or internal error, or nothing was tested; 130
+and 143 interrupted. A user's mistake is one line, never a traceback.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from typing import Final
+
+import click
+
+COMMANDS: Final[dict[str, str]] = {
+    "fuzz": "Draw functions, compile them, run them, shrink and keep what breaks.",
+    "replay": "Run corpus entries again: fixed, still failing, changed.",
+    "test": "Run the `; run:` lines of Cranelift filetests.",
+    "shrink": "Make a corpus entry smaller.",
+    "compile": "Compile a function and print a stage.",
+    "fmt": "Rewrite CLIF files in canonical form.",
+    "check": "Parse and verify CLIF files.",
+    "list": "List targets, ISAs, checks, opcodes or planted bugs.",
+    "selftest": "Plant bugs in the builtin backend and see that each is found.",
+    "doctor": "Say what works here and what is missing.",
+}
+
+
+class _Lazy(click.Group):
+    """Commands by name; a command's module is imported when it is run or asked for its help."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        found: click.Command = import_module(f"fuzzer.cli.{name}").command
+        return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="clifhanger")
+def cli() -> None:
+    """A property-based differential fuzzer for compiler backends."""
+
+
+def main() -> None:
+    """The entry point: a broken pipe is no error, an interrupt is 130."""
+    try:
+        cli.main(prog_name="clifhanger", standalone_mode=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -30,10 +30,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from backend.errors import ClifError
 from backend.ir.filetest import parse_file
 from backend.ir.printer import print_function
 from backend.ir.verifier import verify
+
+from backend.errors import ClifError
 from fuzzer.case import DATA_LIMIT, Case, OptionValue
 from fuzzer.outcome import Outcome, Returned, Trapped
 
@@ -205,7 +206,9 @@ def parse_entry(text: str, path: str = "entry") -> Entry:
     """The entry a text holds; EntryError says what is wrong with it."""
     fields = _block(path, text)
     if fields.get("schema") != SCHEMA:
-        raise EntryError(path, f"schema {fields.get('schema')!r}, this version reads {SCHEMA}", 2, 1)
+        raise EntryError(
+            path, f"schema {fields.get('schema')!r}, this version reads {SCHEMA}", 2, 1
+        )
 
     def word(name: str, default: str | None = None) -> str:
         value = fields.get(name, default)
@@ -228,7 +231,9 @@ def parse_entry(text: str, path: str = "entry") -> Entry:
     except (TypeError, ValueError):
         raise EntryError(path, "metadata: inputs must be lists of hex strings", 2, 1) from None
     for row in rows:
-        if len(row) != len(params) or any(not 0 <= v <= t.mask for v, t in zip(row, params, strict=True)):
+        if len(row) != len(params) or any(
+            not 0 <= v <= t.mask for v, t in zip(row, params, strict=True)
+        ):
             raise EntryError(path, "metadata: an input does not fit the signature", 2, 1)
     if not rows:
         raise EntryError(path, "metadata: no inputs", 2, 1)
@@ -240,7 +245,9 @@ def parse_entry(text: str, path: str = "entry") -> Entry:
         raise EntryError(path, "metadata: option values are booleans, numbers or strings", 2, 1)
     status = word("status", "open")
     if status not in STATUSES:
-        raise EntryError(path, f"metadata: status {status!r} is none of {', '.join(STATUSES)}", 2, 1)
+        raise EntryError(
+            path, f"metadata: status {status!r} is none of {', '.join(STATUSES)}", 2, 1
+        )
     drawn: dict[str, OptionValue] = dict(options)
     case = Case(function, rows, isa=word("isa"), memory=memory, options=drawn)
     expected = fields.get("expected", [])

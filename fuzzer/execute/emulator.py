@@ -153,9 +153,7 @@ class Emulator:
     def _read(self, batch: _Batch) -> None:
         self._lib.uc_reg_read_batch(self._handle, batch.ids, batch.pointers, batch.count)
 
-    def load(
-        self, code: bytes, signature: Signature, memory_size: int = 0, entry: int = 0
-    ) -> None:
+    def load(self, code: bytes, signature: Signature, memory_size: int = 0, entry: int = 0) -> None:
         """Make ``code`` the function that :meth:`run` runs, called as ``signature`` says.
 
         ``memory_size``: bytes of the data region, a multiple of the machine's page; ``entry``: byte of
@@ -203,9 +201,7 @@ class Emulator:
             sign = param.type.sign if param.extension == "sext" else 0
             self._parameters.append((above, sign))
         self._results = [result.type.mask for result in signature.returns]
-        self._canary_from = (
-            layout.STACK_SIZE - layout.CALLER_FRAME + on_stack * m.stack_slot
-        )
+        self._canary_from = layout.STACK_SIZE - layout.CALLER_FRAME + on_stack * m.stack_slot
 
     def run(self, inputs: Input, memory: bytes, poison: int = 0) -> Run:
         """Call the loaded function once. ``memory``: the data region's bytes before the call."""
@@ -253,7 +249,13 @@ class Emulator:
                 frame = self._broken_promises(poison)
             return Run(RETURN, pc - layout.CODE, 0, -1, results, after, frame)
         return Run(
-            self._why_stopped(error, pc), pc - layout.CODE, error, self._fault_address, (), after, ()
+            self._why_stopped(error, pc),
+            pc - layout.CODE,
+            error,
+            self._fault_address,
+            (),
+            after,
+            (),
         )
 
     @staticmethod

@@ -67,7 +67,7 @@ _RETURN: Final = opcode_named("return")
 _TRAP: Final = opcode_named("trap")
 
 _TRAP_CODES: Final = ("user1", "user2", "int_ovf", "user200", "bad_toint")
-_SLOT_SIZES: Final = (8, 16, 64, 32, 4, 128, 24, 600, 5000, 40000)
+_SLOT_SIZES: Final = (8, 16, 64, 32, 4, 128, 24, 600, 5000, 16000)
 _WINDOW: Final = 64
 """Bytes of a slot that are written at entry and accessed afterwards."""
 _MAX_DEPTH: Final = 3

@@ -74,7 +74,7 @@ class Operation:
         self.forms: dict[Type, tuple[Form, ...]] = {}
         if op is not None:
             for type_ in TYPES:
-                if (found := _forms(op, type_, supports)):
+                if found := _forms(op, type_, supports):
                     self.forms[type_] = found
         self.types = tuple(self.forms)
 

@@ -6,6 +6,7 @@ the IR reducer behind it 4.8, with fewer blocks than the reducer alone. Hence th
 
 from __future__ import annotations
 
+import contextlib
 import random
 from collections.abc import Callable
 from typing import Any, Final
@@ -66,13 +67,9 @@ def shrink_draws(
     initial = runner.cached_test_function(choices)
     if initial.status is not Status.INTERESTING:
         return best
-    shrinker = runner.new_shrinker(
-        initial, lambda data: data.status is Status.INTERESTING
-    )
-    try:
+    shrinker = runner.new_shrinker(initial, lambda data: data.status is Status.INTERESTING)
+    with contextlib.suppress(_CapReached):
         shrinker.shrink()
-    except _CapReached:
-        pass
     smallest = tuple(shrinker.shrink_target.choices)
     case = generator.from_choices(smallest)
     case.choices = smallest

@@ -8,7 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from backend.ir.entities import AbiParam, BlockCall, Function, Inst, MemFlags, Signature, StackSlot, Value
+from backend.ir.entities import (
+    AbiParam,
+    BlockCall,
+    Function,
+    Inst,
+    MemFlags,
+    Signature,
+    StackSlot,
+    Value,
+)
 from backend.ir.opcodes import opcode_named
 from backend.ir.types import I32, INTS, Type
 from fuzzer.case import DATA_BASE, Case
@@ -408,7 +417,9 @@ def _retype(case: Case, old: Type, new: Type) -> bool:
     signature = function.signature
 
     def convert(params: tuple[AbiParam, ...]) -> tuple[AbiParam, ...]:
-        return tuple(AbiParam(new if p.type is old else p.type, p.extension, p.purpose) for p in params)
+        return tuple(
+            AbiParam(new if p.type is old else p.type, p.extension, p.purpose) for p in params
+        )
 
     case.inputs = [
         tuple(_resize(v, old, new) if p.type is old else v
@@ -431,9 +442,8 @@ def _positions(reducer: Reducer) -> Iterator[tuple[int, int]]:
     block = 0
     while block < len(reducer.best.function.blocks):
         inst = 0
-        while (
-            block < len(reducer.best.function.blocks)
-            and inst < len(reducer.best.function.blocks[block].insts)
+        while block < len(reducer.best.function.blocks) and inst < len(
+            reducer.best.function.blocks[block].insts
         ):
             yield block, inst
             inst += 1

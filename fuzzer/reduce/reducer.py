@@ -13,9 +13,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from backend.errors import VerifyError
 from backend.ir.printer import print_function
 from backend.ir.verifier import verify
+
+from backend.errors import VerifyError
 from fuzzer.case import Case
 from fuzzer.reduce import edit
 

@@ -1,0 +1,41 @@
+"""Who compiles. One file a target; one row here."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Final, NamedTuple
+
+from fuzzer.targets.target import Target
+
+
+class Row(NamedTuple):
+    """Where a target is defined, what it is, and which extra of the distribution it needs."""
+
+    module: str
+    name: str
+    doc: str
+    extra: str = ""
+
+
+TARGETS: Final[dict[str, Row]] = {
+    "builtin": Row("fuzzer.targets.builtin", "Builtin", "the backend of this repository"),
+    "llvm": Row("fuzzer.targets.llvm", "Llvm", "LLVM through llvmlite", "llvm"),
+}
+
+
+class TargetUnavailable(Exception):
+    """A target that can't be used here; the message says what to do."""
+
+
+def target_named(name: str) -> Target:
+    """A fresh instance of the target; TargetUnavailable with one clear line if there is none."""
+    row = TARGETS.get(name)
+    if row is None:
+        raise TargetUnavailable(f"no target {name!r}; there are {', '.join(TARGETS)}")
+    try:
+        module = import_module(row.module)
+    except ImportError as error:
+        hint = f"pip install 'clifhanger[{row.extra}]'" if row.extra else str(error)
+        raise TargetUnavailable(f"target {name} needs {error.name}: {hint}") from error
+    made: Target = getattr(module, row.name)()
+    return made

@@ -59,6 +59,14 @@ class Target(ABC):
     def supports(self, isa: str, op: Opcode, type_: Type | None, second: Type | None) -> bool:
         """May the generator draw ``op`` at T = ``type_`` and S = ``second``?"""
 
+    def rules(self) -> list[str]:
+        """Names of the lowering rules, in the order of ``CompiledCode.rule_hits``' numbers."""
+        return []
+
+    def rows(self) -> list[str]:
+        """Names of the machine instructions, in the order of ``CompiledCode.row_hits``' indices."""
+        return []
+
     @abstractmethod
     def compile(self, case: Case) -> CompiledCode:
         """Compile the case's function for its ISA under its options."""

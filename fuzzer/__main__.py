@@ -1,0 +1,5 @@
+"""``python -m fuzzer`` is ``clifhanger``."""
+
+from fuzzer.cli import main
+
+main()

@@ -1,0 +1,95 @@
+"""From a violation to an entry: shrink it, name it, put it on disk.
+
+The entry is saved before it is shrunk, in case shrinking kills the process, and again after: a
+smaller reproducer replaces a larger one. The predicate of shrinking is the same check broken with the
+same key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.metadata import version
+
+from backend.errors import BackendError
+from fuzzer.case import Case
+from fuzzer.checks import CHECKS
+from fuzzer.corpus.entry import Entry
+from fuzzer.corpus.signature import signature
+from fuzzer.finding import Finding, Violation
+from fuzzer.generate.cases import CaseGenerator
+from fuzzer.outcome import OutOfFuel
+from fuzzer.reduce.draws import shrink_draws
+from fuzzer.reduce.reducer import reduce_case
+from fuzzer.reference.memory import UndefinedBehaviour
+from fuzzer.targets.target import Target
+from fuzzer.trial import run_trial
+
+Predicate = Callable[[Case], bool]
+
+
+def same_violation(case: Case, target: Target, violation: Violation) -> Violation | None:
+    """The case's own violation of the same check and key, or None; a case that means nothing has none."""
+    try:
+        trial, found = run_trial(case, target, thorough=CHECKS[violation.check].costly,
+                                 only=violation.check)  # fmt: skip
+    except (UndefinedBehaviour, BackendError):
+        return None
+    if any(isinstance(outcome, OutOfFuel) for outcome in trial.outcomes):
+        return None
+    for other in found:
+        if other.check == violation.check and other.key == violation.key:
+            return other
+    return None
+
+
+def shrink(
+    finding: Finding,
+    target: Target,
+    generator: CaseGenerator | None,
+    *,
+    predicate: Predicate | None = None,
+) -> Finding:
+    """The smallest finding of the same kind: Hypothesis on the draws, then the IR reducer.
+
+    ``generator``: what the case's choices were drawn with; without it (or without choices) the
+    reducer works alone. ``predicate``: asked instead of the target in this process. The violation's
+    detail is still the original case's: see :func:`restated`.
+    """
+    violation = finding.violation
+    ask: Predicate = predicate or (lambda case: same_violation(case, target, violation) is not None)
+    case = finding.case
+    if generator is not None and case.choices:
+        smaller = shrink_draws(generator, case.choices, ask)
+        if ask(smaller):
+            case = smaller
+    reduced, _ = reduce_case(case, ask)
+    return Finding(reduced, finding.target, violation)
+
+
+def restated(finding: Finding, target: Target) -> Finding:
+    """The finding with the detail that its own, smaller case shows."""
+    violation = same_violation(finding.case, target, finding.violation)
+    return Finding(finding.case, finding.target, violation or finding.violation)
+
+
+def entry_of(finding: Finding, *, seed: str = "", plant: str = "", versions: str = "") -> Entry:
+    """The corpus entry of a finding as it is."""
+    violation = finding.violation
+    return Entry(
+        finding.case,
+        violation.check,
+        finding.target,
+        signature(finding),
+        kind=CHECKS[violation.check].kind,
+        observed=violation.detail,
+        key=violation.key,
+        seed=seed,
+        plant=plant,
+        versions=versions,
+        note=f"suspect: {violation.suspect}" if violation.suspect else "",
+    )
+
+
+def versions_of(target: Target) -> str:
+    """``clifhanger 0.1.0, builtin 0.1.0, unicorn 2.1.4``."""
+    return f"clifhanger {version('clifhanger')}, {target.version}, unicorn {version('unicorn')}"

@@ -1,0 +1,104 @@
+"""Running something that may kill its process, and saying how it died.
+
+A fork, a pipe, a clock. Used for what a worker died of, and for every call of the predicate when such a
+finding is shrunk: a crash is a crash only if it happens again, here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import select
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Death:
+    """How the child ended without an answer. ``how``: ``SIGSEGV``, ``exit 3`` or ``timeout``; ``stage``: what
+    it had said last that it was about to do.
+    """
+
+    how: str
+    stage: str
+
+
+def run_isolated(
+    work: Callable[[Callable[[str], None]], bytes], *, seconds: float, memory: int
+) -> bytes | Death:
+    """What ``work`` returns when called in a child process, or how the child died.
+
+    ``work`` gets a function to announce stages with. ``seconds``: wall time; ``memory``: bytes of
+    address space. No process is left behind.
+    """
+    read_end, write_end = os.pipe()
+    child = os.fork()
+    if child == 0:
+        _child(work, read_end, write_end, memory)
+    os.close(write_end)
+    try:
+        data, in_time = _collect(read_end, time.monotonic() + seconds)
+    finally:
+        os.close(read_end)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
+        _, status = os.waitpid(child, 0)
+    stage = "starting"
+    for line in data.split(b"\n"):
+        kind, _, rest = line.partition(b" ")
+        if kind == b"stage":
+            stage = rest.decode()
+        elif kind == b"answer":
+            return bytes.fromhex(rest.decode())
+    if not in_time:
+        return Death("timeout", stage)
+    if os.WIFSIGNALED(status):
+        return Death(signal.Signals(os.WTERMSIG(status)).name, stage)
+    return Death(f"exit {os.waitstatus_to_exitcode(status)}", stage)
+
+
+def _child(
+    work: Callable[[Callable[[str], None]], bytes], read_end: int, write_end: int, memory: int
+) -> None:
+    code = 70
+    try:
+        os.close(read_end)
+        os.setpgid(0, 0)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+        quiet = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(quiet, 2)
+        os.dup2(quiet, 1)
+        answer = work(lambda stage: _write(write_end, b"stage " + stage.encode() + b"\n"))
+        _write(write_end, b"answer " + answer.hex().encode() + b"\n")
+        code = 0
+    finally:
+        os._exit(code)
+
+
+def _write(handle: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(handle, data) :]
+
+
+def _collect(handle: int, deadline: float) -> tuple[bytes, bool]:
+    """All that comes until the end of file, and whether that was before the deadline."""
+    data = b""
+    while True:
+        left = deadline - time.monotonic()
+        if left <= 0 or not select.select([handle], [], [], left)[0]:
+            return data, False
+        piece = os.read(handle, 1 << 16)
+        if not piece:
+            return data, True
+        data += piece
+        if data.endswith(b"\n") and data.rpartition(b"\n")[0].rpartition(b"\n")[2].startswith(
+            b"answer "
+        ):
+            return data, True

@@ -1,0 +1,33 @@
+"""What a campaign is told to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fuzzer.case import OptionValue
+
+
+@dataclass(slots=True)
+class Settings:
+    """``seconds``/``functions``: the budget, whichever ends first (None: no limit). ``shard`` of ``shards``,
+    from 0. ``timeout``: seconds one case may take before its worker is killed; ``memory``: bytes of
+    address space a worker may use; ``plants``: bugs planted into the builtin backend.
+    """
+
+    target: str
+    isas: tuple[str, ...]
+    seed: int
+    seconds: float | None
+    functions: int | None
+    workers: int
+    corpus: Path
+    out: Path
+    shard: int = 0
+    shards: int = 1
+    max_findings: int | None = None
+    options: dict[str, OptionValue] = field(default_factory=dict)
+    plants: tuple[str, ...] = ()
+    timeout: float = 10.0
+    memory: int = 2 << 30
+    items: int = 40

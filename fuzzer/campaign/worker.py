@@ -1,0 +1,164 @@
+"""A worker: takes slices of cases, tries them, investigates what breaks, tells the parent.
+
+It ignores SIGINT: the parent owns the signals. It reports with messages, and through its in-flight
+record even when it is killed.
+"""
+
+from __future__ import annotations
+
+import resource
+import signal
+import traceback
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Final
+
+from fuzzer.campaign import record as phases
+from fuzzer.campaign.investigate import entry_of, restated, same_violation, shrink, versions_of
+from fuzzer.campaign.messages import Broken, Found, Progress, encode
+from fuzzer.campaign.record import InFlight
+from fuzzer.campaign.seeds import case_seed
+from fuzzer.campaign.settings import Settings
+from fuzzer.case import Case
+from fuzzer.checks import CHECKS
+from fuzzer.corpus.signature import signature, skeleton
+from fuzzer.corpus.store import Store
+from fuzzer.finding import Finding, Violation
+from fuzzer.generate.cases import CaseGenerator
+from fuzzer.generate.function import Limits
+from fuzzer.outcome import OutOfFuel
+from fuzzer.reference.evaluate import outcomes_of
+from fuzzer.selftest.plant import planted
+from fuzzer.targets import target_named
+from fuzzer.targets.target import Target
+from fuzzer.trial import run_trial
+
+THOROUGH_EVERY: Final = 8
+"""One case in so many is also compiled twice, run under other poison and re-assembled."""
+
+
+class Suspects:
+    """Which violations are worth shrinking: each kind at first, then ever more rarely.
+
+    A violation whose key tells its cause is shrunk once. One that could be anything (a wrong value) is shrunk
+    each time until a kind has come up often, then at the 16th, 32nd, 64th ... time, so that a bug that
+    shows everywhere does not eat the campaign and does not hide another for ever.
+    """
+
+    def __init__(self) -> None:
+        self._seen: dict[tuple[str, str], int] = {}
+
+    def worth(self, violation: Violation, by_shape: bool) -> bool:
+        kind = (violation.check, violation.key)
+        count = self._seen[kind] = self._seen.get(kind, 0) + 1
+        if count <= (8 if by_shape else 1):
+            return True
+        return by_shape and count & (count - 1) == 0
+
+
+class Worker:
+    """The loop of one process."""
+
+    def __init__(self, settings: Settings, pipe: Connection, in_flight: InFlight) -> None:
+        self.settings = settings
+        self.pipe = pipe
+        self.in_flight = in_flight
+        self.target: Target = target_named(settings.target)
+        limits = Limits(settings.items)
+        self.generators = [
+            CaseGenerator(self.target, isa, limits=limits, fixed=settings.options)
+            for isa in settings.isas
+        ]
+        self.store = Store(settings.corpus)
+        self.suspects = Suspects()
+        self.versions = versions_of(self.target)
+        self._rules: set[int] = set()
+        self._rows: set[int] = set()
+
+    def serve(self) -> None:
+        """Take orders (slice, first case, end) from the pipe until an empty message says stop."""
+        while order := self.pipe.recv_bytes():
+            slice_, start, stop = map(int, order.split())
+            try:
+                self.run_slice(slice_, start, stop)
+            except (BrokenPipeError, KeyboardInterrupt):
+                return
+            except Exception:
+                where = f"slice {slice_}, case {self.in_flight.read()[2]}"
+                self.pipe.send_bytes(encode(Broken(where, traceback.format_exc())))
+                return
+
+    def run_slice(self, slice_: int, start: int, stop: int) -> None:
+        """Try the cases ``start`` up to ``stop`` of a slice."""
+        settings, in_flight, pipe = self.settings, self.in_flight, self.pipe
+        progress = Progress(0, 0, 0, 0, {}, [], [], slice_, False)
+        for index in range(start, stop):
+            seed = case_seed(settings.seed, settings.shard, slice_, index)
+            generator = self.generators[seed % len(self.generators)]
+            in_flight.write(phases.TRYING, slice_, index)
+            case = generator.from_seed(seed)
+            trial, found = run_trial(case, self.target, thorough=seed % THOROUGH_EVERY == 0)
+            progress.functions += 1
+            progress.runs += trial.executed
+            progress.instructions += case.function.instruction_count()
+            progress.out_of_fuel += sum(o.__class__ is OutOfFuel for o in trial.outcomes)
+            if trial.unsupported:
+                count = progress.unsupported.get(trial.unsupported, 0)
+                progress.unsupported[trial.unsupported] = count + 1
+            if trial.code is not None:
+                self._note_coverage(trial.code.rule_hits, trial.code.row_hits, progress)
+            for violation in found:
+                self._investigate(Finding(case, self.target.name, violation), generator, slice_,
+                                  index)  # fmt: skip
+        in_flight.write(phases.IDLE, slice_, stop)
+        progress.done = True
+        pipe.send_bytes(encode(progress))
+
+    def _note_coverage(self, rules: set[int], rows: set[int], progress: Progress) -> None:
+        if not rules <= self._rules:
+            progress.rules += sorted(rules - self._rules)
+            self._rules |= rules
+        if not rows <= self._rows:
+            progress.rows += sorted(rows - self._rows)
+            self._rows |= rows
+
+    def _investigate(
+        self, finding: Finding, generator: CaseGenerator, slice_: int, index: int
+    ) -> None:
+        if not self.suspects.worth(finding.violation, CHECKS[finding.violation.check].by_shape):
+            return
+        before = finding.case.function.instruction_count()
+        seed = f"{self.settings.seed:#x}/{self.settings.shard}/{slice_}/{index}"
+        first = self._save(finding, seed)
+
+        def ask(case: Case) -> bool:
+            self.in_flight.write(phases.SHRINKING, slice_, index)
+            return same_violation(case, self.target, finding.violation) is not None
+
+        small = restated(shrink(finding, self.target, generator, predicate=ask), self.target)
+        self.in_flight.write(phases.TRYING, slice_, index)
+        path, verdict = self._save(small, seed)
+        if first[1] == "new" and first[0] != path:
+            first[0].unlink(missing_ok=True)
+        elif first[1] == "new":
+            verdict = "new"
+        self.pipe.send_bytes(encode(Found(
+            str(path), small.violation.check, small.case.isa, signature(small),
+            skeleton(small.case.function), small.violation.detail, before,
+            small.case.function.instruction_count(), verdict, small.violation.suspect,
+        )))  # fmt: skip
+
+    def _save(self, finding: Finding, seed: str) -> tuple[Path, str]:
+        entry = entry_of(finding, seed=seed, plant=",".join(self.settings.plants),
+                         versions=self.versions)  # fmt: skip
+        return self.store.save(entry, outcomes_of(finding.case))
+
+
+def main(settings: Settings, pipe: Connection, in_flight: InFlight) -> None:
+    """The body of a worker process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_AS, (settings.memory, settings.memory))
+    with planted(settings.plants):
+        Worker(settings, pipe, in_flight).serve()

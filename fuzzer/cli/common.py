@@ -1,0 +1,183 @@
+"""What several commands share: parameter types, loading a case from any file, one-line errors."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar, NoReturn
+
+import click
+
+from backend.errors import ClifError
+from fuzzer.case import Case, OptionValue
+from fuzzer.corpus.entry import Entry, EntryError, has_header, parse_entry, read_text
+from fuzzer.targets import TARGETS, TargetUnavailable, target_named
+from fuzzer.targets.target import Target
+
+
+def fail(message: str) -> NoReturn:
+    """One clear line on stderr, exit 2."""
+    click.echo(f"clifhanger: {printable(message)}", err=True)
+    sys.exit(2)
+
+
+def printable(text: str) -> str:
+    """Text from a file or a compiler, without what a terminal would obey."""
+    return "".join(c if c.isprintable() or c in "\n\t" else f"\\x{ord(c):02x}" for c in text)
+
+
+class Duration(click.ParamType):
+    """``90``, ``60s``, ``10m``, ``2h``: seconds as a float."""
+
+    name = "time"
+    _UNITS: ClassVar = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "ms": 0.001}
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> float:
+        if isinstance(value, float):
+            return value
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h|)", str(value))
+        if match is None or not float(match[1]):
+            self.fail(f"{value!r} is no duration; write 90, 60s, 10m or 2h", param, ctx)
+        return float(match[1]) * self._UNITS[match[2]]
+
+
+class Size(click.ParamType):
+    """``512m``, ``2g``: bytes."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> int:
+        if isinstance(value, int):
+            return value
+        match = re.fullmatch(r"(\d+)([kmg]?)", str(value).lower())
+        if match is None:
+            self.fail(f"{value!r} is no size; write 512m or 2g", param, ctx)
+        return int(match[1]) << {"": 0, "k": 10, "m": 20, "g": 30}[match[2]]
+
+
+class Seed(click.ParamType):
+    """A number, decimal or 0x hex."""
+
+    name = "seed"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> int:
+        try:
+            return value if isinstance(value, int) else int(str(value), 0) & (1 << 64) - 1
+        except ValueError:
+            self.fail(f"{value!r} is no seed; write a number, decimal or 0x hex", param, ctx)
+
+
+class Shard(click.ParamType):
+    """``K/N``, K from 1."""
+
+    name = "shard"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, int]:
+        if isinstance(value, tuple):
+            return value
+        match = re.fullmatch(r"(\d+)/(\d+)", str(value))
+        if match is None or not 1 <= int(match[1]) <= int(match[2]):
+            self.fail(f"{value!r} is no shard; write K/N with K from 1 to N", param, ctx)
+        return int(match[1]) - 1, int(match[2])
+
+
+def find_target(name: str) -> Target:
+    """The target, or one line and exit 2."""
+    try:
+        return target_named(name)
+    except TargetUnavailable as error:
+        fail(f"--target: {error}")
+
+
+def find_isas(target: Target, names: str | None) -> tuple[str, ...]:
+    """The ISAs of a comma-separated option, each one that the target has."""
+    if not names:
+        return target.isas[:1]
+    isas = tuple(dict.fromkeys(name.strip() for name in names.split(",")))
+    for isa in isas:
+        if isa not in target.isas:
+            fail(f"--isa: {target.name} has no ISA {isa!r}; it has {', '.join(target.isas)}")
+    return isas
+
+
+def find_options(target: Target, pairs: tuple[str, ...]) -> dict[str, OptionValue]:
+    """``--opt name=value`` checked against the target's table."""
+    options: dict[str, OptionValue] = {}
+    known = {option.name: option for option in target.options}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if name not in known or not equals:
+            fail(
+                f"--opt: {pair!r}; {target.name} takes "
+                + (", ".join(f"{o.name}={_text(o.default)}" for o in known.values()) or "none")
+            )
+        values = {_text(value): value for value in known[name].values}
+        default = known[name].default
+        if text in values:
+            options[name] = values[text]
+        elif isinstance(default, int) and not isinstance(default, bool) and text.isdigit():
+            options[name] = int(text)
+        else:
+            fail(f"--opt: {name} takes {', '.join(values)}, not {text!r}")
+    return options
+
+
+def _text(value: OptionValue) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value)
+
+
+def load(path: Path) -> Entry:
+    """The entry in a file, or one line and exit 2."""
+    try:
+        return parse_entry(read_text(path), str(path))
+    except EntryError as error:
+        fail(str(error))
+
+
+def load_case(path: Path, isa: str) -> Case:
+    """The first function of any CLIF file, with the inputs its entry or its run lines give."""
+    from backend.ir.filetest import parse_file
+    from backend.ir.verifier import verify
+
+    try:
+        text = read_text(path)
+        if has_header(text):
+            return parse_entry(text, str(path)).case
+        parsed = parse_file(text, str(path))
+        if not parsed.functions:
+            fail(f"{path}: no function in it")
+        verify(parsed.functions[0].function)
+    except (EntryError, ClifError) as error:
+        fail(_place(str(path), error))
+    function = parsed.functions[0].function
+    zeros = tuple(0 for _ in function.signature.params)
+    return Case(function, [zeros], isa=isa)
+
+
+def _place(path: str, error: Exception) -> str:
+    text = str(error)
+    return text if text.startswith(path) else f"{path}: {text}"
+
+
+def entry_paths(paths: tuple[str, ...]) -> list[Path]:
+    """The .clif files named or under the folders named, sorted; one line and exit 2 if one is missing."""
+    found: list[Path] = []
+    for name in paths:
+        path = Path(name)
+        if path.is_dir():
+            found += sorted(p for p in path.rglob("*.clif") if p.is_file())
+        elif path.exists():
+            found.append(path)
+        else:
+            fail(f"{name}: no such file or folder")
+    return found
+
+
+target_option: Callable[[Any], Any] = click.option(
+    "--target", default="builtin", show_default=True, metavar="NAME",
+    help=f"Who compiles: {', '.join(TARGETS)}.",
+)  # fmt: skip

@@ -1,0 +1,83 @@
+"""``clifhanger doctor``."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Callable, Iterator
+from importlib.metadata import PackageNotFoundError, version
+
+import click
+
+
+def _python() -> Iterator[tuple[bool, str]]:
+    yield sys.version_info >= (3, 11), f"Python {platform.python_version()} on {platform.machine()}"
+
+
+def _packages() -> Iterator[tuple[bool, str]]:
+    for name in (
+        "hypothesis",
+        "unicorn",
+        "capstone",
+        "keystone-engine",
+        "click",
+        "rich",
+        "msgspec",
+    ):
+        try:
+            yield True, f"{name} {version(name)}"
+        except PackageNotFoundError:
+            yield False, f"{name} is missing: pip install clifhanger again"
+
+
+def _engines() -> Iterator[tuple[bool, str]]:
+    """Each engine does one thing, end to end, that the fuzzer relies on."""
+    from backend.ir.entities import AbiParam, Signature
+    from backend.ir.types import I64
+    from fuzzer.checks.reassembly import assemble
+    from fuzzer.execute.decode import decode
+    from fuzzer.execute.emulator import Emulator
+
+    code = b"".join(assemble("aarch64", text) for text in ("add x0, x0, x1", "ret"))
+    yield code.hex() == "0000018bc0035fd6", "keystone assembles"
+    texts = [text for _, text in decode("aarch64", code)]
+    yield texts == ["add x0, x0, x1", "ret"], "capstone decodes"
+    engine = Emulator("aarch64")
+    signature = Signature((AbiParam(I64), AbiParam(I64)), (AbiParam(I64),))
+    engine.load(code, signature)
+    yield engine.run((40, 2), b"").values == (42,), "unicorn runs it"
+    engine.load(assemble("aarch64", "sub x0, x0, x1") + code[4:], signature)
+    yield (
+        engine.run((44, 2), b"").values == (42,),
+        "unicorn runs rewritten code, not a stale translation",
+    )
+
+
+def _targets() -> Iterator[tuple[bool, str]]:
+    from fuzzer.targets import TARGETS, TargetUnavailable, target_named
+
+    for name, row in TARGETS.items():
+        try:
+            target = target_named(name)
+            yield True, f"target {name}: {target.version}, {', '.join(target.isas)}"
+        except TargetUnavailable as error:
+            yield bool(row.extra), f"target {name} is not here: {error}"
+
+
+_SECTIONS: tuple[Callable[[], Iterator[tuple[bool, str]]], ...] = (
+    _python,
+    _packages,
+    _engines,
+    _targets,
+)
+
+
+@click.command("doctor")
+def command() -> None:
+    """Say what works here and what is missing. Exit status 2 if something needed is."""
+    well = True
+    for section in _SECTIONS:
+        for good, text in section():
+            click.echo(f"{'ok  ' if good else 'BAD '} {text}")
+            well = well and good
+    sys.exit(0 if well else 2)

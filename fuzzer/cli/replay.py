@@ -1,0 +1,64 @@
+"""``clifhanger replay``."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from fuzzer.cli.common import entry_paths, fail, find_target, printable
+from fuzzer.corpus.entry import EntryError, load_entry
+from fuzzer.corpus.replay import Verdict, replay
+
+_MARKS = {"fixed": "fixed", "failing": "still failing", "changed": "changed", "clean": "clean",
+          "regressed": "FAILING AGAIN", "unsupported": "unsupported", "invalid": "invalid"}  # fmt: skip
+
+
+@click.command("replay")
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@click.option("--target", metavar="NAME", help="Compile with another target than the entry's.")
+@click.option("--all-isas", is_flag=True, help="Replay for every ISA the target has.")
+@click.option("--planted", is_flag=True, help="Plant the bugs that the entry was found with.")
+@click.option("--bisect-exit", is_flag=True, help="Exit 0, 1 or 125, for `git bisect run`.")
+def command(
+    paths: tuple[str, ...], target: str | None, all_isas: bool, planted: bool, bisect_exit: bool
+) -> None:
+    """Run corpus entries again and say: fixed, still failing, changed.
+
+    Exit status 1 if an entry fails, 0 if none does.
+    """
+    verdicts: list[Verdict] = []
+    bad = 0
+    files = entry_paths(paths)
+    if not files:
+        fail(f"{', '.join(paths)}: no .clif file in it")
+    for path in files:
+        try:
+            entry = load_entry(path)
+        except EntryError as error:
+            click.echo(f"clifhanger: {printable(str(error))}", err=True)
+            bad += 1
+            continue
+        chosen = find_target(target or entry.target)
+        isas = chosen.isas if all_isas else (entry.case.isa,)
+        for isa in isas:
+            if isa not in chosen.isas:
+                click.echo(
+                    f"clifhanger: {path}: {chosen.name} has no ISA {printable(isa)!r}", err=True
+                )
+                bad += 1
+                continue
+            verdict = replay(entry, chosen, isa, planted=planted)
+            verdicts.append(verdict)
+            line = f"{_MARKS[verdict.verdict]:<14} {path}"
+            if all_isas:
+                line += f" on {isa}"
+            if verdict.detail:
+                line += f"  {printable(verdict.detail)}"
+            click.echo(line)
+    failing = sum(v.verdict in ("failing", "changed", "regressed") for v in verdicts)
+    if len(verdicts) + bad > 1:
+        click.echo(f"clifhanger: {len(verdicts)} replayed, {failing} failing, {bad} unreadable")
+    if bisect_exit:
+        sys.exit(125 if bad or not verdicts else 1 if failing else 0)
+    sys.exit(2 if bad or not verdicts else 1 if failing else 0)

@@ -1,0 +1,47 @@
+"""``clifhanger shrink``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from fuzzer.campaign.investigate import entry_of, restated, same_violation, shrink, versions_of
+from fuzzer.cli.common import fail, find_target, load
+from fuzzer.corpus.entry import print_entry
+from fuzzer.corpus.store import write_durably
+from fuzzer.finding import Finding, Violation
+from fuzzer.reference.evaluate import outcomes_of
+from fuzzer.selftest.plant import planted as planting
+from fuzzer.trial import run_trial
+
+
+@click.command("shrink")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write here, not over FILE.")
+@click.option("--planted", is_flag=True, help="Plant the bugs that the entry was found with.")
+def command(file: Path, output: Path | None, planted: bool) -> None:
+    """Make a corpus entry smaller: the same rule broken in the same way, by less."""
+    entry = load(file)
+    target = find_target(entry.target)
+    if target.isolated:
+        fail(f"{file}: {target.name} may take its process down; its entries are shrunk when found")
+    with planting([name for name in entry.plant.split(",") if name and planted]):
+        violation = Violation(entry.check, entry.observed, entry.key)
+        if same_violation(entry.case, target, violation) is None:
+            _, found = run_trial(entry.case, target, thorough=True)
+            if not found:
+                fail(f"{file}: does not fail; nothing to shrink")
+            violation = found[0]
+        before = entry.case.function.instruction_count()
+        small = restated(shrink(Finding(entry.case, target.name, violation), target, None), target)
+        smaller = entry_of(small, seed=entry.seed, plant=entry.plant, versions=versions_of(target))
+        smaller.status = entry.status
+        text = print_entry(smaller, outcomes_of(small.case))
+    try:
+        write_durably((output or file).absolute(), text)
+    except OSError as error:
+        fail(f"{output or file}: {error.strerror}")
+    click.echo(
+        f"{output or file}: {before} -> {small.case.function.instruction_count()} instructions"
+    )

@@ -1,0 +1,71 @@
+"""Trying an entry again, and saying what became of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from backend.errors import VerifyError
+from fuzzer.campaign.isolated import Death, run_isolated
+from fuzzer.case import Case
+from fuzzer.corpus.entry import Entry, outcome_text
+from fuzzer.reference.memory import UndefinedBehaviour
+from fuzzer.selftest.plant import planted as planting
+from fuzzer.targets.target import Target
+from fuzzer.trial import run_trial
+
+_SECONDS: Final = 30.0
+_MEMORY: Final = 4 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """``verdict``: ``fixed`` or ``clean`` (nothing broken), ``failing`` (as recorded), ``changed`` (another
+    rule is broken, or the reference judges otherwise than recorded), ``regressed`` (an entry marked
+    fixed fails), ``unsupported``, ``invalid`` (the entry's program means nothing).
+    """
+
+    verdict: str
+    detail: str = ""
+
+
+def replay(entry: Entry, target: Target, isa: str, *, planted: bool = False) -> Verdict:
+    """Try the entry's case on ``target`` for ``isa``, in a process of its own if that may die."""
+    case = entry.case.copy()
+    case.isa = isa
+    plants = [name for name in entry.plant.split(",") if name] if planted else []
+    expected_to_fail = bool(plants) or entry.status in ("open", "wontfix")
+    failing = "failing" if expected_to_fail else "regressed"
+    if target.isolated or entry.kind != "mismatch":
+
+        def work(stage: object) -> bytes:
+            with planting(plants):
+                verdict = _judge(entry, case, target, failing)
+            return f"{verdict.verdict}\0{verdict.detail}".encode()
+
+        ended = run_isolated(work, seconds=_SECONDS, memory=_MEMORY)
+        if isinstance(ended, Death):
+            return Verdict(failing, f"{ended.how}")
+        verdict, _, detail = ended.decode().partition("\0")
+        return Verdict(verdict, detail)
+    with planting(plants):
+        return _judge(entry, case, target, failing)
+
+
+def _judge(entry: Entry, case: Case, target: Target, failing: str) -> Verdict:
+    """``failing``: the verdict if the entry's own rule is broken again."""
+    try:
+        trial, found = run_trial(case, target, thorough=True)
+    except (VerifyError, UndefinedBehaviour) as error:
+        return Verdict("invalid", str(error))
+    if trial.unsupported:
+        return Verdict("unsupported", trial.unsupported)
+    judged = [outcome_text(outcome) for outcome in trial.outcomes]
+    if entry.expected and judged != entry.expected:
+        return Verdict("changed", f"the reference now says {judged}, the entry {entry.expected}")
+    if not found:
+        return Verdict("clean" if entry.status == "seed" else "fixed")
+    same = [v for v in found if v.check == entry.check]
+    violation = (same or found)[0]
+    detail = f"{violation.check}: {violation.detail}"
+    return Verdict(failing if same else "changed", detail)

@@ -1,0 +1,157 @@
+"""A campaign on the terminal: one status screen, or plain lines where nobody watches."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+import time
+from typing import Final
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from fuzzer.campaign.campaign import Totals
+from fuzzer.campaign.messages import Found
+from fuzzer.campaign.settings import Settings
+
+_EVERY: Final = 10.0
+"""Seconds between two plain progress lines."""
+_SHOWN: Final = 12
+
+
+def duration(seconds: float) -> str:
+    """``61s`` up to two minutes, then ``2m05s``, then ``1h02m``."""
+    whole = int(seconds)
+    if whole < 120:
+        return f"{whole}s"
+    if whole < 7200:
+        return f"{whole // 60}m{whole % 60:02}s"
+    return f"{whole // 3600}h{whole % 3600 // 60:02}m"
+
+
+def safe(text: str) -> str:
+    """One line without control characters, whatever a compiler put into it."""
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
+class Plain:
+    """Lines for a pipe, a log, CI. Also the base of the status screen."""
+
+    def __init__(self, settings: Settings, rules: list[str], rows: list[str]) -> None:
+        self.settings = settings
+        self.rules = rules
+        self.rows = rows
+        self._last = time.monotonic()
+
+    def line(self, text: str) -> None:
+        print(text, flush=True)
+
+    def begin(self, versions: str) -> None:
+        """The first line holds what is needed to repeat the run."""
+        s = self.settings
+        shard = f", shard {s.shard + 1}/{s.shards}" if s.shards > 1 else ""
+        planted = f", planted {','.join(s.plants)}" if s.plants else ""
+        options = "".join(f", {name}={value}" for name, value in s.options.items())
+        self.line(f"clifhanger: seed {s.seed:#x}, {s.target}/{','.join(s.isas)}{shard}{options}"
+                  f"{planted}, out {s.out}, {versions}")  # fmt: skip
+
+    def found(self, found: Found) -> None:
+        detail = safe(found.detail)[:160]
+        shape = safe(found.skeleton)
+        shape = shape if len(shape) <= 60 else shape[:57] + "..."
+        note = f"  (suspect: {found.suspect})" if found.suspect else ""
+        path = shlex.quote(found.path)
+        planted = " --planted" if self.settings.plants else ""
+        self.line(f"FOUND {found.check} {found.isa} {found.signature}  {shape}  {detail}  "
+                  f"{found.before} -> {found.after} instructions{note}")  # fmt: skip
+        self.line(f"  replay:  clifhanger replay{planted} {path}")
+
+    def died(self, what: str) -> None:
+        self.line(f"clifhanger: {what}")
+
+    def tick(self, totals: Totals) -> None:
+        now = time.monotonic()
+        if now - self._last >= _EVERY:
+            self._last = now
+            self.line(self.progress(totals))
+
+    def progress(self, totals: Totals) -> str:
+        seconds = max(totals.seconds, 0.001)
+        rules = f", rules {len(totals.rules)}/{len(self.rules)}" if self.rules else ""
+        return (f"clifhanger: {duration(seconds)}, {totals.functions} functions "
+                f"({totals.functions / seconds:.0f}/s), {totals.runs} runs{rules}, findings "
+                f"{len(totals.findings)} ({totals.known} known), workers "
+                f"{totals.workers}/{self.settings.workers}")  # fmt: skip
+
+    def end(self, totals: Totals) -> None:
+        """The sum, what was not reached, and what the fuzzer itself broke on."""
+        self.line(self.progress(totals))
+        for what, all_names, hit in (("rules", self.rules, totals.rules),
+                                     ("instructions", self.rows, totals.rows)):  # fmt: skip
+            missed = [name for number, name in enumerate(all_names) if number not in hit]
+            if missed:
+                more = f" and {len(missed) - _SHOWN} more" if len(missed) > _SHOWN else ""
+                self.line(
+                    f"clifhanger: {what} that never fired: {', '.join(missed[:_SHOWN])}{more}"
+                )
+        for reason, count in sorted(totals.unsupported.items(), key=lambda item: -item[1])[:5]:
+            self.line(f"clifhanger: unsupported {count} times: {safe(reason)}")
+        for broken in totals.broken:
+            self.line(
+                f"clifhanger: internal error at {broken.where}: this is a bug of clifhanger's"
+            )
+            self.line(broken.traceback.rstrip())
+
+
+class Screen(Plain):
+    """The status screen: findings scroll by above it."""
+
+    def __init__(self, settings: Settings, rules: list[str], rows: list[str]) -> None:
+        super().__init__(settings, rules, rows)
+        self.console = Console(highlight=False)
+        self._live = Live(console=self.console, auto_refresh=False, transient=True)
+        self._last_new = ""
+        self._drawn = 0.0
+
+    def line(self, text: str) -> None:
+        self.console.print(Text(text), soft_wrap=True)
+
+    def begin(self, versions: str) -> None:
+        super().begin(versions)
+        self._live.start()
+
+    def found(self, found: Found) -> None:
+        super().found(found)
+        self._last_new = f"{found.check} {found.signature}"
+
+    def tick(self, totals: Totals) -> None:
+        now = time.monotonic()
+        if now - self._drawn < 0.25:
+            return
+        self._drawn = now
+        seconds = max(totals.seconds, 0.001)
+        budget = f" of {duration(self.settings.seconds)}" if self.settings.seconds else ""
+        table = Table.grid(padding=(0, 2))
+        table.add_row("time", duration(seconds) + budget, "workers",
+                      f"{totals.workers}/{self.settings.workers}, {totals.deaths} died")  # fmt: skip
+        table.add_row("functions", f"{totals.functions}  {totals.functions / seconds:.0f}/s",
+                      "runs", f"{totals.runs}  {totals.runs / seconds:.0f}/s")  # fmt: skip
+        table.add_row("findings", f"{len(totals.findings)} new, {totals.known} known",
+                      "last new", self._last_new or "none yet")  # fmt: skip
+        table.add_row("rules", f"{len(totals.rules)}/{len(self.rules)}",
+                      "instructions", f"{len(totals.rows)}/{len(self.rows)}")  # fmt: skip
+        self._live.update(table, refresh=True)
+
+    def end(self, totals: Totals) -> None:
+        self._live.stop()
+        super().end(totals)
+
+
+def watcher_for(settings: Settings, *, plain: bool, rules: list[str], rows: list[str]) -> Plain:
+    """The screen on a terminal, plain lines anywhere else."""
+    if plain or not sys.stdout.isatty() or os.environ.get("CI") or os.environ.get("TERM") == "dumb":
+        return Plain(settings, rules, rows)
+    return Screen(settings, rules, rows)

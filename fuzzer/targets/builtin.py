@@ -1,0 +1,42 @@
+"""The backend of this repository as a target. It runs in the worker's process: it is Python."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import ClassVar
+
+from backend.compile import compile_function
+from backend.options import OPTIONS, Options
+
+from backend.ir.opcodes import Opcode
+from backend.ir.types import Type
+from backend.isa import ISA_NAMES, isa_named
+from backend.machine.compiled import CompiledCode
+from fuzzer.case import Case
+from fuzzer.targets.target import Option, Target
+
+
+class Builtin(Target):
+    """Compiles with :func:`backend.compile.compile_function`."""
+
+    name = "builtin"
+    isas = ISA_NAMES
+    options: ClassVar[tuple[Option, ...]] = tuple(
+        Option(row.name, row.values, row.doc) for row in OPTIONS if row.drawn
+    )
+
+    @property
+    def version(self) -> str:
+        return f"builtin {version('clifhanger')}"
+
+    def supports(self, isa: str, op: Opcode, type_: Type | None, second: Type | None) -> bool:
+        return isa_named(isa).supports(op, type_, second)
+
+    def compile(self, case: Case) -> CompiledCode:
+        return compile_function(case.function, case.isa, Options.from_dict(case.options))
+
+    def rules(self) -> list[str]:
+        return [rule.name for rule in isa_named("aarch64").rules]
+
+    def rows(self) -> list[str]:
+        return [row.name for row in isa_named("aarch64").rows]

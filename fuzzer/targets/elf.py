@@ -1,0 +1,100 @@
+"""Linking one relocatable ELF object into one block of bytes for the executor.
+
+Sections that are loaded follow each other from offset 0, aligned; the block must be put at an address
+that is a multiple of :data:`PAGE`, since ADRP counts pages. Relocations are applied as the ELF for the Arm 64-bit
+Architecture says (aaelf64, 5.7). Undefined symbols are ``Unsupported``: there is nothing to call.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+from dataclasses import dataclass
+from typing import Any, Final
+
+from elftools.elf.elffile import ELFFile
+from elftools.elf.sections import SymbolTableSection
+
+from backend.errors import Unsupported
+
+PAGE: Final = 4096
+_ALLOC: Final = 2
+_EXEC: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Linked:
+    """``code``: the block; ``symbols``: offsets of defined functions; ``data``: (start, end) of what is no code."""
+
+    code: bytes
+    symbols: dict[str, int]
+    data: list[tuple[int, int]]
+
+
+def link(obj: bytes) -> Linked:
+    """The object's loaded sections, linked at offset 0."""
+    elf = ELFFile(io.BytesIO(obj))
+    image = bytearray()
+    base: dict[int, int] = {}
+    data: list[tuple[int, int]] = []
+    sections = list(elf.iter_sections())
+    for wanted in (True, False):
+        for index, section in enumerate(sections):
+            flags, size = section["sh_flags"], section["sh_size"]
+            executable = bool(flags & _EXEC)
+            if not flags & _ALLOC or not size or executable != wanted or section.name == ".eh_frame":
+                continue
+            image += bytes(-len(image) % max(section["sh_addralign"], 1))
+            base[index] = len(image)
+            image += section.data()
+            if not executable:
+                data.append((base[index], len(image)))
+    table = next(s for s in sections if isinstance(s, SymbolTableSection))
+    for section in sections:
+        if section["sh_type"] == "SHT_RELA" and section["sh_info"] in base:
+            for reloc in section.iter_relocations():
+                target = _address(table.get_symbol(reloc["r_info_sym"]), base) + reloc["r_addend"]
+                _apply(image, reloc["r_info_type"], base[section["sh_info"]] + reloc["r_offset"], target)
+    symbols = {
+        symbol.name: _address(symbol, base)
+        for symbol in table.iter_symbols()
+        if symbol["st_info"]["type"] == "STT_FUNC" and symbol["st_shndx"] in base
+    }
+    return Linked(bytes(image), symbols, data)
+
+
+def _address(symbol: Any, base: dict[int, int]) -> int:
+    section = symbol["st_shndx"]
+    if section not in base:
+        raise Unsupported(f"undefined symbol {symbol.name}")
+    return int(base[section] + symbol["st_value"])
+
+
+#: (field width, lowest bit in the word, shift of the value) of the relocations that patch a word's field
+_LO12: Final = {277: 0, 278: 0, 284: 1, 285: 2, 286: 3, 299: 4}
+_BRANCHES: Final = {282: (26, 0), 283: (26, 0), 280: (19, 5), 279: (14, 5), 273: (19, 5)}
+_PAGES: Final = (275, 276)
+
+
+def _apply(image: bytearray, kind: int, at: int, target: int) -> None:
+    (word,) = struct.unpack_from("<I", image, at)
+    if kind in _BRANCHES:
+        width, low = _BRANCHES[kind]
+        field = (target - at >> 2) & (1 << width) - 1
+        word = word & ~((1 << width) - 1 << low) | field << low
+    elif kind in _PAGES:
+        pages = (target // PAGE - at // PAGE) & 0x1FFFFF
+        word = word & 0x9F00001F | (pages & 3) << 29 | (pages >> 2) << 5
+    elif kind == 274:
+        delta = (target - at) & 0x1FFFFF
+        word = word & 0x9F00001F | (delta & 3) << 29 | (delta >> 2) << 5
+    elif kind in _LO12:
+        word = word & ~(0xFFF << 10) | ((target & 0xFFF) >> _LO12[kind]) << 10
+    elif kind == 261:
+        word = (target - at) & 0xFFFFFFFF
+    elif kind == 260:
+        struct.pack_into("<q", image, at, target - at)
+        return
+    else:
+        raise Unsupported(f"relocation type {kind}")
+    struct.pack_into("<I", image, at, word)

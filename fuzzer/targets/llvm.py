@@ -1,0 +1,114 @@
+"""LLVM's backends through llvmlite: a second opinion on the reference, and a compiler to find bugs in.
+
+Functions get real ABI arguments and results, so the calling convention is tested as well. A fatal error of LLVM ends
+the process: the worker dies, and its parent names the culprit.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Any, ClassVar, Final
+
+import llvmlite
+from llvmlite import binding
+
+from backend.errors import Unsupported
+from backend.ir.opcodes import Opcode
+from backend.ir.printer import print_function
+from backend.ir.types import Type
+from backend.machine.compiled import CompiledCode
+from fuzzer.case import Case
+from fuzzer.execute.decode import decode
+from fuzzer.targets.elf import link
+from fuzzer.targets.llvm_ir import SUPPORTED, Translator, trap_code
+from fuzzer.targets.target import CompileError, Option, Target
+
+_TRIPLES: Final = {"aarch64": "aarch64-unknown-linux-gnu"}
+#: brk #0x5500 + n: what llvm.ubsantrap(n) becomes
+_TRAP_MASK: Final = 0xFFFFE01F
+_TRAP_WORD: Final = 0xD420_0000 | 0x5500 << 5
+
+#: messages of LLVM that say it has no way to do something, rather than that it failed
+_UNSUPPORTED: Final = ("Cannot select", "unable to legalize", "not supported")
+
+
+class Llvm(Target):
+    """``opt_level``: the code generator's; ``midend``: also run the optimisation pipeline of that level."""
+
+    name = "llvm"
+    isas = tuple(_TRIPLES)
+    isolated = True
+    options: ClassVar[tuple[Option, ...]] = (
+        Option("opt_level", (2, 0, 1, 3), "level of the code generator, and of the mid-end if it runs"),
+        Option("midend", (True, False), "run LLVM's optimisation pipeline first"),
+    )
+
+    def __init__(self) -> None:
+        binding.initialize_all_targets()
+        binding.initialize_all_asmprinters()
+        self._machines: dict[tuple[str, int], Any] = {}
+
+    @property
+    def version(self) -> str:
+        major, minor, patch = binding.llvm_version_info
+        return f"LLVM {major}.{minor}.{patch} (llvmlite {llvmlite.__version__})"
+
+    def supports(self, isa: str, op: Opcode, type_: Type | None, second: Type | None) -> bool:
+        return op.name in SUPPORTED and all(
+            t is None or (t.is_int and t.bits <= 64) for t in (type_, second)
+        )
+
+    def _machine(self, isa: str, level: int) -> Any:
+        found = self._machines.get((isa, level))
+        if found is None:
+            target = binding.Target.from_triple(_TRIPLES[isa])
+            found = target.create_target_machine(opt=level, reloc="static", codemodel="small")
+            self._machines[isa, level] = found
+        return found
+
+    def compile(self, case: Case) -> CompiledCode:
+        text = Translator(case.function, len(case.memory)).translate()
+        level = int(case.options.get("opt_level", 2))
+        machine = self._machine(case.isa, level)
+        try:
+            module = binding.parse_assembly(text)
+        except RuntimeError as error:
+            raise CompileError(f"LLVM can't read the translation: {error}", key="translation") from error
+        module.triple = machine.triple
+        module.data_layout = str(machine.target_data)
+        module.verify()
+        if case.options.get("midend", True):
+            tuning = binding.create_pipeline_tuning_options(speed_level=level)
+            passes = binding.create_pass_builder(machine, tuning)
+            passes.getModulePassManager().run(module, passes)
+        try:
+            linked = link(machine.emit_object(module))
+        except RuntimeError as error:
+            if any(message in str(error) for message in _UNSUPPORTED):
+                raise Unsupported(str(error)) from error
+            raise CompileError(str(error)) from error
+        code = linked.code
+        return CompiledCode(
+            case.isa,
+            code,
+            traps=_traps(code, linked.data),
+            symbols={"entry": linked.symbols["clif"]},
+            data_ranges=linked.data,
+            stages={
+                "clif": lambda: print_function(case.function),
+                "llvm": lambda: text,
+                "optimised": lambda: str(module),
+                "asm": lambda: "\n".join(f"{at:6x}: {line}" for at, line in decode(case.isa, code)),
+                "bytes": code.hex,
+            },
+        )
+
+
+def _traps(code: bytes, data: list[tuple[int, int]]) -> list[tuple[int, str]]:
+    end = min((start for start, _ in data), default=len(code))
+    words = struct.iter_unpack("<I", code[: end // 4 * 4])
+    return [
+        (4 * index, trap_code(word >> 5 & 0xFF))
+        for index, (word,) in enumerate(words)
+        if word & _TRAP_MASK & ~(0xFF << 5) == _TRAP_WORD
+    ]

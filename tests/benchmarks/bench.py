@@ -1,0 +1,147 @@
+"""Where the time goes: figures and ratios of one run, not a timed test.
+
+Usage: ``python tests/benchmarks/bench.py [split|growth|memory|shrink]...`` (all but ``memory`` by default).
+
+``split``   a trial's stages on functions of about 30 instructions with 16 inputs, one core
+``growth``  each stage from 10 to 10,000 instructions
+``memory``  a worker's resident size over 200,000 functions (minutes)
+``shrink``  calls of the predicate and seconds to shrink a planted bug
+"""
+
+from __future__ import annotations
+
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable
+
+from backend.compile import compile_function
+from backend.ir.printer import print_function
+from backend.ir.verifier import verify
+from fuzzer.case import Case
+from fuzzer.checks import violations
+from fuzzer.generate.cases import CaseGenerator
+from fuzzer.generate.function import Limits
+from fuzzer.targets import target_named
+from fuzzer.trial import Trial, compile_case, execute, interpret, run_trial
+
+clock = time.process_time
+
+
+def sized(count: int, low: int, high: int) -> list[Case]:
+    """``count`` cases of ``low`` to ``high`` instructions and 16 inputs."""
+    generator = CaseGenerator(target_named("builtin"), "aarch64")
+    cases: list[Case] = []
+    seed = 0
+    while len(cases) < count:
+        case = generator.from_seed(seed)
+        seed += 1
+        if low <= case.function.instruction_count() <= high and case.inputs[0]:
+            case.inputs = (case.inputs * 16)[:16]
+            cases.append(case)
+    return cases
+
+
+def split() -> None:
+    """The stages of the hot path, microseconds a function."""
+    target = target_named("builtin")
+    cases = sized(400, 22, 38)
+    generator = CaseGenerator(target, "aarch64")
+    size = statistics.mean(case.function.instruction_count() for case in cases)
+    print(f"split: {len(cases)} functions of {size:.1f} instructions on average, 16 inputs each")
+    for case in cases[:50]:
+        run_trial(case, target)
+    spent = dict.fromkeys(("generate", "interpret", "compile", "execute", "check"), 0.0)
+    runs = 0
+    for case in cases:
+        before = clock()
+        generator.from_choices(case.choices)
+        spent["generate"] += clock() - before
+        trial = Trial(case, target, False)
+        for name, stage in (("interpret", interpret), ("compile", compile_case),
+                            ("execute", execute), ("check", violations)):  # fmt: skip
+            before = clock()
+            stage(trial)
+            spent[name] += clock() - before
+        runs += trial.executed
+    total = sum(spent.values())
+    for name, seconds in spent.items():
+        print(f"  {name:<10} {seconds / len(cases) * 1e6:7.0f} us  {seconds / total:5.1%}")
+    print(f"  total      {total / len(cases) * 1e6:7.0f} us: {len(cases) / total:.0f} functions/s, "
+          f"{runs / total:.0f} runs/s on one core")  # fmt: skip
+    before = clock()
+    whole = [generator.from_seed(1_000_000 + n) for n in range(500)]
+    results = [run_trial(case, target, thorough=n % 8 == 0)[0] for n, case in enumerate(whole)]
+    seconds = clock() - before
+    executed = sum(trial.executed for trial in results)
+    mean = statistics.mean(case.function.instruction_count() for case in whole)
+    print(f"  as a campaign draws them ({mean:.0f} instructions, every 8th thorough): "
+          f"{len(whole) / seconds:.0f} functions/s, {executed / seconds:.0f} runs/s")  # fmt: skip
+
+
+def growth() -> None:
+    """Each stage against the size of the function; the last column is time over n, relative to the first row."""
+    target = target_named("builtin")
+    print("growth: microseconds an instruction")
+    print(f"  {'instructions':>12} {'generate':>9} {'print':>7} {'verify':>7} {'interpret':>9} {'compile':>8} "
+          f"{'execute':>8} {'compile/n':>9}")  # fmt: skip
+    first = 0.0
+    for items in (5, 15, 50, 150, 500, 1500, 5000):
+        limits = Limits(items, more=1.0, inputs=1)
+        generator = CaseGenerator(target, "aarch64", limits=limits)
+        cases = [generator.from_seed(seed) for seed in range(max(2, 200 // items))]
+        count = sum(case.function.instruction_count() for case in cases)
+
+        def each(stage: Callable[[Case], object], cases: list[Case] = cases, n: int = count) -> float:
+            before = clock()
+            for case in cases:
+                stage(case)
+            return (clock() - before) / n * 1e6
+
+        generate = each(lambda case, g=generator: g.from_choices(case.choices))
+        printing = each(lambda case: print_function(case.function))
+        verifying = each(lambda case: verify(case.function))
+        interpreting = each(lambda case: interpret(Trial(case, target, False)))
+        compiling = each(lambda case: compile_function(case.function))
+
+        def run(case: Case) -> None:
+            trial = Trial(case, target, False)
+            interpret(trial)
+            compile_case(trial)
+            execute(trial)
+
+        executing = each(run) - interpreting - compiling
+        first = first or compiling
+        print(f"  {count / len(cases):12.0f} {generate:9.1f} {printing:7.1f} {verifying:7.1f} "
+              f"{interpreting:9.1f} {compiling:8.1f} {executing:8.1f} {compiling / first:9.2f}")  # fmt: skip
+
+
+def memory() -> None:
+    """Resident size of one process over 200,000 functions."""
+    target = target_named("builtin")
+    generator = CaseGenerator(target, "aarch64")
+    print("memory: peak resident MiB")
+    for number in range(200_000):
+        run_trial(generator.from_seed(number), target, thorough=number % 8 == 0)
+        if number + 1 in (1000, 10_000, 50_000, 100_000, 150_000, 200_000):
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+            print(f"  {number + 1:7} functions {peak:6.0f}", flush=True)
+
+
+def shrink() -> None:
+    """What shrinking costs, on a bug that needs some structure."""
+    from fuzzer.selftest.bugs import BUGS
+    from fuzzer.selftest.runner import look_for
+
+    print("shrink: planted bugs found and shrunk")
+    for name in ("caller-frame", "fixup-after-word"):
+        verdict = look_for(BUGS[name], "aarch64", seconds=60, seed=1, corpus=None)
+        print(f"  {name:<20} {verdict.seconds:5.1f}s after {verdict.functions} functions, "
+              f"{verdict.instructions} instructions left")  # fmt: skip
+
+
+if __name__ == "__main__":
+    chosen = sys.argv[1:] or ["split", "growth", "shrink"]
+    for word in chosen:
+        {"split": split, "growth": growth, "memory": memory, "shrink": shrink}[word]()

@@ -1,0 +1,167 @@
+"""The executor sees everything a function can break, and runs what was loaded last."""
+
+from __future__ import annotations
+
+import pytest
+
+from backend.ir.entities import AbiParam, Signature
+from backend.ir.types import I8, I32, I64, Type
+from fuzzer.case import DATA_BASE
+from fuzzer.checks.reassembly import assemble
+from fuzzer.execute import layout
+from fuzzer.execute.emulator import (
+    FAULT,
+    RETURN,
+    STRAY,
+    TIMEOUT,
+    TRAP,
+    Emulator,
+    ExecutorLimit,
+    Run,
+)
+
+
+@pytest.fixture(scope="module")
+def engine() -> Emulator:
+    return Emulator("aarch64")
+
+
+def words(text: str) -> bytes:
+    return b"".join(assemble("aarch64", line.strip()) for line in text.split(";"))
+
+
+def signature(params: list[Type], returns: list[Type], extension: str = "") -> Signature:
+    return Signature(
+        tuple(AbiParam(t, extension) for t in params), tuple(AbiParam(t) for t in returns)
+    )
+
+
+def run(engine: Emulator, text: str, *values: int, memory: bytes = b"", poison: int = 0) -> Run:
+    engine.load(words(text), signature([I64] * len(values), [I64]), len(memory))
+    return engine.run(values, memory, poison)
+
+
+def test_returns_a_value(engine: Emulator) -> None:
+    result = run(engine, "add x0, x0, x1; ret", 40, 2)
+    assert (result.stop, result.values, result.frame) == (RETURN, (42,), ())
+
+
+def test_new_code_runs_not_a_stale_translation(engine: Emulator) -> None:
+    for value in range(30):
+        result = run(engine, f"movz x0, #{value + 1}; ret", 0)
+        assert result.values == (value + 1,)
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("mov x19, #1; ret", "x19"),
+        ("mov x29, #1; ret", "x29"),
+        ("fmov d8, #1.0; ret", "d8"),
+        ("sub sp, sp, #16; ret", "sp"),
+        ("add sp, sp, #16; ret", "sp"),
+        ("str x0, [sp, #64]; ret", "caller's frame at sp+64"),
+        ("strb w0, [sp]; ret", "caller's frame at sp+0"),
+    ],
+)
+def test_broken_frames_are_seen_though_the_value_is_right(
+    engine: Emulator, text: str, what: str
+) -> None:
+    result = run(engine, text, 7)
+    assert result.stop == RETURN
+    assert [name for name, _, _ in result.frame] == [what]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "fmov d16, #1.0; ret",
+        "str x0, [sp, #-64]; ret",
+        "mov v8.d[1], x0; ret",
+        "stp x29, x30, [sp, #-16]!; mov x29, sp; ldp x29, x30, [sp], #16; ret",
+    ],
+)
+def test_what_a_function_may_do(engine: Emulator, text: str) -> None:
+    result = run(engine, text, 7)
+    assert (result.stop, result.frame) == (RETURN, ())
+
+
+def test_the_founding_bug_breaks_the_frame_and_not_the_value(engine: Emulator) -> None:
+    code = bytes.fromhex("fd7b3fa9 fd031faa 40058052 fd7b81a9 c0035fd6")
+    engine.load(code, signature([], [I32]))
+    result = engine.run((), b"")
+    assert result.values == (42,)
+    assert {"sp", "x29"} <= {name for name, _, _ in result.frame}
+    assert any(name.startswith("caller's frame") for name, _, _ in result.frame)
+
+
+@pytest.mark.parametrize(
+    ("text", "stop"),
+    [
+        ("brk #1; ret", TRAP),
+        ("b #0", TIMEOUT),
+        ("add x30, x30, #4; ret", STRAY),
+        ("movz x1, #0; br x1", STRAY),
+        ("movz x1, #0x2000, lsl #16; ldr x0, [x1]; ret", FAULT),
+        ("adr x1, #0; str x0, [x1]; ret", FAULT),
+        ("mov x0, #1", TRAP),
+    ],
+)
+def test_what_is_not_a_return(engine: Emulator, text: str, stop: str) -> None:
+    assert run(engine, text, 1).stop == stop
+
+
+def test_one_byte_past_the_data_region_is_a_fault(engine: Emulator) -> None:
+    memory = bytes(range(256)) * 4
+    last = run(engine, "ldrb w0, [x0]; ret", DATA_BASE + 1023, memory=memory)
+    past = run(engine, "ldrb w0, [x0]; ret", DATA_BASE + 1024, memory=memory)
+    before = run(engine, "ldrb w0, [x0]; ret", DATA_BASE - 1, memory=memory)
+    assert last.values == (255,)
+    assert past.stop == before.stop == FAULT
+    assert past.address == DATA_BASE + 1024
+    assert past.offset == 0
+
+
+def test_memory_is_fresh_in_each_run_and_given_back(engine: Emulator) -> None:
+    memory = bytes(1024)
+    first = run(engine, "strb w1, [x0]; ret", DATA_BASE, 9, memory=memory)
+    second = run(engine, "ldrb w0, [x0]; ret", DATA_BASE, memory=memory)
+    assert first.memory == b"\x09" + bytes(1023)
+    assert second.values == (0,)
+
+
+def test_arguments_beyond_eight_are_on_the_stack(engine: Emulator) -> None:
+    values = tuple(range(1, 13))
+    engine.load(words("ldr x0, [sp, #24]; ret"), signature([I64] * 12, [I64]))
+    assert engine.run(values, b"").values == (12,)
+
+
+def test_a_callee_may_write_its_stack_arguments_and_not_beyond(engine: Emulator) -> None:
+    engine.load(words("str x0, [sp]; ret"), signature([I64] * 9, [I64]))
+    assert engine.run(tuple(range(9)), b"").frame == ()
+    engine.load(words("str x0, [sp, #8]; ret"), signature([I64] * 9, [I64]))
+    assert engine.run(tuple(range(9)), b"").frame != ()
+
+
+def test_bits_above_a_narrow_argument_are_poison(engine: Emulator) -> None:
+    engine.load(words("lsr x0, x0, #8; ret"), signature([I8], [I64]))
+    seen = {engine.run((1,), b"", poison).values for poison in (0, 1)}
+    assert len(seen) == 2
+
+
+@pytest.mark.parametrize(("extension", "value"), [("uext", 0xFF), ("sext", (1 << 64) - 1)])
+def test_an_extended_argument_is_extended(engine: Emulator, extension: str, value: int) -> None:
+    engine.load(words("ret"), Signature((AbiParam(I8, extension),), (AbiParam(I64),)))
+    assert engine.run((0xFF,), b"").values == (value,)
+
+
+def test_dead_registers_and_dead_stack_differ_by_poison(engine: Emulator) -> None:
+    for text in ("mov x0, x9; ret", "ldr x0, [sp, #-32]; ret", "fmov x0, d20; ret"):
+        assert len({run(engine, text, 0, poison=p).values for p in (0, 1)}) == 2
+
+
+def test_limits_are_said(engine: Emulator) -> None:
+    with pytest.raises(ExecutorLimit, match="bytes of code"):
+        engine.load(bytes(layout.CODE_SIZE), signature([], []))
+    with pytest.raises(ExecutorLimit, match="results"):
+        engine.load(b"", signature([], [I64] * 9))
