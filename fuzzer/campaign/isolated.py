@@ -7,6 +7,7 @@ finding is shrunk: a crash is a crash only if it happens again, here.
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import os
 import resource
 import select
@@ -69,6 +70,7 @@ def _child(
     try:
         os.close(read_end)
         os.setpgid(0, 0)
+        faulthandler.disable()
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         resource.setrlimit(resource.RLIMIT_AS, (memory, memory))

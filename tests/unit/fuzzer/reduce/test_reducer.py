@@ -1,0 +1,166 @@
+"""The reducer: what is left is small, still interesting, still valid; it keeps the signature."""
+
+from __future__ import annotations
+
+import pytest
+
+from backend.ir.entities import Function
+from backend.ir.parser import parse_function
+from backend.ir.printer import print_function
+from backend.ir.verifier import verify
+from fuzzer.case import DATA_BASE, Case
+from fuzzer.reduce import edit
+from fuzzer.reduce.reducer import cost, reduce_case
+
+LOOP = """
+function %f(i32, i64) -> i32, i64 {
+    ss0 = explicit_slot 16
+block0(v0: i32, v1: i64):
+    v2 = iconst.i32 3
+    v3 = stack_addr.i64 ss0
+    store v1, v3
+    jump block1(v2, v1)
+block1(v4: i32, v5: i64):
+    v6 = iconst.i32 1
+    v7 = isub v4, v6
+    v8 = imul v5, v5
+    v9 = iadd v8, v1
+    brif v7, block1(v7, v9), block2(v9)
+block2(v10: i64):
+    v11 = sextend.i64 v0
+    v12 = bxor v10, v11
+    v13 = popcnt v12
+    v14 = ireduce.i32 v13
+    return v14, v12
+}
+"""
+
+
+def case_of(text: str, *inputs: tuple[int, ...], memory: bytes = b"") -> Case:
+    return Case(parse_function(text), list(inputs), memory=memory, options={"pad": 8, "level": 2})
+
+
+def has(*names: str):  # type: ignore[no-untyped-def]  # a predicate maker
+    return lambda case: set(names) <= {i.op.name for i in case.function.instructions()}
+
+
+@pytest.mark.parametrize(
+    ("names", "left"),
+    [(("imul",), 3), (("popcnt",), 3), (("brif",), 4), (("store", "stack_addr"), 4), (("sextend", "bxor"), 4)],
+)
+def test_what_is_left_is_small(names: tuple[str, ...], left: int) -> None:
+    case = case_of(LOOP, (7, 9), (1, 2), (3, 4))
+    small, calls = reduce_case(case, has(*names))
+    verify(small.function)
+    assert has(*names)(small)
+    assert small.function.instruction_count() <= left, print_function(small.function)
+    assert len(small.inputs) == 1
+    assert not small.options
+    assert 0 < calls < 1000
+
+
+def test_the_case_given_is_not_touched() -> None:
+    case = case_of(LOOP, (7, 9))
+    before = print_function(case.function)
+    reduce_case(case, has("imul"))
+    assert print_function(case.function) == before
+    assert case.options == {"pad": 8, "level": 2}
+
+
+def test_register_pressure_survives() -> None:
+    """A bug that needs twelve values alive at once must not lose them to dead-code removal."""
+    lines = [f"v{i + 1} = iadd v{i}, v0" for i in range(20)]
+    uses = [f"v{30 + i} = bxor v{29 + i if i else 0}, v{i + 1}" for i in range(20)]
+    text = "function %f(i32) -> i32 {\nblock0(v0: i32):\n" + "\n".join([*lines, *uses]) + "\nreturn v49\n}"
+
+    def pressed(case: Case) -> bool:
+        live, most = set(), 0
+        for inst in reversed(list(case.function.instructions())):
+            live.difference_update(inst.results)
+            live.update(inst.uses())
+            most = max(most, len(live))
+        return most >= 12
+
+    small, _ = reduce_case(case_of(text, (1,)), pressed)
+    assert pressed(small)
+    assert small.function.instruction_count() <= 30
+
+
+def test_memory_goes_if_it_is_not_needed() -> None:
+    text = """function %f(i64) -> i32 {
+    block0(v0: i64):
+        v1 = load.i32 v0+8
+        v2 = iadd v1, v1
+        return v2
+    }"""
+    memory = bytes(range(256)) * 4
+    kept, _ = reduce_case(case_of(text, (DATA_BASE,), memory=memory), lambda c: has("load")(c) and bool(c.memory))
+    assert set(kept.memory) == {0}
+    gone, _ = reduce_case(case_of(text, (DATA_BASE,), memory=memory), has("iadd"))
+    assert gone.memory == b""
+
+
+def test_it_ends_on_a_predicate_that_always_holds() -> None:
+    small, _ = reduce_case(case_of(LOOP, (7, 9)), lambda case: True)
+    assert small.function.instruction_count() == 1
+    assert len(small.function.blocks) == 1
+
+
+def test_an_uninteresting_case_comes_back() -> None:
+    case = case_of(LOOP, (7, 9))
+    small, _ = reduce_case(case, lambda candidate: False)
+    assert print_function(small.function) == print_function(case.function)
+
+
+def test_the_limit_of_calls_holds() -> None:
+    asked = 0
+
+    def count(case: Case) -> bool:
+        nonlocal asked
+        asked += 1
+        return has("imul")(case)
+
+    reduce_case(case_of(LOOP, (7, 9)), count, limit=5)
+    assert asked <= 6  # one more for the renumbered function
+
+
+def test_cost_falls_with_each_simplification() -> None:
+    case = case_of(LOOP, (7, 9))
+    simpler = case.copy()
+    simpler.options = {}
+    assert cost(simpler) < cost(case)
+
+
+class TestEdits:
+    def function(self) -> Function:
+        return parse_function(LOOP)
+
+    def test_values_are_replaced_through_chains_and_not_in_circles(self) -> None:
+        function = self.function()
+        assert edit.replace_values(function, {12: 10, 10: 1})
+        assert function.blocks[2].insts[-1].args == (14, 1)
+        assert not edit.replace_values(function, {1: 5, 5: 1})
+
+    def test_a_constant_is_shared(self) -> None:
+        function = self.function()
+        type_ = function.value_types[2]
+        assert edit.constant(function, type_, 3) == 2
+        fresh = edit.constant(function, type_, 4)
+        assert edit.constant(function, type_, 4) == fresh
+        verify(function)
+
+    def test_cleaning_merges_and_drops(self) -> None:
+        case = Case(self.function(), [(1, 2)])
+        branch = case.function.blocks[1].insts[-1]
+        case.function.blocks[1].insts[-1] = edit.jump_to(branch.targets[1])
+        edit.clean(case, dead_code=True)
+        verify(case.function)
+        assert len(case.function.blocks) == 1
+
+    def test_renumbering_follows_the_text(self) -> None:
+        function = self.function()
+        function.blocks[1:] = function.blocks[:0:-1]
+        edit.renumber(function)
+        verify(function)
+        assert [block.id for block in function.blocks] == [0, 1, 2]
+        assert print_function(parse_function(print_function(function))) == print_function(function)
