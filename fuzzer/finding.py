@@ -16,6 +16,7 @@ class Violation:
     time the same bug is hit (a register's role, a panic's kind and frames, a row's name), never
     an address or a drawn value: it goes into the signature. ``input_index``: the input that showed it,
     or -1 if none did. ``suspect``: why the executor, not the compiler, may be at fault, else "".
+    ``vague``: the key does not tell causes apart (a bare SIGSEGV), whatever the check.
     """
 
     check: str
@@ -23,6 +24,7 @@ class Violation:
     key: str = ""
     input_index: int = -1
     suspect: str = ""
+    vague: bool = False
 
 
 @dataclass(slots=True)

@@ -26,7 +26,7 @@ class Trial:
     run is not what had to happen. ``thorough``: also do what costs more (see fuzzer.checks).
     """
 
-    __slots__ = ("anomalies", "case", "code", "error", "outcomes", "poison", "runs", "target",
+    __slots__ = ("anomalies", "case", "code", "error", "first_only", "outcomes", "poison", "runs", "target",
                  "thorough", "trap_codes", "unsupported")  # fmt: skip
 
     def __init__(self, case: Case, target: Target, thorough: bool) -> None:
@@ -41,6 +41,7 @@ class Trial:
         self.anomalies: list[int] = []
         self.trap_codes: dict[int, tuple[str, ...]] = {}
         self.poison = 0
+        self.first_only = False
 
     @property
     def executed(self) -> int:
@@ -99,6 +100,9 @@ def execute(trial: Trial, emulator: Emulator | None = None) -> None:
         runs.append(result)
         if not agrees(outcome, result, trial.trap_codes):
             trial.anomalies.append(index)
+            if trial.first_only:
+                runs += [None] * (len(trial.outcomes) - len(runs))
+                return
 
 
 def agrees(outcome: Outcome, run: Run, trap_codes: dict[int, tuple[str, ...]]) -> bool:
@@ -126,11 +130,13 @@ def run_trial(
 ) -> tuple[Trial, list[Violation]]:
     """Try a case: the trial, and every rule that was broken, the first time each.
 
-    ``only``: run no check but the one of this name (shrinking needs no others).
+    ``only``: run no check but the one of this name (shrinking needs no others); for ``hang``,
+    which is slow to see, the first anomaly ends the trial.
     """
     from fuzzer.checks import violations
 
     trial = Trial(case, target, thorough)
+    trial.first_only = only == "hang"
     interpret(trial)
     compile_case(trial)
     execute(trial)

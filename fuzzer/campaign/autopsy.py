@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-from fuzzer.campaign.investigate import entry_of, shrink, versions_of
+from collections.abc import Iterator
+from typing import Final
+
+from fuzzer.campaign.investigate import Investigator, versions_of
 from fuzzer.campaign.isolated import Death, run_isolated
 from fuzzer.campaign.messages import Found
 from fuzzer.campaign.seeds import case_seed
 from fuzzer.campaign.settings import Settings
 from fuzzer.case import Case
-from fuzzer.corpus.signature import signature, skeleton
 from fuzzer.corpus.store import Store
 from fuzzer.finding import Finding, Violation
 from fuzzer.generate.cases import CaseGenerator
 from fuzzer.generate.function import Limits
-from fuzzer.reference.evaluate import outcomes_of
 from fuzzer.selftest.plant import planted
 from fuzzer.targets import target_named
 from fuzzer.targets.target import Target
 from fuzzer.trial import Trial, compile_case, execute, interpret
 
+_CALLS: Final = {"crash": (200, 600), "hang": (15, 60)}
+"""Calls of the predicate in the two stages of shrinking: a hang costs a whole timeout each."""
+_PATIENCE: Final = 1.0
+"""Seconds after which a case that has hung before is taken to hang again."""
 
-def death_of(case: Case, target: Target, settings: Settings) -> Death | None:
-    """How a trial of the case kills its process, or None if it does not."""
+
+def death_of(case: Case, target: Target, settings: Settings, seconds: float) -> Death | None:
+    """How a trial of the case kills its process or overstays ``seconds``; None if it does neither."""
 
     def work(stage: object) -> bytes:
         assert callable(stage)
@@ -34,7 +40,7 @@ def death_of(case: Case, target: Target, settings: Settings) -> Death | None:
         execute(trial)
         return b""
 
-    ended = run_isolated(work, seconds=settings.timeout, memory=settings.memory)
+    ended = run_isolated(work, seconds=seconds, memory=settings.memory)
     return ended if isinstance(ended, Death) else None
 
 
@@ -43,39 +49,34 @@ def violation_of(death: Death) -> Violation:
     check = "hang" if death.how == "timeout" else "crash"
     suspect = "the emulator died, not the compiler" if death.stage == "executing" else ""
     return Violation(check, f"{death.how} while {death.stage}", f"{death.how} {death.stage}",
-                     suspect=suspect)  # fmt: skip
+                     suspect=suspect, vague=True)  # fmt: skip
 
 
-def examine(settings: Settings, slice_: int, index: int) -> Found | None:
-    """Find out what the case of (slice, index) does to its process; None if it lives when alone."""
+def examine(settings: Settings, slice_: int, index: int) -> Iterator[Found]:
+    """Find out what the case of (slice, index) does to its process; nothing if it lives when alone."""
     with planted(settings.plants):
         target = target_named(settings.target)
-        seed = case_seed(settings.seed, settings.shard, slice_, index)
-        isa = settings.isas[seed % len(settings.isas)]
+        number = case_seed(settings.seed, settings.shard, slice_, index)
+        isa = settings.isas[number % len(settings.isas)]
         generator = CaseGenerator(target, isa, limits=Limits(settings.items),
                                   fixed=settings.options)  # fmt: skip
-        case = generator.from_seed(seed)
-        death = death_of(case, target, settings)
+        case = generator.from_seed(number)
+        death = death_of(case, target, settings, settings.timeout)
         if death is None:
-            return None
+            return
         violation = violation_of(death)
-        finding = Finding(case, target.name, violation)
-        store, name = (
-            Store(settings.corpus),
-            f"{settings.seed:#x}/{settings.shard}/{slice_}/{index}",
+        hangs = violation.check == "hang"
+        patience = min(_PATIENCE, settings.timeout) if hangs else settings.timeout
+        draws, edits = _CALLS[violation.check]
+        investigator = Investigator(
+            target, Store(settings.corpus), ",".join(settings.plants), versions_of(target)
         )
-        plants, versions = ",".join(settings.plants), versions_of(target)
-        known = store.knows(entry_of(finding))
-
-        def save(finding: Finding) -> str:
-            entry = entry_of(finding, seed=name, plant=plants, versions=versions)
-            return str(store.save(entry, outcomes_of(finding.case))[0])
-
-        save(finding)
-        small = shrink(finding, target, generator,
-                       predicate=lambda c: death_of(c, target, settings) == death)  # fmt: skip
-        return Found(
-            save(small), violation.check, isa, signature(small), skeleton(small.case.function),
-            violation.detail, case.function.instruction_count(),
-            small.case.function.instruction_count(), "known" if known else "new", violation.suspect,
-        )  # fmt: skip
+        yield from investigator.investigate(
+            Finding(case, target.name, violation),
+            generator,
+            f"{settings.seed:#x}/{settings.shard}/{slice_}/{index}",
+            lambda candidate: death_of(candidate, target, settings, patience) == death,
+            draws=draws,
+            edits=edits,
+            restate=False,
+        )

@@ -72,13 +72,41 @@ class _Hand:
         self.process.start()
         theirs.close()
         self.order: tuple[int, int, int] | None = None
+        self.draft: Found | None = None
 
     def give(self, order: tuple[int, int, int] | None) -> None:
         self.order = order
         with contextlib.suppress(OSError):
             self.pipe.send_bytes(b"%d %d %d" % order if order else b"")
 
-    def kill(self) -> None:
+    def stop(self) -> None:
+        self.process.kill()
+        self.process.join()
+        self.pipe.close()
+
+
+class _Autopsy:
+    """A culprit being examined in a process of its own, while the campaign goes on."""
+
+    def __init__(self, context: Any, settings: Settings, slice_: int, index: int) -> None:
+        self.slice = slice_
+        self.index = index
+        self.draft: Found | None = None
+        self.heard = False
+        self.pipe, theirs = context.Pipe()
+        self.process = context.Process(target=_autopsy, args=(settings, slice_, index, theirs))
+        self.process.start()
+        theirs.close()
+
+    def hear(self) -> Found | None:
+        """What it says next; None once it has no more to say."""
+        with contextlib.suppress(EOFError, OSError):
+            message = decode(self.pipe.recv_bytes())
+            if isinstance(message, Found):
+                return message
+        return None
+
+    def stop(self) -> None:
         self.process.kill()
         self.process.join()
         self.pipe.close()
@@ -96,6 +124,8 @@ class Campaign:
         self._next_slice = 0
         self._again: list[tuple[int, int, int]] = []
         self._stopping = False
+        self._autopsies: list[_Autopsy] = []
+        self._causes: dict[str, int] = {}
 
     def run(self) -> Totals:
         """Fuzz until the budget is spent, enough was found, or somebody interrupts."""
@@ -103,12 +133,15 @@ class Campaign:
             number: signal.signal(number, self._interrupt)
             for number in (signal.SIGINT, signal.SIGTERM)
         }
+        if self.settings.seconds is not None:
+            self.settings.deadline = time.monotonic() + self.settings.seconds
         try:
             self._hands = [self._hire() for _ in range(self.settings.workers)]
             self._loop()
         finally:
-            for hand in self._hands:
-                hand.kill()
+            for speaker in (*self._hands, *self._autopsies):
+                speaker.stop()
+                self._note_draft(speaker)
             for number, handler in previous.items():
                 signal.signal(number, handler)
         return self.totals
@@ -135,11 +168,15 @@ class Campaign:
 
     def _loop(self) -> None:
         finish_by: float | None = None
-        while any(hand.order for hand in self._hands):
-            by_pipe = {hand.pipe: hand for hand in self._hands if hand.order}
-            for ready in wait(list(by_pipe), _TICK):
-                assert isinstance(ready, Connection)
-                self._hear(by_pipe[ready])
+        while any(hand.order for hand in self._hands) or self._autopsies:
+            speakers: dict[Any, _Hand | _Autopsy] = {h.pipe: h for h in self._hands if h.order}
+            speakers |= {autopsy.pipe: autopsy for autopsy in self._autopsies}
+            for ready in wait(list(speakers), _TICK):
+                speaker = speakers[ready]
+                if isinstance(speaker, _Hand):
+                    self._hear(speaker)
+                else:
+                    self._follow(speaker)
             self._watch_clocks()
             self.totals.workers = sum(hand.order is not None for hand in self._hands)
             self.watcher.tick(self.totals)
@@ -170,7 +207,7 @@ class Campaign:
             self._bury(hand, "")
             return
         if isinstance(message, Found):
-            self._note(message)
+            hand.draft = self._note(message)
         elif isinstance(message, Broken):
             self.totals.broken.append(message)
         else:
@@ -178,12 +215,23 @@ class Campaign:
             if message.done:
                 hand.give(self._next_order())
 
-    def _note(self, found: Found) -> None:
+    def _note_draft(self, speaker: _Hand | _Autopsy) -> None:
+        """Its sender will not shrink it any more: the finding stays as it is."""
+        if speaker.draft is not None:
+            speaker.draft.verdict = "new"
+            self._note(speaker.draft)
+            speaker.draft = None
+
+    def _note(self, found: Found) -> Found | None:
+        """Take a finding up; a draft comes back, to be noted if nothing follows it."""
+        if found.verdict == "draft":
+            return found
         if found.verdict == "known" or found.signature in self.totals.findings:
             self.totals.known += 1
-            return
+            return None
         self.totals.findings[found.signature] = found
         self.watcher.found(found)
+        return None
 
     def _count(self, progress: Progress) -> None:
         totals = self.totals
@@ -212,7 +260,8 @@ class Campaign:
         totals, order = self.totals, hand.order
         hand.process.join(0.5 if not why else 0)
         how = why or _exit_text(hand.process.exitcode)
-        hand.kill()
+        hand.stop()
+        self._note_draft(hand)
         totals.deaths += 1
         assert order is not None
         phase, slice_, index, _ = hand.in_flight.read()
@@ -221,44 +270,36 @@ class Campaign:
             slice_, index = order[0], order[1] - 1
             self.watcher.died(f"a worker died ({how}) before its first case")
         else:
-            self.watcher.died(
-                f"a worker died ({how}) at case {slice_}/{index}; running it by itself"
-            )
-            found = self._examine(slice_, index)
-            if found is not None:
-                self._note(found)
+            count = self._causes[how] = self._causes.get(how, 0) + 1
+            if count & (count - 1) == 0 and not self._autopsies:  # the 1st, 2nd, 4th ... of a kind
+                so_far = f", {count} so far" if count > 1 else ""
+                self.watcher.died(f"a worker died ({how}) at case {slice_}/{index}{so_far}")
+                self._autopsies.append(_Autopsy(self._context, self.settings, slice_, index))
         if index + 1 < order[2]:
             self._again.append((slice_, index + 1, order[2]))
         if totals.deaths > 50 + totals.functions:
             totals.broken.append(Broken("workers", f"{totals.deaths} workers died, last of {how}"))
-            return
-        self._hands.append(self._hire())
+        elif not self._stopping:
+            self._hands.append(self._hire())
 
-    def _examine(self, slice_: int, index: int) -> Found | None:
-        """An autopsy, in a process of its own."""
-        ours, theirs = self._context.Pipe()
-        process = self._context.Process(
-            target=_autopsy, args=(self.settings, slice_, index, theirs)
-        )
-        process.start()
-        theirs.close()
-        found: Found | None = None
-        if ours.poll(120.0):
-            with contextlib.suppress(EOFError):
-                message = decode(ours.recv_bytes())
-                if isinstance(message, Found):
-                    found = message
-        process.kill()
-        process.join()
-        return found
+    def _follow(self, autopsy: _Autopsy) -> None:
+        found = autopsy.hear()
+        if found is not None:
+            autopsy.draft = self._note(found)
+            autopsy.heard = True
+            return
+        if not autopsy.heard:
+            self.watcher.died(f"case {autopsy.slice}/{autopsy.index} by itself lives")
+        self._note_draft(autopsy)
+        autopsy.stop()
+        self._autopsies.remove(autopsy)
 
 
 def _autopsy(settings: Settings, slice_: int, index: int, pipe: Connection) -> None:
     from fuzzer.campaign.autopsy import examine
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    found = examine(settings, slice_, index)
-    if found is not None:
+    for found in examine(settings, slice_, index):
         pipe.send_bytes(encode(found))
     pipe.close()
     os._exit(0)

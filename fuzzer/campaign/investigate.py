@@ -7,19 +7,24 @@ same key.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
 
 from backend.errors import BackendError
+from fuzzer.campaign.messages import Found
 from fuzzer.case import Case
 from fuzzer.checks import CHECKS
 from fuzzer.corpus.entry import Entry
-from fuzzer.corpus.signature import signature
+from fuzzer.corpus.signature import signature, skeleton
+from fuzzer.corpus.store import Store
 from fuzzer.finding import Finding, Violation
 from fuzzer.generate.cases import CaseGenerator
 from fuzzer.outcome import OutOfFuel
-from fuzzer.reduce.draws import shrink_draws
-from fuzzer.reduce.reducer import reduce_case
+from fuzzer.reduce.draws import MAX_DRAWS, shrink_draws
+from fuzzer.reduce.reducer import MAX_EDITS, reduce_case
+from fuzzer.reference.evaluate import outcomes_of
 from fuzzer.reference.memory import UndefinedBehaviour
 from fuzzer.targets.target import Target
 from fuzzer.trial import run_trial
@@ -48,21 +53,24 @@ def shrink(
     generator: CaseGenerator | None,
     *,
     predicate: Predicate | None = None,
+    draws: int = MAX_DRAWS,
+    edits: int = MAX_EDITS,
 ) -> Finding:
     """The smallest finding of the same kind: Hypothesis on the draws, then the IR reducer.
 
     ``generator``: what the case's choices were drawn with; without it (or without choices) the
-    reducer works alone. ``predicate``: asked instead of the target in this process. The violation's
-    detail is still the original case's: see :func:`restated`.
+    reducer works alone. ``draws`` and ``edits`` bound the calls of the two stages. ``predicate``:
+    asked instead of the target in this process. The violation's detail is still the original
+    case's: see :func:`restated`.
     """
     violation = finding.violation
     ask: Predicate = predicate or (lambda case: same_violation(case, target, violation) is not None)
     case = finding.case
     if generator is not None and case.choices:
-        smaller = shrink_draws(generator, case.choices, ask)
+        smaller = shrink_draws(generator, case.choices, ask, calls=draws)
         if ask(smaller):
             case = smaller
-    reduced, _ = reduce_case(case, ask)
+    reduced, _ = reduce_case(case, ask, limit=edits)
     return Finding(reduced, finding.target, violation)
 
 
@@ -93,3 +101,48 @@ def entry_of(finding: Finding, *, seed: str = "", plant: str = "", versions: str
 def versions_of(target: Target) -> str:
     """``clifhanger 0.1.0, builtin 0.1.0, unicorn 2.1.4``."""
     return f"clifhanger {version('clifhanger')}, {target.version}, unicorn {version('unicorn')}"
+
+
+@dataclass(frozen=True, slots=True)
+class Investigator:
+    """What turns findings of one campaign into entries. ``seed`` and ``plants`` go into them as they are."""
+
+    target: Target
+    store: Store
+    plants: str
+    versions: str
+
+    def investigate(
+        self, finding: Finding, generator: CaseGenerator, seed: str, predicate: Predicate, *,
+        draws: int = MAX_DRAWS, edits: int = MAX_EDITS, restate: bool = True,
+    ) -> Iterator[Found]:  # fmt: skip
+        """Put the finding on disk, shrink it, put the small one in its place; each step is told.
+
+        ``restate``: run the small case once more, in this process, for its own detail.
+        """
+        before = finding.case.function.instruction_count()
+        draft, verdict = self._save(finding, seed)
+        yield self._found(finding, draft, before, "draft" if verdict == "new" else "known")
+        small = shrink(finding, self.target, generator, predicate=predicate, draws=draws,
+                       edits=edits)  # fmt: skip
+        if restate:
+            small = restated(small, self.target)
+        path, final = self._save(small, seed)
+        if verdict == "new":
+            if path == draft:
+                final = "new"
+            else:
+                draft.unlink(missing_ok=True)
+        yield self._found(small, path, before, "new" if final == "new" else "known")
+
+    def _save(self, finding: Finding, seed: str) -> tuple[Path, str]:
+        entry = entry_of(finding, seed=seed, plant=self.plants, versions=self.versions)
+        return self.store.save(entry, outcomes_of(finding.case))
+
+    @staticmethod
+    def _found(finding: Finding, path: Path, before: int, verdict: str) -> Found:
+        function, violation = finding.case.function, finding.violation
+        return Found(
+            str(path), violation.check, finding.case.isa, signature(finding), skeleton(function),
+            violation.detail, before, function.instruction_count(), verdict, violation.suspect,
+        )  # fmt: skip

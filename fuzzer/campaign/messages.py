@@ -20,7 +20,9 @@ class Progress(msgspec.Struct, tag="progress"):
 
 
 class Found(msgspec.Struct, tag="found"):
-    """A finding that is on disk. ``verdict``: new, smaller or known."""
+    """A finding that is on disk. ``verdict``: ``draft`` (not shrunk yet: another message follows unless the
+    sender dies), ``new`` or ``known``.
+    """
 
     path: str
     check: str

@@ -12,7 +12,8 @@ from fuzzer.case import OptionValue
 class Settings:
     """``seconds``/``functions``: the budget, whichever ends first (None: no limit). ``shard`` of ``shards``,
     from 0. ``timeout``: seconds one case may take before its worker is killed; ``memory``: bytes of
-    address space a worker may use; ``plants``: bugs planted into the builtin backend.
+    address space a worker may use; ``plants``: bugs planted into the builtin backend; ``deadline``:
+    ``time.monotonic()`` at which workers take no further case, set when the campaign starts.
     """
 
     target: str
@@ -31,3 +32,4 @@ class Settings:
     timeout: float = 10.0
     memory: int = 2 << 30
     items: int = 40
+    deadline: float | None = None

@@ -6,28 +6,27 @@ record even when it is killed.
 
 from __future__ import annotations
 
+import math
 import resource
 import signal
+import time
 import traceback
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Final
 
 from fuzzer.campaign import record as phases
-from fuzzer.campaign.investigate import entry_of, restated, same_violation, shrink, versions_of
-from fuzzer.campaign.messages import Broken, Found, Progress, encode
+from fuzzer.campaign.investigate import Investigator, same_violation, versions_of
+from fuzzer.campaign.messages import Broken, Progress, encode
 from fuzzer.campaign.record import InFlight
 from fuzzer.campaign.seeds import case_seed
 from fuzzer.campaign.settings import Settings
 from fuzzer.case import Case
 from fuzzer.checks import CHECKS
-from fuzzer.corpus.signature import signature, skeleton
 from fuzzer.corpus.store import Store
 from fuzzer.finding import Finding, Violation
 from fuzzer.generate.cases import CaseGenerator
 from fuzzer.generate.function import Limits
 from fuzzer.outcome import OutOfFuel
-from fuzzer.reference.evaluate import outcomes_of
 from fuzzer.selftest.plant import planted
 from fuzzer.targets import target_named
 from fuzzer.targets.target import Target
@@ -35,6 +34,14 @@ from fuzzer.trial import run_trial
 
 THOROUGH_EVERY: Final = 8
 """One case in so many is also compiled twice, run under other poison and re-assembled."""
+
+
+_SHRINK_AFTER: Final = 8.0
+"""Seconds past the deadline after which shrinking takes what it has."""
+
+
+def _nothing(slice_: int) -> Progress:
+    return Progress(0, 0, 0, 0, {}, [], [], slice_, False)
 
 
 class Suspects:
@@ -69,9 +76,10 @@ class Worker:
             CaseGenerator(self.target, isa, limits=limits, fixed=settings.options)
             for isa in settings.isas
         ]
-        self.store = Store(settings.corpus)
         self.suspects = Suspects()
-        self.versions = versions_of(self.target)
+        self.investigator = Investigator(
+            self.target, Store(settings.corpus), ",".join(settings.plants), versions_of(self.target)
+        )
         self._rules: set[int] = set()
         self._rows: set[int] = set()
 
@@ -89,10 +97,17 @@ class Worker:
                 return
 
     def run_slice(self, slice_: int, start: int, stop: int) -> None:
-        """Try the cases ``start`` up to ``stop`` of a slice."""
-        settings, in_flight, pipe = self.settings, self.in_flight, self.pipe
-        progress = Progress(0, 0, 0, 0, {}, [], [], slice_, False)
+        """Try the cases ``start`` up to ``stop`` of a slice, or until the deadline."""
+        settings, in_flight = self.settings, self.in_flight
+        self._progress = progress = _nothing(slice_)
+        said = time.monotonic()
         for index in range(start, stop):
+            now = time.monotonic()
+            if settings.deadline is not None and now > settings.deadline:
+                break
+            if now > said + 1:
+                said = now
+                progress = self._report(slice_)
             seed = case_seed(settings.seed, settings.shard, slice_, index)
             generator = self.generators[seed % len(self.generators)]
             in_flight.write(phases.TRYING, slice_, index)
@@ -108,11 +123,19 @@ class Worker:
             if trial.code is not None:
                 self._note_coverage(trial.code.rule_hits, trial.code.row_hits, progress)
             for violation in found:
-                self._investigate(Finding(case, self.target.name, violation), generator, slice_,
-                                  index)  # fmt: skip
+                finding = Finding(case, self.target.name, violation)
+                if self.suspects.worth(violation, CHECKS[violation.check].by_shape):
+                    progress = self._report(slice_)
+                    self._investigate(finding, generator, slice_, index)
         in_flight.write(phases.IDLE, slice_, stop)
         progress.done = True
-        pipe.send_bytes(encode(progress))
+        self._report(slice_)
+
+    def _report(self, slice_: int) -> Progress:
+        """Tell the parent what was counted since the last time; the new, empty count."""
+        self.pipe.send_bytes(encode(self._progress))
+        self._progress = _nothing(slice_)
+        return self._progress
 
     def _note_coverage(self, rules: set[int], rows: set[int], progress: Progress) -> None:
         if not rules <= self._rules:
@@ -125,33 +148,18 @@ class Worker:
     def _investigate(
         self, finding: Finding, generator: CaseGenerator, slice_: int, index: int
     ) -> None:
-        if not self.suspects.worth(finding.violation, CHECKS[finding.violation.check].by_shape):
-            return
-        before = finding.case.function.instruction_count()
         seed = f"{self.settings.seed:#x}/{self.settings.shard}/{slice_}/{index}"
-        first = self._save(finding, seed)
+        give_up = (self.settings.deadline or math.inf) + _SHRINK_AFTER
 
         def ask(case: Case) -> bool:
             self.in_flight.write(phases.SHRINKING, slice_, index)
+            if time.monotonic() > give_up:
+                return False
             return same_violation(case, self.target, finding.violation) is not None
 
-        small = restated(shrink(finding, self.target, generator, predicate=ask), self.target)
+        for found in self.investigator.investigate(finding, generator, seed, ask):
+            self.pipe.send_bytes(encode(found))
         self.in_flight.write(phases.TRYING, slice_, index)
-        path, verdict = self._save(small, seed)
-        if first[1] == "new" and first[0] != path:
-            first[0].unlink(missing_ok=True)
-        elif first[1] == "new":
-            verdict = "new"
-        self.pipe.send_bytes(encode(Found(
-            str(path), small.violation.check, small.case.isa, signature(small),
-            skeleton(small.case.function), small.violation.detail, before,
-            small.case.function.instruction_count(), verdict, small.violation.suspect,
-        )))  # fmt: skip
-
-    def _save(self, finding: Finding, seed: str) -> tuple[Path, str]:
-        entry = entry_of(finding, seed=seed, plant=",".join(self.settings.plants),
-                         versions=self.versions)  # fmt: skip
-        return self.store.save(entry, outcomes_of(finding.case))
 
 
 def main(settings: Settings, pipe: Connection, in_flight: InFlight) -> None:

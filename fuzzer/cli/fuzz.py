@@ -149,6 +149,6 @@ def _writable(path: Path) -> None:
 def _status(totals: Totals) -> int:
     if totals.interrupted:
         return 143 if totals.signal == 15 else 130
-    if totals.broken or not totals.functions:
+    if totals.broken or not (totals.functions or totals.findings):
         return 2
     return 1 if totals.findings else 0

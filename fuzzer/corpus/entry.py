@@ -30,11 +30,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from backend.errors import ClifError
 from backend.ir.filetest import parse_file
 from backend.ir.printer import print_function
 from backend.ir.verifier import verify
-
-from backend.errors import ClifError
 from fuzzer.case import DATA_LIMIT, Case, OptionValue
 from fuzzer.outcome import Outcome, Returned, Trapped
 

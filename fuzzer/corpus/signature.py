@@ -33,6 +33,6 @@ def signature(finding: Finding) -> str:
     """Twelve hex digits; the same for what is taken to be the same bug."""
     violation = finding.violation
     parts = [violation.check, finding.target, finding.case.isa, violation.key]
-    if CHECKS[violation.check].by_shape:
+    if CHECKS[violation.check].by_shape or violation.vague:
         parts.append(skeleton(finding.case.function))
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]

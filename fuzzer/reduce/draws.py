@@ -20,7 +20,7 @@ from fuzzer.case import Case
 from fuzzer.generate.cases import CaseGenerator
 from fuzzer.generate.source import Choice, HypothesisSource
 
-MAX_CALLS: Final = 300
+MAX_DRAWS: Final = 300
 
 _SETTINGS: Final = settings(
     database=None,
@@ -44,7 +44,7 @@ def shrink_draws(
     choices: tuple[Choice, ...],
     interesting: Callable[[Case], bool],
     *,
-    calls: int = MAX_CALLS,
+    calls: int = MAX_DRAWS,
 ) -> Case:
     """The smallest interesting case found by shrinking ``choices``; ``calls`` bounds the predicate's.
 

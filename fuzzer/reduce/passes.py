@@ -123,6 +123,8 @@ def _leave(case: Case, position: int) -> bool:
 
 
 def _shorten_table(reducer: Reducer, position: int) -> None:
+    if position >= len(reducer.best.function.blocks):
+        return
     count = len(reducer.best.function.blocks[position].terminator.targets)
     for index in range(count - 1, 0, -1):
 

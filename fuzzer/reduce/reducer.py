@@ -13,14 +13,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from backend.errors import VerifyError
 from backend.ir.printer import print_function
 from backend.ir.verifier import verify
-
-from backend.errors import VerifyError
 from fuzzer.case import Case
 from fuzzer.reduce import edit
 
-MAX_CALLS: Final = 1500
+MAX_EDITS: Final = 1500
 
 Edit = Callable[[Case], bool]
 """Changes the case in place; False if there was nothing to change."""
@@ -50,7 +49,7 @@ def cost(case: Case) -> tuple[int, ...]:
     late = sum(arg for inst in instructions for arg in inst.uses())
     ops = sum(inst.op.index for inst in instructions)
     widths = sum(inst.type is not None and inst.type.bits != 32 for inst in instructions)
-    return structure, numbers + inputs, image, late, ops, widths
+    return structure, widths, numbers + inputs, image, late, ops
 
 
 _PLAIN: Final = frozenset({"", "eq", "user1", "ne"})
@@ -64,7 +63,7 @@ class Reducer:
     """Reduces one case. ``best`` is always interesting; ``calls`` counts the predicate's."""
 
     def __init__(
-        self, case: Case, interesting: Callable[[Case], bool], *, limit: int = MAX_CALLS
+        self, case: Case, interesting: Callable[[Case], bool], *, limit: int = MAX_EDITS
     ) -> None:
         self.best = case.copy()
         self._interesting = interesting
@@ -128,7 +127,7 @@ class Reducer:
 
 
 def reduce_case(
-    case: Case, interesting: Callable[[Case], bool], *, limit: int = MAX_CALLS
+    case: Case, interesting: Callable[[Case], bool], *, limit: int = MAX_EDITS
 ) -> tuple[Case, int]:
     """The smallest interesting case the passes come to, and how often the predicate was asked."""
     reducer = Reducer(case, interesting, limit=limit)

@@ -6,12 +6,12 @@ from importlib.metadata import version
 from typing import ClassVar
 
 from backend.compile import compile_function
-from backend.options import OPTIONS, Options
 
 from backend.ir.opcodes import Opcode
 from backend.ir.types import Type
 from backend.isa import ISA_NAMES, isa_named
 from backend.machine.compiled import CompiledCode
+from backend.options import OPTIONS, Options
 from fuzzer.case import Case
 from fuzzer.targets.target import Option, Target
 

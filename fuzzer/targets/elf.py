@@ -42,7 +42,12 @@ def link(obj: bytes) -> Linked:
         for index, section in enumerate(sections):
             flags, size = section["sh_flags"], section["sh_size"]
             executable = bool(flags & _EXEC)
-            if not flags & _ALLOC or not size or executable != wanted or section.name == ".eh_frame":
+            if (
+                not flags & _ALLOC
+                or not size
+                or executable != wanted
+                or section.name == ".eh_frame"
+            ):
                 continue
             image += bytes(-len(image) % max(section["sh_addralign"], 1))
             base[index] = len(image)
@@ -54,7 +59,12 @@ def link(obj: bytes) -> Linked:
         if section["sh_type"] == "SHT_RELA" and section["sh_info"] in base:
             for reloc in section.iter_relocations():
                 target = _address(table.get_symbol(reloc["r_info_sym"]), base) + reloc["r_addend"]
-                _apply(image, reloc["r_info_type"], base[section["sh_info"]] + reloc["r_offset"], target)
+                _apply(
+                    image,
+                    reloc["r_info_type"],
+                    base[section["sh_info"]] + reloc["r_offset"],
+                    target,
+                )
     symbols = {
         symbol.name: _address(symbol, base)
         for symbol in table.iter_symbols()

@@ -39,7 +39,9 @@ class Llvm(Target):
     isas = tuple(_TRIPLES)
     isolated = True
     options: ClassVar[tuple[Option, ...]] = (
-        Option("opt_level", (2, 0, 1, 3), "level of the code generator, and of the mid-end if it runs"),
+        Option(
+            "opt_level", (2, 0, 1, 3), "level of the code generator, and of the mid-end if it runs"
+        ),
         Option("midend", (True, False), "run LLVM's optimisation pipeline first"),
     )
 
@@ -73,7 +75,9 @@ class Llvm(Target):
         try:
             module = binding.parse_assembly(text)
         except RuntimeError as error:
-            raise CompileError(f"LLVM can't read the translation: {error}", key="translation") from error
+            raise CompileError(
+                f"LLVM can't read the translation: {error}", key="translation"
+            ) from error
         module.triple = machine.triple
         module.data_layout = str(machine.target_data)
         module.verify()

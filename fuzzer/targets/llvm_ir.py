@@ -207,7 +207,9 @@ class Translator:
     def _multiply_high(self, inst: Inst) -> None:
         type_ = self.function.value_types[inst.results[0]]
         wide, extend = f"i{2 * type_.bits}", "sext" if inst.op.name[0] == "s" else "zext"
-        x, y = (self._temporary(f"{extend} {type_.name} {self._name(a)} to {wide}") for a in inst.args)
+        x, y = (
+            self._temporary(f"{extend} {type_.name} {self._name(a)} to {wide}") for a in inst.args
+        )
         product = self._temporary(f"mul {wide} {x}, {y}")
         high = self._temporary(f"lshr {wide} {product}, {type_.bits}")
         self._result(inst, f"trunc {wide} {high} to {type_.name}")
@@ -292,7 +294,9 @@ class Translator:
 
     def _icmp(self, inst: Inst) -> None:
         x, y = (self._name(a) for a in inst.args)
-        bit = self._temporary(f"icmp {_CONDITIONS[inst.keyword]} {self._type(inst.args[0])} {x}, {y}")
+        bit = self._temporary(
+            f"icmp {_CONDITIONS[inst.keyword]} {self._type(inst.args[0])} {x}, {y}"
+        )
         self._result(inst, f"zext i1 {bit} to i8")
 
     def _iconcat(self, inst: Inst) -> None:

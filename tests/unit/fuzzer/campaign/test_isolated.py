@@ -17,7 +17,9 @@ from fuzzer.campaign.record import TRYING, InFlight
 Stage = Callable[[str], None]
 
 
-def isolated(work: Callable[[Stage], bytes], seconds: float = 10.0, memory: int = 8 << 30) -> bytes | Death:
+def isolated(
+    work: Callable[[Stage], bytes], seconds: float = 10.0, memory: int = 8 << 30
+) -> bytes | Death:
     return run_isolated(work, seconds=seconds, memory=memory)
 
 
@@ -79,7 +81,9 @@ def test_no_grandchild_is_left_behind() -> None:
 
     isolated(work)
     time.sleep(0.2)
-    listing = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    listing = subprocess.run(
+        ["ps", "-eo", "args"], capture_output=True, text=True, check=True
+    ).stdout
     assert marker not in listing
 
 

@@ -32,8 +32,14 @@ block0(v0: i8, v1: i64):
 
 
 def entry(**changes: object) -> Entry:
-    case = Case(parse_function(TEXT), [(200, 1 << 63), (1, 0)], options={"registers": 4, "on": True, "s": 'a"b'})
-    made = Entry(case, "result", "builtin", "0123456789ab", observed='got "x"\x1b[31m\n', seed="0x1/2")
+    case = Case(
+        parse_function(TEXT),
+        [(200, 1 << 63), (1, 0)],
+        options={"registers": 4, "on": True, "s": 'a"b'},
+    )
+    made = Entry(
+        case, "result", "builtin", "0123456789ab", observed='got "x"\x1b[31m\n', seed="0x1/2"
+    )
     for name, value in changes.items():
         setattr(made, name, value)
     return made
@@ -65,7 +71,9 @@ def test_no_control_character_reaches_the_file() -> None:
     assert all(c.isprintable() or c == "\n" for c in text_of(entry()))
 
 
-@pytest.mark.parametrize("image", [bytes(4096), b"\xff" * 1024, bytes(range(256)) * 16, os.urandom(1024)])
+@pytest.mark.parametrize(
+    "image", [bytes(4096), b"\xff" * 1024, bytes(range(256)) * 16, os.urandom(1024)]
+)
 def test_memory_reads_back(image: bytes) -> None:
     function = parse_function("function %f(i64) {\nblock0(v0: i64):\n return\n}")
     made = entry(case=Case(function, [(DATA_BASE,)], memory=image))
@@ -141,7 +149,9 @@ class TestStore:
         smaller = entry(case=Case(parse_function("function %f() {\nblock0:\n return\n}"), [()]))
         assert store.save(smaller, outcomes_of(smaller.case))[1] == "known"
 
-    def test_nothing_is_left_of_a_failed_write(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_nothing_is_left_of_a_failed_write(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         store = Store(tmp_path)
         made = entry()
         path, _ = store.save(made, outcomes_of(made.case))

@@ -95,7 +95,9 @@ def test_all_choices_zero_is_the_smallest_function() -> None:
 
 def test_every_operation_is_drawn() -> None:
     drawn = Counter(
-        inst.op.name for seed in range(1500) for inst in GENERATOR.from_seed(seed).function.instructions()
+        inst.op.name
+        for seed in range(1500)
+        for inst in GENERATOR.from_seed(seed).function.instructions()
     )
     wanted = {name for weights in FAMILIES.values() for name in weights} - STRUCTURES
     assert not wanted - set(drawn)
@@ -117,7 +119,9 @@ def test_limits_hold() -> None:
     for seed in range(50):
         case = small.from_seed(seed)
         assert len(case.inputs) <= 2
-        assert len(case.function.signature.params) <= 2  # one, and perhaps the data region's address
+        assert (
+            len(case.function.signature.params) <= 2
+        )  # one, and perhaps the data region's address
 
 
 def test_options_are_drawn_and_default_to_none() -> None:

@@ -46,7 +46,13 @@ def has(*names: str):  # type: ignore[no-untyped-def]  # a predicate maker
 
 @pytest.mark.parametrize(
     ("names", "left"),
-    [(("imul",), 3), (("popcnt",), 3), (("brif",), 4), (("store", "stack_addr"), 4), (("sextend", "bxor"), 4)],
+    [
+        (("imul",), 3),
+        (("popcnt",), 3),
+        (("brif",), 4),
+        (("store", "stack_addr"), 4),
+        (("sextend", "bxor"), 4),
+    ],
 )
 def test_what_is_left_is_small(names: tuple[str, ...], left: int) -> None:
     case = case_of(LOOP, (7, 9), (1, 2), (3, 4))
@@ -71,7 +77,11 @@ def test_register_pressure_survives() -> None:
     """A bug that needs twelve values alive at once must not lose them to dead-code removal."""
     lines = [f"v{i + 1} = iadd v{i}, v0" for i in range(20)]
     uses = [f"v{30 + i} = bxor v{29 + i if i else 0}, v{i + 1}" for i in range(20)]
-    text = "function %f(i32) -> i32 {\nblock0(v0: i32):\n" + "\n".join([*lines, *uses]) + "\nreturn v49\n}"
+    text = (
+        "function %f(i32) -> i32 {\nblock0(v0: i32):\n"
+        + "\n".join([*lines, *uses])
+        + "\nreturn v49\n}"
+    )
 
     def pressed(case: Case) -> bool:
         live, most = set(), 0
@@ -94,7 +104,9 @@ def test_memory_goes_if_it_is_not_needed() -> None:
         return v2
     }"""
     memory = bytes(range(256)) * 4
-    kept, _ = reduce_case(case_of(text, (DATA_BASE,), memory=memory), lambda c: has("load")(c) and bool(c.memory))
+    kept, _ = reduce_case(
+        case_of(text, (DATA_BASE,), memory=memory), lambda c: has("load")(c) and bool(c.memory)
+    )
     assert set(kept.memory) == {0}
     gone, _ = reduce_case(case_of(text, (DATA_BASE,), memory=memory), has("iadd"))
     assert gone.memory == b""

@@ -1,0 +1,88 @@
+"""The memory a case sees: its data region and its stack slots, byte by byte, with bounds.
+
+Invariants: an access lies wholly inside one region or changes nothing; bytes of a slot are read only
+after they were written; the distance between slots is more than any offset can bridge, so that an
+access out of a slot's bounds is always noticed.
+
+Out of the data region is a *trap*: compilers must give it, and outcomes are compared. Out of a slot's
+bounds, or a slot's bytes before they are written, is *undefined behaviour*: the case is invalid.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fuzzer.case import DATA_BASE
+
+ADDRESS_MASK: Final = (1 << 64) - 1
+
+SLOT_BASE: Final = 0x5AC7_0000_0000_0000
+"""Address of the first slot. A distinctive pattern, which no drawn constant equals."""
+SLOT_STRIDE: Final = 1 << 33
+"""From one slot's address to the next one's. Offsets are 32-bit, so they stay within half of it."""
+
+
+class Trap(Exception):
+    """The function stops with trap ``code``."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class UndefinedBehaviour(Exception):
+    """The *case* is invalid: what it does has no meaning in the language. Never a compiler's fault."""
+
+
+def slot_address(position: int) -> int:
+    """Address of the slot declared at ``position`` among a function's slots."""
+    return SLOT_BASE + position * SLOT_STRIDE
+
+
+class Memory:
+    """One run's memory. ``data``: the data region; ``slot_sizes``: bytes of each slot, by position."""
+
+    __slots__ = ("_slots", "_written", "data")
+
+    def __init__(self, data: bytes, slot_sizes: tuple[int, ...] = ()) -> None:
+        self.data = bytearray(data)
+        self._slots = [bytearray(size) for size in slot_sizes]
+        #: 1 for every byte of a slot that was written
+        self._written = [bytearray(size) for size in slot_sizes]
+
+    def load(self, address: int, size: int, trap: str | None) -> bytearray:
+        """The ``size`` bytes at ``address``. ``trap``: the code if that is out of bounds; None: undefined."""
+        offset = address - DATA_BASE
+        if 0 <= offset <= len(self.data) - size:
+            return self.data[offset : offset + size]
+        slot, offset = self._slot(address, size, trap)
+        if self._written[slot].find(0, offset, offset + size) >= 0:
+            raise UndefinedBehaviour(
+                f"{size} bytes at {offset} of a slot are read before they are written"
+            )
+        return self._slots[slot][offset : offset + size]
+
+    def store(self, address: int, data: bytes, trap: str | None) -> None:
+        """Put ``data`` at ``address``."""
+        size = len(data)
+        offset = address - DATA_BASE
+        if 0 <= offset <= len(self.data) - size:
+            self.data[offset : offset + size] = data
+            return
+        slot, offset = self._slot(address, size, trap)
+        self._slots[slot][offset : offset + size] = data
+        self._written[slot][offset : offset + size] = b"\1" * size
+
+    def _slot(self, address: int, size: int, trap: str | None) -> tuple[int, int]:
+        """(position, offset) of the slot that holds the bytes; else a trap or undefined behaviour."""
+        half = SLOT_STRIDE // 2
+        slot, near = divmod(address - SLOT_BASE + half, SLOT_STRIDE)
+        offset = near - half
+        if 0 <= slot < len(self._slots):
+            room = len(self._slots[slot])
+            if 0 <= offset <= room - size:
+                return slot, offset
+            raise UndefinedBehaviour(f"{size} bytes at {offset} of a slot of {room} bytes")
+        if trap is None:
+            raise UndefinedBehaviour(f"a notrap access at {address:#x}, out of bounds")
+        raise Trap(trap)
