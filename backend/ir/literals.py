@@ -108,7 +108,12 @@ def print_offset(value: int) -> str:
 # -- floats --------------------------------------------------------------------------------------------
 
 #: bits of the type -> (exponent bits, fraction bits)
-_FORMATS: Final[dict[int, tuple[int, int]]] = {16: (5, 10), 32: (8, 23), 64: (11, 52), 128: (15, 112)}
+_FORMATS: Final[dict[int, tuple[int, int]]] = {
+    16: (5, 10),
+    32: (8, 23),
+    64: (11, 52),
+    128: (15, 112),
+}
 
 
 def parse_float(text: str, width: int) -> int:

@@ -40,9 +40,7 @@ class Operand:
 
     __slots__ = ("cls", "fixed", "index", "role", "tied")
 
-    def __init__(
-        self, index: int, role: int, cls: int, *, fixed: int = -1, tied: int = -1
-    ) -> None:
+    def __init__(self, index: int, role: int, cls: int, *, fixed: int = -1, tied: int = -1) -> None:
         self.index = index
         self.role = role
         self.cls = cls
@@ -183,10 +181,7 @@ def check_shape(vcode: VCode) -> None:
                 if operand.role in (DEF, EARLY_DEF):
                     define(inst.ops[operand.index], f"{where}, {inst.row.name}")
     used = {
-        inst.ops[o.index]
-        for block in vcode.blocks
-        for inst in block.insts
-        for o in inst.operands
+        inst.ops[o.index] for block in vcode.blocks for inst in block.insts for o in inst.operands
     } | {arg for block in vcode.blocks for arg in block.args}
     if missing := used - defined:
         raise InternalError(f"{vcode.name}: never defined: {sorted(missing)}")

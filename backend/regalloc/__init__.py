@@ -1,0 +1,3 @@
+"""Register allocation: :func:`~backend.regalloc.allocate.allocate`, and a checker that distrusts
+it.
+"""

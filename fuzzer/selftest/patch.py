@@ -1,10 +1,30 @@
-"""Ways to put a bug in and take it out again, whatever happens in between."""
+"""Ways to put a bug in and take it out again, whatever happens in between.
+
+Invariants: leaving a patch restores what was there, object for object; a patch that no longer fits the
+backend's source is a ValueError, never a patch that does nothing; what the backend compiled or
+remembered under one state is not used under the other. (The memories of fuzzer.checks hold facts
+about words, which no patch of the backend changes.)
+"""
 
 from __future__ import annotations
 
+import __future__
+
 import contextlib
+import inspect
+import itertools
+import linecache
+import textwrap
 from collections.abc import Callable, Iterator
+from types import CodeType, FunctionType
 from typing import Any
+
+from backend.isa import isa_named
+
+ISA = "aarch64"
+"""Whose tables the patches of rows and rules change."""
+
+_number = itertools.count()
 
 
 @contextlib.contextmanager
@@ -46,4 +66,105 @@ def together(*plants: contextlib.AbstractContextManager[None]) -> Iterator[None]
     with contextlib.ExitStack() as stack:
         for plant in plants:
             stack.enter_context(plant)
+        yield
+
+
+@contextlib.contextmanager
+def edited(function: Any, *changes: str) -> Iterator[None]:
+    """The function's source with ``changes`` made: old text, new text, old text, new text ...
+
+    The code object of the function itself is exchanged, so everyone who holds the function runs
+    the edited one. A cached function forgets its results. ValueError unless each old text
+    occurs exactly once.
+    """
+    plain: FunctionType = inspect.unwrap(function)
+    source = textwrap.dedent(inspect.getsource(plain))
+    for old, new in zip(changes[::2], changes[1::2], strict=True):
+        if source.count(old) != 1:
+            raise ValueError(f"{plain.__qualname__}: {source.count(old)} times {old!r}")
+        source = source.replace(old, new)
+    before = plain.__code__
+    filename = f"<planted {next(_number)} in {plain.__qualname__}>"
+    module = compile(source, filename, "exec", __future__.annotations.compiler_flag, True)
+    code = _code_named(module, plain.__name__)
+    if code.co_freevars != before.co_freevars:
+        raise ValueError(f"{plain.__qualname__} is a closure")
+    forget = getattr(function, "cache_clear", None)
+    # So that another patch of the same function finds its source.
+    linecache.cache[filename] = (len(source), None, source.splitlines(True), filename)
+    plain.__code__ = code
+    if forget is not None:
+        forget()
+    try:
+        yield
+    finally:
+        plain.__code__ = before
+        del linecache.cache[filename]
+        if forget is not None:
+            forget()
+
+
+
+def _code_named(module: CodeType, name: str) -> CodeType:
+    for constant in module.co_consts:
+        if isinstance(constant, CodeType) and constant.co_name == name:
+            return constant
+    raise ValueError(f"no function {name} in its own source")
+
+
+@contextlib.contextmanager
+def row(name: str, *, pattern: str | None = None, template: str | None = None) -> Iterator[None]:
+    """An instruction row with another bit pattern, another text, or both (then they agree)."""
+    changed = isa_named(ISA).table[name]
+    before = changed.pattern, changed.template, changed.aliases
+    if template is not None:
+        changed.aliases = ()
+    changed.recompile(pattern=pattern, template=template)
+    try:
+        yield
+    finally:
+        changed.aliases = before[2]
+        changed.recompile(pattern=before[0], template=before[1])
+
+
+@contextlib.contextmanager
+def bits(name: str, *changes: str) -> Iterator[None]:
+    """An instruction row with ``changes`` (old, new, ...) made in its bit pattern."""
+    yield from _nested(row(name, pattern=_replaced(isa_named(ISA).table[name].pattern, changes)))
+
+
+@contextlib.contextmanager
+def rule(name: str, **changes: Any) -> Iterator[None]:
+    """A lowering rule with other ``when``, ``emit``, ``types`` ... All rules are compiled anew.
+
+    A pair ``(old, new)`` instead of a text is made in what is there.
+    """
+    rules = isa_named(ISA).rule_set
+    changed = next((r for r in rules.rules if r.name == name), None)
+    if changed is None:
+        raise ValueError(f"no rule {name}")
+    compiled = dict(rules._dispatches)
+    with contextlib.ExitStack() as stack:
+        for field, value in changes.items():
+            if isinstance(value, tuple):
+                value = _replaced(getattr(changed, field), value)
+            stack.enter_context(attribute(changed, field, value))
+        rules.recompile()
+        try:
+            yield
+        finally:
+            rules.recompile()
+            rules._dispatches.update(compiled)
+
+
+def _replaced(text: str, changes: tuple[str, ...]) -> str:
+    for old, new in zip(changes[::2], changes[1::2], strict=True):
+        if text.count(old) != 1:
+            raise ValueError(f"{text.count(old)} times {old!r} in {text!r}")
+        text = text.replace(old, new)
+    return text
+
+
+def _nested(inner: contextlib.AbstractContextManager[None]) -> Iterator[None]:
+    with inner:
         yield

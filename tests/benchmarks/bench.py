@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 
 from backend.compile import compile_function
+
 from backend.ir.printer import print_function
 from backend.ir.verifier import verify
 from fuzzer.case import Case
@@ -93,7 +94,9 @@ def growth() -> None:
         cases = [generator.from_seed(seed) for seed in range(max(2, 200 // items))]
         count = sum(case.function.instruction_count() for case in cases)
 
-        def each(stage: Callable[[Case], object], cases: list[Case] = cases, n: int = count) -> float:
+        def each(
+            stage: Callable[[Case], object], cases: list[Case] = cases, n: int = count
+        ) -> float:
             before = clock()
             for case in cases:
                 stage(case)
@@ -132,6 +135,7 @@ def memory() -> None:
 def shrink() -> None:
     """What shrinking costs, on a bug that needs some structure."""
     from fuzzer.selftest.bugs import BUGS
+
     from fuzzer.selftest.runner import look_for
 
     print("shrink: planted bugs found and shrunk")

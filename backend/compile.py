@@ -1,0 +1,61 @@
+"""The pipeline, on one page: a CLIF function in, machine code out."""
+
+from __future__ import annotations
+
+from backend.ir.entities import Function
+from backend.ir.verifier import verify
+from backend.isa import isa_named
+from backend.lower.driver import Lowering
+from backend.lower.expand import expand
+from backend.machine.compiled import CompiledCode
+from backend.machine.emit import Emitter, texts
+from backend.machine.frame import layout_frame
+from backend.machine.stages import print_allocated, print_bytes, print_vcode
+from backend.options import Options
+from backend.regalloc.allocate import allocate
+from backend.regalloc.checker import check_allocation
+
+_DEFAULTS = Options()
+
+
+def compile_function(
+    function: Function, isa: str = "aarch64", options: Options | None = None
+) -> CompiledCode:
+    """Machine code of ``function`` for the ISA called ``isa``.
+
+    VerifyError if the function is none; Unsupported if something in it is not lowered; InternalError or any
+    other exception is a bug of the backend. ``function`` is not changed.
+    """
+    options = options or _DEFAULTS
+    target = isa_named(isa)
+    env = target.env(options.registers)
+
+    verify(function)
+    simple = expand(function)
+    lowering = Lowering(simple, target, target.rule_set.dispatch(options.disabled_rules))
+    vcode = lowering.run()
+    allocation = allocate(vcode, env)
+    if options.check_allocation:
+        check_allocation(vcode, allocation, env)
+    frame = layout_frame(simple, allocation, env, target.stack_align)
+    emitter = Emitter(target, frame, options.branch_reach)
+    finished = emitter.run(vcode, allocation, options)
+
+    return CompiledCode(
+        isa=isa,
+        code=finished.code,
+        relocs=finished.relocs,
+        traps=finished.traps,
+        symbols={function.name: 0},
+        data_ranges=finished.data_ranges,
+        texts=lambda: texts(emitter.items, finished, target),
+        stages={
+            "vcode": lambda: print_vcode(vcode, env),
+            "alloc": lambda: print_allocated(vcode, allocation, env),
+            "asm": lambda: "".join(f"{at:6x}:  {text}\n" for at, text in texts(emitter.items, finished, target)),
+            "bytes": lambda: print_bytes(finished),
+        },
+        audit=finished.audit,
+        rule_hits=lowering.hits,
+        row_hits=emitter.hits | {row.index for _, row, _ in emitter.items},
+    )

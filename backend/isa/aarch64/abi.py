@@ -1,0 +1,194 @@
+"""Arguments, results, frames and spills on AArch64, after AAPCS64.
+
+Source: Procedure Call Standard for the Arm 64-bit Architecture: 6.8.2 (parameter passing), 6.9 (result return), 6.2.3 (the
+frame record). Integer arguments go to x0-x7, further ones to the stack, 8 bytes each from sp upward; bits above
+an argument's type are unspecified unless its extension says otherwise. Results go to x0-x7.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Final
+
+from backend.errors import Unsupported
+from backend.ir.entities import AbiParam, Inst
+from backend.isa.aarch64.insts import ROWS
+from backend.isa.aarch64.regs import ARGUMENTS, FP, LR, RESULTS, SP, TEMP
+from backend.isa.isa import Step
+from backend.lower.driver import Lowering
+from backend.machine.frame import Frame
+from backend.machine.registers import FLOAT, INT, spill_slot
+from backend.machine.rows import Row
+from backend.machine.vcode import DEF, USE, MInst, Operand
+
+LINKAGE: Final = 16
+"""Bytes of the frame record: the caller's x29 and the return address."""
+_CONVENTIONS: Final = ("", "fast", "cold", "system_v")
+_SCALED_LIMIT: Final = 4096
+_FIRST_VECTOR: Final = 32
+
+_LOAD_ARGUMENT: Final = ROWS["ldr.x_ui"]
+_LOAD_OPERANDS: Final = _LOAD_ARGUMENT.operands_without((None, FP, 0, -1))
+_NO_TRAP: Final = -1
+
+
+@cache
+def _fixed(role: int, registers: tuple[int, ...]) -> tuple[Operand, ...]:
+    return tuple(Operand(i, role, INT, fixed=register) for i, register in enumerate(registers))
+
+
+def _check_param(param: AbiParam) -> None:
+    if not param.type.is_int or param.type.bits > 64:
+        raise Unsupported(f"a parameter or result of type {param.type}")
+    if param.purpose:
+        raise Unsupported(f"a parameter for {param.purpose}")
+
+
+def lower_arguments(low: Lowering) -> None:
+    """Define the parameters that are used: registers by one pseudo instruction, the rest by loads."""
+    signature = low.function.signature
+    if signature.callconv not in _CONVENTIONS:
+        raise Unsupported(f"calling convention {signature.callconv}")
+    vregs: list[int] = []
+    registers: list[int] = []
+    loads: list[MInst] = []
+    params = low.function.entry.params
+    for number, (value, param) in enumerate(zip(params, signature.params, strict=True)):
+        _check_param(param)
+        if not low.is_used(value):
+            continue
+        vreg = low.use(value)
+        if number < len(ARGUMENTS):
+            vregs.append(vreg)
+            registers.append(ARGUMENTS[number])
+            continue
+        offset = LINKAGE + 8 * (number - len(ARGUMENTS))
+        if offset >= 8 * _SCALED_LIMIT:
+            raise Unsupported(f"{len(params)} parameters")
+        loads.append(MInst(_LOAD_ARGUMENT, [vreg, FP, offset, _NO_TRAP], _LOAD_OPERANDS))
+    if vregs:
+        low.out.append(MInst(ROWS["args"], vregs, _fixed(DEF, tuple(registers))))
+    low.out += loads
+
+
+def emit_return(low: Lowering, inst: Inst) -> None:
+    """The results in their registers, extended as the signature promises."""
+    returns = low.function.signature.returns
+    if len(returns) > len(RESULTS):
+        raise Unsupported(f"{len(returns)} results")
+    for param in returns:
+        _check_param(param)
+    vregs = [
+        _extended_result(low, value, param)
+        for value, param in zip(inst.args, returns, strict=True)
+    ]
+    low.out.append(
+        MInst(ROWS["ret"], vregs, _fixed(USE, RESULTS[: len(vregs)]), 0, low.origin)
+    )  # fmt: skip
+
+
+_EXTENDS: Final[dict[tuple[str, int], Row]] = {
+    ("uext", 8): ROWS["uxtb"], ("uext", 16): ROWS["uxth"], ("uext", 32): ROWS["mov_rr.w"],
+    ("sext", 8): ROWS["sxtb.x"], ("sext", 16): ROWS["sxth.x"], ("sext", 32): ROWS["sxtw"],
+}  # fmt: skip
+
+
+def _extended_result(low: Lowering, value: int, param: AbiParam) -> int:
+    vreg = low.use(value)
+    row = _EXTENDS.get((param.extension, param.type.bits))
+    if row is None:
+        return vreg
+    extended = low.temp(INT)
+    low.out.append(MInst(row, [extended, vreg], None, 0, low.origin))
+    return extended
+
+
+# ---- the frame
+
+
+def _add_sp(amount: int, row: Row, to: int = SP) -> list[Step]:
+    """``to = sp +- amount`` in at most two instructions."""
+    low, high = amount & 0xFFF, amount & ~0xFFF
+    if not high:
+        return [(row, [to, SP, low])]
+    steps: list[Step] = [(row, [to, SP, high])]
+    if low:
+        steps.append((row, [to, to, low]))
+    return steps
+
+
+def prologue(frame: Frame) -> list[Step]:
+    """Frame record, stack pointer, saved registers."""
+    steps: list[Step] = [
+        (ROWS["stp_pre.x"], [FP, LR, SP, -LINKAGE]),
+        (ROWS["add_ri.x"], [FP, SP, 0]),
+    ]
+    if frame.size:
+        if frame.align > LINKAGE:
+            steps += _add_sp(frame.size, ROWS["sub_ri.x"], TEMP)
+            steps.append((ROWS["and_ri.x"], [SP, TEMP, (1 << 64) - frame.align]))
+        else:
+            steps += _add_sp(frame.size, ROWS["sub_ri.x"])
+    return steps + _saves(frame, store=True)
+
+
+def epilogue(frame: Frame) -> list[Step]:
+    """What the prologue did, undone."""
+    steps = _saves(frame, store=False)
+    if frame.size:
+        steps.append((ROWS["add_ri.x"], [SP, FP, 0]))
+    return [*steps, (ROWS["ldp_post.x"], [FP, LR, SP, LINKAGE])]
+
+
+_PAIRS: Final = {True: ("stp.x", "stp.d"), False: ("ldp.x", "ldp.d")}
+_SINGLES: Final = {True: ("str.x_ur", "stur.d"), False: ("ldr.x_ur", "ldur.d")}
+
+
+def _saves(frame: Frame, store: bool) -> list[Step]:
+    """Stores, or loads, of the saved registers: right below the frame record, in pairs of a class."""
+    steps: list[Step] = []
+    offset = 0
+    for cls in (INT, FLOAT):
+        registers = [r for r in frame.saved if (r >= _FIRST_VECTOR) == (cls == FLOAT)]
+        while len(registers) > 1:
+            offset -= 16
+            steps.append((ROWS[_PAIRS[store][cls]], [registers.pop(0), registers.pop(0), FP, offset]))
+        if registers:
+            offset -= 8
+            row = ROWS[_SINGLES[store][cls]]
+            steps.append((row, [registers[0], FP, offset, _NO_TRAP][: len(row.fields)]))
+    return steps
+
+
+# ---- moves between locations
+
+_SPILL: Final = {
+    (INT, True): ROWS["str.x_ui"], (INT, False): ROWS["ldr.x_ui"],
+    (FLOAT, True): ROWS["str.q_ui"], (FLOAT, False): ROWS["ldr.q_ui"],
+}  # fmt: skip
+_SPILL_BYTES: Final = (8, 16)
+
+
+def move(to: int, source: int, frame: Frame) -> list[Step]:
+    """Register to register, to a spill slot, or from one; far slots by way of the emitter's register."""
+    if to >= 0 and source >= 0:
+        return [(ROWS["mov_v" if to >= _FIRST_VECTOR else "mov_rr.x"], [to, source])]
+    store = to < 0
+    register, slot = (source, spill_slot(to)) if store else (to, spill_slot(source))
+    cls = frame.spill_classes[slot]
+    row = _SPILL[cls, store]
+    offset = frame.spills[slot]
+    extra = [_NO_TRAP][: len(row.fields) - 3]
+    if offset < _SCALED_LIMIT * _SPILL_BYTES[cls]:
+        return [(row, [register, SP, offset, *extra])]
+    return [
+        (ROWS["add_ri.x"], [TEMP, SP, offset & ~0xFFF]),
+        (row, [register, TEMP, offset & 0xFFF, *extra]),
+    ]
+
+
+def slot_address(register: int, offset: int) -> list[Step]:
+    """``register = sp + offset``. Unsupported beyond 16 MiB either way."""
+    if abs(offset) >= 1 << 24:
+        raise Unsupported(f"an address {offset} bytes from the stack pointer")
+    return _add_sp(abs(offset), ROWS["add_ri.x" if offset >= 0 else "sub_ri.x"], register)

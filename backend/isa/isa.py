@@ -1,0 +1,93 @@
+"""What an ISA is to the passes that know none: tables and a few functions, in one object."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Final
+
+from backend.ir.opcodes import Opcode, opcode_named
+from backend.ir.types import Type
+from backend.lower import expand
+from backend.lower.rules import Rule, RuleSet
+from backend.machine.labels import LabelUse
+from backend.machine.registers import MachineEnv
+from backend.machine.rows import Row, RowTable
+
+if TYPE_CHECKING:
+    from backend.lower.driver import Lowering
+    from backend.machine.emit import Emitter
+    from backend.machine.frame import Frame
+    from backend.machine.vcode import MInst
+
+Step = tuple[Row, list[int]]
+"""One instruction to emit: the row and the values of its fields."""
+
+#: what the driver lowers itself
+_DRIVER: Final = frozenset({opcode_named("jump")})
+
+
+class Isa:
+    """One instruction set.
+
+    ``table``: instruction rows; ``rule_set``: lowering rules; ``env(registers)``: registers for the allocator;
+    ``extends``: (bits, signed) -> the row that extends an i8 or i16 to 32 bits; ``jump``, ``trap``: the rows of
+    the unconditional branch and of the undefined instruction; ``label_uses(reach)``: by name; ``nop``: the word that pads.
+
+    ``lower_arguments(lowering)``: define the parameters at the entry. ``move(to, from, frame)``: the instructions
+    that move between two locations. ``prologue(frame)``, ``epilogue(frame)``: the instructions, without the return.
+    ``pseudos``: row index -> what emits it. ``invert(row, ops)``: the opposite branch.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        table: RowTable,
+        rule_set: RuleSet,
+        env: Callable[[int], MachineEnv],
+        extends: Mapping[tuple[int, bool], Row],
+        jump: Row,
+        trap: Row,
+        label_uses: Callable[[int], dict[str, LabelUse]],
+        nop: int,
+        lower_arguments: Callable[[Lowering], None],
+        move: Callable[[int, int, Frame], list[Step]],
+        prologue: Callable[[Frame], list[Step]],
+        epilogue: Callable[[Frame], list[Step]],
+        pseudos: Mapping[int, Callable[[Emitter, MInst, list[int]], None]],
+        invert: Callable[[Row, list[int]], Step],
+        stack_align: int,
+    ) -> None:
+        self.name = name
+        self.table = table
+        self.rule_set = rule_set
+        self.env = env
+        self.extends = extends
+        self.jump = jump
+        self.trap = trap
+        self.label_uses = label_uses
+        self.nop = nop
+        self.lower_arguments = lower_arguments
+        self.move = move
+        self.prologue = prologue
+        self.epilogue = epilogue
+        self.pseudos = pseudos
+        self.invert = invert
+        self.stack_align = stack_align
+
+    @property
+    def rules(self) -> list[Rule]:
+        """The lowering rules; a rule's index is its place."""
+        return self.rule_set.rules
+
+    @property
+    def rows(self) -> list[Row]:
+        """The instruction rows; a row's index is its place."""
+        return self.table.rows
+
+    def supports(self, op: Opcode, type_: Type | None = None, second: Type | None = None) -> bool:
+        """Can ``op`` be lowered at T = ``type_`` and S = ``second``?"""
+        if op in _DRIVER or self.rule_set.supports(op, type_, second):
+            return True
+        parts = expand.parts(op, type_)
+        return bool(parts) and all(self.rule_set.supports(*part) for part in parts)

@@ -1,0 +1,322 @@
+"""From CLIF to VCode: which instruction is lowered when, and what is shared by all ISAs.
+
+Blocks are lowered from the last to the first (postorder), instructions from the last to the first, so that
+every use of a value is seen before its definition. A value nobody asked for by then, because all its users
+took its computation into their own instructions or because there are none, is not lowered at all.
+
+Invariants: what is moved to its user is pure and has that one user; constants are made anew for each use;
+unreachable blocks vanish; blocks come out in reverse postorder, an edge block right behind the block it leaves.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from backend.errors import Unsupported
+from backend.ir.entities import Block, BlockCall, Function, Inst
+from backend.ir.opcodes import opcode_named
+from backend.ir.types import Type
+from backend.lower.rules import Dispatch, by_second
+from backend.machine.registers import FIRST_VREG, INT
+from backend.machine.vcode import MInst, VBlock, VCode
+
+if TYPE_CHECKING:
+    from backend.isa.isa import Isa
+
+_ICONST: Final = opcode_named("iconst")
+_ICMP: Final = opcode_named("icmp")
+
+# How an opcode's T and S are found.
+_NO_TYPE: Final = 0
+_BY_T: Final = 1
+_BY_T_AND_S: Final = 2
+_BY_OPERAND: Final = 3
+_TYPED: Final[dict[int, int]] = {}
+
+
+def _typed_by(inst: Inst) -> int:
+    op = inst.op
+    if op.over:
+        return _BY_T_AND_S if by_second(op) else _BY_T
+    return _BY_OPERAND if op.operands[:1] == ("S",) else _NO_TYPE
+
+
+class Lowering:
+    """The state of lowering one function; what rules may ask and do.
+
+    ``consts``: value -> unsigned bits, of every iconst. ``defs``: value -> the instruction that defines it.
+    ``counts``: value -> number of uses in the CLIF. ``out``: machine instructions of the current CLIF instruction.
+    ``hits``: numbers of the rules that fired. ``origin``: position of the current CLIF instruction, or -1.
+    """
+
+    __slots__ = ("_edge_numbers", "_vregs", "classes", "consts", "counts", "defs", "dispatch", "function",
+                 "hits", "isa", "origin", "out", "types", "vcode")  # fmt: skip
+
+    def __init__(self, function: Function, isa: Isa, dispatch: Dispatch) -> None:
+        self.function = function
+        self.isa = isa
+        self.dispatch = dispatch
+        self.vcode = VCode(function.name)
+        self.classes = self.vcode.classes
+        self.types = function.value_types
+        self.consts: dict[int, int] = {}
+        self.defs: dict[int, Inst] = {}
+        self.counts: dict[int, int] = {}
+        self.out: list[MInst] = []
+        self.hits: set[int] = set()
+        self.origin = -1
+        self._vregs: dict[int, int] = {}
+        #: block number of each edge that leaves the current block, by (block, args)
+        self._edge_numbers: dict[BlockCall, int] = {}
+
+    # ---- what rules use
+
+    def use(self, value: int) -> int:
+        """A register that holds ``value``; its bits above its type's are undefined."""
+        constant = self.consts.get(value)
+        if constant is not None:
+            return self.constant(constant, 64 if self.types[value].bits == 64 else 32)
+        vreg = self._vregs.get(value)
+        if vreg is None:
+            vreg = self._vregs[value] = self.temp(INT)
+        return vreg
+
+    result = use
+    """The register that an instruction's result goes to. (A constant has no instruction of its own.)"""
+
+    def is_used(self, value: int) -> bool:
+        """Has any lowered instruction asked for ``value``?"""
+        return value in self._vregs
+
+    def temp(self, cls: int) -> int:
+        """A new virtual register."""
+        classes = self.classes
+        classes.append(cls)
+        return FIRST_VREG + len(classes) - 1
+
+    def constant(self, value: int, bits: int) -> int:
+        """A new register of ``bits`` (32 or 64) that holds ``value``."""
+        vreg = self.temp(INT)
+        for matcher in self.dispatch.constants[bits]:
+            if matcher(self, value, vreg):
+                return vreg
+        raise Unsupported(f"constant {value:#x} of {bits} bits")
+
+    def extended(self, value: int, bits: int, signed: bool) -> int:
+        """A register that holds ``value``, an i8 or i16, extended to 32 bits."""
+        constant = self.consts.get(value)
+        if constant is not None:
+            if signed and constant >> (bits - 1):
+                constant |= (1 << 32) - (1 << bits)
+            return self.constant(constant, 32)
+        source = self.use(value)
+        vreg = self.temp(INT)
+        self.out.append(MInst(self.isa.extends[bits, signed], [vreg, source], None, 0, self.origin))
+        return vreg
+
+    def condition(self, value: int) -> int:
+        """Emits a test of ``value``; the machine condition under which it is not 0."""
+        if self.fuses(value):
+            return self.compare(self.defs[value])
+        for matcher in self.dispatch.nonzero[self.types[value].index]:
+            condition: int = matcher(self, value)
+            if condition >= 0:
+                return condition
+        raise Unsupported(f"a condition of type {self.types[value]}")
+
+    def fuses(self, value: int) -> bool:
+        """Is ``value`` an icmp that can be made where it is used?"""
+        inst = self.defs.get(value)
+        return (inst is not None and inst.op is _ICMP and self.counts[value] == 1
+                and self.dispatch.fusion)  # fmt: skip
+
+    def compare(self, inst: Inst) -> int:
+        """Emits the comparison of an icmp; the machine condition under which it holds."""
+        type_ = self.types[inst.args[0]]
+        for matcher in self.dispatch.compares[type_.index]:
+            condition: int = matcher(self, inst)
+            if condition >= 0:
+                return condition
+        raise Unsupported(f"icmp.{type_}")
+
+    def edge(self, call: BlockCall) -> int:
+        """The number of the block that an edge of the current terminator leads to."""
+        return self._edge_numbers[call]
+
+    def edges(self) -> int:
+        """How many different edges leave the current block."""
+        return len(self._edge_numbers)
+
+    # ---- the walk
+
+    def run(self) -> VCode:
+        """Lower the whole function. Unsupported if something has no rule."""
+        order, preds = _reverse_postorder(self.function)
+        origins = self._scan(order)
+        numbers, total = self._number(order, preds)
+        blocks = self.vcode.blocks
+        blocks.extend(VBlock() for _ in range(total))
+        for block in reversed(order):
+            self._lower_block(block, numbers, preds, origins[block.id])
+        self._enter_arguments(blocks[0])
+        for number, vblock in enumerate(blocks):
+            for succ in vblock.succs:
+                blocks[succ].preds.append(number)
+        return self.vcode
+
+    def _scan(self, order: list[Block]) -> dict[int, int]:
+        """Collect constants, definitions and use counts; the origin of each block's first
+        instruction, by block."""
+        consts, defs, counts = self.consts, self.defs, self.counts
+        for block in order:
+            for inst in block.insts:
+                for arg in inst.args:
+                    counts[arg] = counts.get(arg, 0) + 1
+                for call in inst.targets:
+                    for arg in call.args:
+                        counts[arg] = counts.get(arg, 0) + 1
+                results = inst.results
+                if results:
+                    if inst.op is _ICONST:
+                        consts[results[0]] = inst.imm & self.types[results[0]].mask
+                    for value in results:
+                        defs[value] = inst
+        origins: dict[int, int] = {}
+        position = 0
+        for block in self.function.blocks:
+            origins[block.id] = position
+            position += len(block.insts)
+        return origins
+
+    def _number(
+        self, order: list[Block], preds: dict[int, int]
+    ) -> tuple[dict[int, int], int]:
+        """A number for each block, with room behind it for its edge blocks; and how many in all."""
+        numbers: dict[int, int] = {}
+        total = 0
+        for block in order:
+            numbers[block.id] = total
+            total += 1
+            targets = _distinct(block.terminator)
+            if len(targets) > 1:
+                total += sum(1 for call in targets if call.args or preds[call.block] > 1)
+        return numbers, total
+
+    def _lower_block(
+        self, block: Block, numbers: dict[int, int], preds: dict[int, int], origin: int
+    ) -> None:
+        number = numbers[block.id]
+        vblocks = self.vcode.blocks
+        vblock = vblocks[number]
+        vblock.cold = block.cold
+        terminator = block.insts[-1]
+        reverse: list[MInst] = []
+        targets = _distinct(terminator)
+        self._edge_numbers = {}
+        self.origin = origin + len(block.insts) - 1
+        if len(targets) > 1:
+            extra = number
+            for call in targets:
+                if not call.args and preds[call.block] == 1:
+                    to = numbers[call.block]
+                else:
+                    extra += 1
+                    to = extra
+                    self._fill_edge(vblocks[extra], call, numbers[call.block], block.cold)
+                vblock.succs.append(to)
+                self._edge_numbers[call] = to
+            self._lower_inst(terminator)
+        elif targets:
+            self._fill_edge(vblock, targets[0], numbers[targets[0].block], block.cold)
+            reverse = vblock.insts[::-1]
+        else:
+            self._lower_inst(terminator)
+        reverse += self.out[::-1]
+        self.out.clear()
+        vregs = self._vregs
+        for inst in reversed(block.insts[:-1]):
+            self.origin -= 1
+            op = inst.op
+            results = inst.results
+            if results and not op.side_effects:
+                for value in results:
+                    if value in vregs:
+                        break
+                else:
+                    continue
+            self._lower_inst(inst)
+            reverse += self.out[::-1]
+            self.out.clear()
+        reverse.reverse()
+        vblock.insts = reverse
+        if number:
+            vblock.params = [self.use(param) for param in block.params]
+
+    def _fill_edge(self, vblock: VBlock, call: BlockCall, to: int, cold: bool) -> None:
+        """Give ``vblock`` a jump to block ``to`` with the arguments of ``call``."""
+        vblock.cold = cold
+        vblock.args = [self.use(arg) for arg in call.args]
+        vblock.insts = [*self.out, MInst(self.isa.jump, [to], None, 0, self.origin)]
+        vblock.succs = [to]
+        self.out.clear()
+
+    def _lower_inst(self, inst: Inst) -> None:
+        op = inst.op
+        how = _TYPED.get(op.index)
+        if how is None:
+            how = _TYPED[op.index] = _typed_by(inst)
+        key = op.index << 16
+        type_: Type | None = inst.type
+        if how == _BY_T:
+            key |= (type_.index + 1) << 8 if type_ is not None else 0
+        elif how == _BY_OPERAND:
+            type_ = self.types[inst.args[0]]
+            key |= (type_.index + 1) << 8
+        elif how == _BY_T_AND_S and type_ is not None:
+            key |= (type_.index + 1) << 8 | (self.types[inst.args[0]].index + 1)
+        for matcher in self.dispatch.insts[key]:
+            if matcher(self, inst):
+                return
+        raise Unsupported(f"no rule for {op.name}" + (f".{type_}" if type_ is not None else ""))
+
+    def _enter_arguments(self, entry: VBlock) -> None:
+        self.origin = -1
+        self.isa.lower_arguments(self)
+        entry.insts[:0] = self.out
+        self.out.clear()
+
+
+def _distinct(terminator: Inst) -> list[BlockCall]:
+    """The different edges of a terminator. Both edges of a brif count, even if they are the same."""
+    targets = terminator.successors()
+    if len(targets) < 2:
+        return list(targets)
+    return list(dict.fromkeys(targets))
+
+
+def _reverse_postorder(function: Function) -> tuple[list[Block], dict[int, int]]:
+    """The reachable blocks, and how many different edges enter each (by block id)."""
+    by_id = {block.id: block for block in function.blocks}
+    preds = {block.id: 0 for block in function.blocks}
+    entry = function.blocks[0]
+    seen = {entry.id}
+    order: list[Block] = []
+    stack = [(entry, _distinct(entry.terminator))]
+    for call in stack[0][1]:
+        preds[call.block] += 1
+    while stack:
+        block, pending = stack[-1]
+        if not pending:
+            order.append(block)
+            stack.pop()
+            continue
+        # The last successor is visited first, so that the first one comes right behind the block.
+        target = by_id[pending.pop().block]
+        if target.id not in seen:
+            seen.add(target.id)
+            edges = _distinct(target.terminator)
+            for call in edges:
+                preds[call.block] += 1
+            stack.append((target, edges))
+    order.reverse()
+    return order, preds

@@ -1,0 +1,209 @@
+"""Opcodes that are other opcodes: rewritten before lowering, for any ISA.
+
+A row says what an opcode comes to, one instruction a part: ``result = opcode.TYPE operands``. Operands are
+``x y z`` (the instruction's own), names of earlier results, or integers (an iconst of the TYPE); a last result is
+called ``d`` (and ``d2``). TYPE is ``T`` (the instruction's), ``half``, ``double`` or a name. What the
+instruction has besides values (slot, flags, offset, trap code, condition) is copied.
+
+Applied until nothing changes. The function given is never changed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from backend.ir.entities import NO_FLAGS, Block, Function, Inst, MemFlags, Value
+from backend.ir.opcodes import Opcode, opcode_named
+from backend.ir.types import I64, Type, double_width, half_width, int_of_width, type_named
+
+_LINE: Final = re.compile(r"(?:(\w+(?:, \w+)*) = )?(\w+?)(?:\.(\w+))?(?: (.+))?")
+
+
+class Part(NamedTuple):
+    """One instruction of an expansion; ``type``: "T", "half", ..., a type's name, or "" for none."""
+
+    results: tuple[str, ...]
+    op: Opcode
+    type: str
+    operands: tuple[str, ...]
+
+
+def _parse(text: str) -> tuple[Part, ...]:
+    made = []
+    for line in text.split(";"):
+        match = _LINE.fullmatch(line.strip())
+        if match is None:
+            raise ValueError(f"{line!r} is no instruction of an expansion")
+        results, name, type_, operands = match.groups()
+        made.append(Part(tuple((results or "").replace(" ", "").split(",")) if results else (),
+                         opcode_named(name), type_ or "",
+                         tuple((operands or "").replace(" ", "").split(",")) if operands else ()))  # fmt: skip
+    return tuple(made)
+
+
+def _binary_imm(name: str) -> str:
+    return f"t = iconst.T imm; d = {name}.T x, t"
+
+
+ALWAYS: Final[dict[Opcode, tuple[Part, ...]]] = {
+    opcode_named(name): _parse(text)
+    for name, text in {
+        **{f"{name}_imm": _binary_imm(name) for name in (
+            "iadd", "imul", "sdiv", "srem", "udiv", "urem", "band", "bor", "bxor",
+            "ishl", "ushr", "sshr", "rotl", "rotr")},
+        "irsub_imm": "t = iconst.T imm; d = isub.T t, x",
+        "icmp_imm": "t = iconst.T imm; d = icmp.T x, t",
+        "band_not": "t = bnot.T y; d = band.T x, t",
+        "bor_not": "t = bnot.T y; d = bor.T x, t",
+        "bxor_not": "t = bnot.T y; d = bxor.T x, t",
+        "stack_load": "t = stack_addr.i64; d = load.T t",
+        "stack_store": "t = stack_addr.i64; store.T x, t",
+        "iconcat": "l = uextend.double x; h = uextend.double y; s = ishl.double h, BITS; d = bor.double l, s",
+        "isplit": "d = ireduce.half x; s = ushr.T x, HALF; d2 = ireduce.half s",
+        **{f"{sign}add_overflow_cin": f"t, p = {sign}add_overflow.T x, y; b = icmp.i8 z, 0; c = uextend.T b;"
+                                      f" d, q = {sign}add_overflow.T t, c; d2 = bor.i8 p, q" for sign in "us"},
+        **{f"{sign}sub_overflow_bin": f"t, p = {sign}sub_overflow.T x, y; b = icmp.i8 z, 0; c = uextend.T b;"
+                                      f" d, q = {sign}sub_overflow.T t, c; d2 = bor.i8 p, q" for sign in "us"},
+    }.items()
+}  # fmt: skip
+
+_BIG: Final[dict[Opcode, tuple[Part, ...]]] = {
+    opcode_named(name): _parse(text)
+    for name, text in {
+        "load": "t = load.T x; d = bswap.T t",
+        "store": "t = bswap.T x; store.T t, y",
+        **{f"{sign}load{bits}": f"t = load.i{bits} x; s = bswap.i{bits} t; d = {sign}extend.T s"
+           for sign in "us" for bits in (16, 32)},
+        **{f"istore{bits}": f"t = ireduce.i{bits} x; s = bswap.i{bits} t; store.i{bits} s, y"
+           for bits in (16, 32)},
+    }.items()
+}  # fmt: skip
+
+
+def _parts_of(inst: Inst) -> tuple[Part, ...]:
+    parts = ALWAYS.get(inst.op)
+    if parts is not None:
+        return parts
+    if inst.flags.endian == "big" and inst.type is not None and inst.type.bits > 8:
+        return _BIG.get(inst.op, ())
+    return ()
+
+
+def parts(op: Opcode, type_: Type | None) -> list[tuple[Opcode, Type | None, Type | None]]:
+    """What ``op`` at T = ``type_`` comes to, as (opcode, T, S); empty if it is not expanded or has no
+    expansion at that type."""
+    found = []
+    for part in ALWAYS.get(op, ()):
+        try:
+            wanted = _type(part.type, type_)
+        except ValueError:
+            return []
+        if type_ is None or (wanted is not None and not wanted.is_int):
+            return []
+        source: Type | None = None
+        if part.op.name in ("uextend", "ireduce"):
+            source = int_of_width(8) if part.operands == ("b",) else type_
+            if wanted is source:
+                continue
+        found.append((part.op, wanted, source))
+    return found
+
+
+def _type(name: str, type_: Type | None) -> Type | None:
+    if name == "T" or not name:
+        return type_
+    if name in ("half", "double"):
+        if type_ is None:
+            return None
+        return half_width(type_) if name == "half" else double_width(type_)
+    return type_named(name)
+
+
+def expand(function: Function) -> Function:
+    """``function`` in simpler opcodes: itself if there is nothing to do, else a copy."""
+    if not any(map(_parts_of, function.instructions())):
+        return function
+    function = function.copy()
+    for block in function.blocks:
+        _expand_block(function, block)
+    return function
+
+
+def _expand_block(function: Function, block: Block) -> None:
+    pending = block.insts[::-1]
+    done: list[Inst] = []
+    while pending:
+        inst = pending.pop()
+        found = _parts_of(inst)
+        if found:
+            pending += _instances(function, inst, found)[::-1]
+        else:
+            done.append(inst)
+    block.insts = done
+
+
+def _instances(function: Function, inst: Inst, found: tuple[Part, ...]) -> list[Inst]:
+    names: dict[str, Value] = dict(zip("xyz", inst.args, strict=False))
+    names |= zip(("d", "d2"), inst.results, strict=False)
+    made: list[Inst] = []
+    for part in found:
+        type_ = _type(part.type, inst.type)
+        args = [_operand(function, made, names, word, inst, type_) for word in part.operands if word != "imm"]
+        if part.op.name in ("uextend", "sextend") and function.value_types[args[0]] is type_:
+            names[part.results[0]] = args[0]
+            continue
+        results = []
+        for n, name in enumerate(part.results):
+            if name not in names:
+                overflow = n == 1 or part.op.name == "icmp"
+                names[name] = function.new_value(int_of_width(8) if overflow else type_ or I64)
+            results.append(names[name])
+        memory = bool(part.op.reads or part.op.writes)
+        slot = part.op.shape == "slot"
+        made.append(Inst(
+            part.op, type_, tuple(args), tuple(results),
+            imm=_immediate(part, inst, type_, slot or (memory and inst.op.shape in ("load", "store"))),
+            keyword=inst.keyword or ("ne" if part.op.name == "icmp" else ""),
+            flags=_flags(inst) if memory else NO_FLAGS,
+            ref=inst.ref if slot else -1, srcloc=inst.srcloc,
+        ))  # fmt: skip
+    return made
+
+
+def _immediate(part: Part, inst: Inst, type_: Type | None, offset: bool) -> int:
+    if part.operands == ("imm",) and type_ is not None:
+        return inst.imm & type_.mask
+    return inst.imm if offset else 0
+
+
+def _flags(inst: Inst) -> MemFlags:
+    """The memory flags of the native-endian access. A slot is the function's own and can't fault."""
+    if inst.op.shape in ("slot", "slot_store"):
+        return MemFlags(trap=None)
+    return inst.flags._replace(endian="")
+
+
+_CONSTANTS: Final[dict[str, Callable[[Type], int]]] = {
+    "BITS": lambda type_: type_.bits // 2,
+    "HALF": lambda type_: type_.bits // 2,
+    "0": lambda type_: 0,
+}
+
+
+def _operand(
+    function: Function,
+    made: list[Inst],
+    names: dict[str, Value],
+    word: str,
+    inst: Inst,
+    type_: Type | None,
+) -> Value:
+    """The value that ``word`` means, with an iconst made for it if it is a constant."""
+    constant = _CONSTANTS.get(word)
+    if constant is None or type_ is None:
+        return names[word]
+    value = function.new_value(type_)
+    made.append(Inst(opcode_named("iconst"), type_, (), (value,), imm=constant(type_)))
+    return value

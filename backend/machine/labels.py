@@ -1,0 +1,79 @@
+"""Label uses: how a branch, or a load from the constant pool, encodes the distance to a label.
+
+One row an instruction format, so that the code buffer knows no instruction and a test can invent a
+format with a reach of 32 bytes to force veneers. The distance ("delta") is always counted in bytes
+from the first byte of the patched word to the label.
+"""
+
+from __future__ import annotations
+
+from backend.errors import BufferError
+
+
+class LabelUse:
+    """One way to refer to a label from a 32-bit word.
+
+    ``max_pos``, ``max_neg``: the reach in bytes, forwards and backwards (both not negative).
+    ``slices``: ``(source_lo, width, word_lo)``: ``width`` bits of the delta, from bit ``source_lo``
+    up, go to bit ``word_lo`` of the word. ``align``: what the delta must be a multiple of.
+    ``veneer``: the use inside the piece of code that this one can branch to when the label is too
+    far (None: there is no such code); ``veneer_code``: that code; ``veneer_at``: offset in it of
+    the word that ``veneer`` patches.
+    """
+
+    __slots__ = ("_clear", "align", "max_neg", "max_pos", "name", "slices", "veneer", "veneer_at",
+                 "veneer_code")  # fmt: skip
+
+    def __init__(
+        self,
+        name: str,
+        max_pos: int,
+        max_neg: int,
+        slices: tuple[tuple[int, int, int], ...],
+        *,
+        align: int = 4,
+        veneer: LabelUse | None = None,
+        veneer_code: bytes = b"",
+        veneer_at: int = 0,
+    ) -> None:
+        self.name = name
+        self.max_pos = max_pos
+        self.max_neg = max_neg
+        self.slices = slices
+        self.align = align
+        self.veneer = veneer
+        self.veneer_code = veneer_code
+        self.veneer_at = veneer_at
+        clear = 0
+        for _, width, word_lo in slices:
+            clear |= ((1 << width) - 1) << word_lo
+        self._clear = 0xFFFF_FFFF & ~clear
+
+    def reaches(self, delta: int) -> bool:
+        return -self.max_neg <= delta <= self.max_pos
+
+    def patch(self, word: int, delta: int) -> int:
+        """``word`` with the field set to ``delta`` bytes. BufferError if it is out of reach or
+        unaligned.
+        """
+        if not -self.max_neg <= delta <= self.max_pos:
+            raise BufferError(
+                f"{self.name}: {delta} bytes are out of reach ({-self.max_neg}..{self.max_pos})"
+            )
+        if delta % self.align:
+            raise BufferError(f"{self.name}: {delta} is no multiple of {self.align}")
+        word &= self._clear
+        for source_lo, width, word_lo in self.slices:
+            word |= ((delta >> source_lo) & ((1 << width) - 1)) << word_lo
+        return word
+
+    def read(self, word: int) -> int:
+        """The delta that ``word`` encodes: the inverse of :meth:`patch`."""
+        delta, top = 0, 0
+        for source_lo, width, word_lo in self.slices:
+            delta |= ((word >> word_lo) & ((1 << width) - 1)) << source_lo
+            top = max(top, source_lo + width)
+        return delta - (1 << top) if self.max_neg and delta >> (top - 1) else delta
+
+    def __repr__(self) -> str:
+        return f"<label use {self.name} {-self.max_neg}..{self.max_pos}>"

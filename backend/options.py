@@ -1,0 +1,75 @@
+"""The backend's options: one row each, the default first.
+
+Most exist to make rare paths common: few registers force spilling, padding and a pretended reach force veneers,
+a disabled group of rules uncovers the general rules behind it. None changes what the code computes.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from backend.errors import BackendError
+
+Value = bool | int | str
+
+
+class OptionError(BackendError):
+    """An option that does not exist, or a value that it does not take."""
+
+
+class OptionRow(NamedTuple):
+    """``values``: what it may be, the default first. ``drawn``: does a fuzzer vary it?"""
+
+    name: str
+    values: tuple[Value, ...]
+    doc: str
+    drawn: bool = True
+
+
+OPTIONS: Final = (
+    OptionRow("opt_level", ("none",), "how hard to optimise", drawn=False),
+    OptionRow("check_allocation", (True, False), "run the symbolic checker on every allocation", drawn=False),
+    OptionRow("registers", (0, 3, 4, 6, 10), "allocatable registers of each class; 0: all"),
+    OptionRow("branch_reach", (0, 64, 256, 2048), "pretend that short branches reach so many bytes; 0: the truth"),
+    OptionRow("pad", (0, 33000), "bytes of padding behind the first block"),
+    OptionRow("disabled_rules",
+              ("", "immediate", "fusion", "shift", "extend", "multiply", "logic", "bitfield", "select",
+               "address", "pool"),
+              "a group of lowering rules to do without"),
+)  # fmt: skip
+
+
+class Options:
+    """Options in force, one attribute a row of :data:`OPTIONS`."""
+
+    __slots__ = ("branch_reach", "check_allocation", "disabled_rules", "opt_level", "pad", "registers")
+
+    opt_level: str
+    check_allocation: bool
+    registers: int
+    branch_reach: int
+    pad: int
+    disabled_rules: str
+
+    def __init__(self) -> None:
+        for row in OPTIONS:
+            setattr(self, row.name, row.values[0])
+
+    @classmethod
+    def from_dict(cls, given: dict[str, Value]) -> Options:
+        """Options that differ from the defaults, by name. OptionError with one clear line."""
+        made = cls()
+        for name, value in given.items():
+            row = next((row for row in OPTIONS if row.name == name), None)
+            if row is None:
+                raise OptionError(f"no option {name!r}; there are {', '.join(r.name for r in OPTIONS)}")
+            if not any(value == v and type(value) is type(v) for v in row.values):
+                shown = ", ".join(str(v) or "(nothing)" for v in row.values)
+                raise OptionError(f"option {name} can't be {value!r}; it can be {shown}")
+            setattr(made, name, value)
+        return made
+
+    def to_dict(self) -> dict[str, Value]:
+        """What differs from the defaults."""
+        return {row.name: getattr(self, row.name) for row in OPTIONS
+                if getattr(self, row.name) != row.values[0]}  # fmt: skip

@@ -1,0 +1,38 @@
+"""The case that a bug's witness stands for.
+
+A witness is a CLIF function followed by comment lines of its own: ``; input: 1, 0x80`` one value a
+parameter (``; input:`` alone for none), and ``; memory: 1024`` for a data region of that many bytes, all
+zero, whose address is 0x20000000.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from backend.ir.parser import parse_function
+from backend.ir.verifier import verify
+from fuzzer.case import Case, Input
+from fuzzer.selftest.bug import Bug
+
+_INPUT: Final = re.compile(r"^; input:(.*)$", re.MULTILINE)
+_MEMORY: Final = re.compile(r"^; memory: (\d+)$", re.MULTILINE)
+
+
+def case_of(bug: Bug) -> Case:
+    """The witness as a case under the bug's options. ClifError or ValueError if it is none."""
+    text = bug.witness
+    function = parse_function(text)
+    verify(function)
+    params = [param.type for param in function.signature.params]
+    inputs: list[Input] = []
+    for line in _INPUT.findall(text):
+        values = [int(word, 0) for word in line.split(",") if word.strip()]
+        inputs.append(
+            tuple(value & type_.mask for value, type_ in zip(values, params, strict=True))
+        )
+    if not inputs:
+        raise ValueError(f"{bug.name}: the witness has no input")
+    memory = _MEMORY.search(text)
+    return Case(function, inputs, memory=bytes(int(memory[1])) if memory else b"",
+                options=dict(bug.options))  # fmt: skip
