@@ -52,7 +52,9 @@ def compile_function(
         stages={
             "vcode": lambda: print_vcode(vcode, env),
             "alloc": lambda: print_allocated(vcode, allocation, env),
-            "asm": lambda: "".join(f"{at:6x}:  {text}\n" for at, text in texts(emitter.items, finished, target)),
+            "asm": lambda: "".join(
+                f"{at:6x}:  {text}\n" for at, text in texts(emitter.items, finished, target)
+            ),
             "bytes": lambda: print_bytes(finished),
         },
         audit=finished.audit,

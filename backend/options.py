@@ -34,7 +34,7 @@ OPTIONS: Final = (
     OptionRow("pad", (0, 33000), "bytes of padding behind the first block"),
     OptionRow("disabled_rules",
               ("", "immediate", "fusion", "shift", "extend", "multiply", "logic", "bitfield", "select",
-               "address", "pool"),
+               "address", "pool", "vector"),
               "a group of lowering rules to do without"),
 )  # fmt: skip
 
@@ -42,7 +42,14 @@ OPTIONS: Final = (
 class Options:
     """Options in force, one attribute a row of :data:`OPTIONS`."""
 
-    __slots__ = ("branch_reach", "check_allocation", "disabled_rules", "opt_level", "pad", "registers")
+    __slots__ = (
+        "branch_reach",
+        "check_allocation",
+        "disabled_rules",
+        "opt_level",
+        "pad",
+        "registers",
+    )
 
     opt_level: str
     check_allocation: bool
@@ -62,7 +69,9 @@ class Options:
         for name, value in given.items():
             row = next((row for row in OPTIONS if row.name == name), None)
             if row is None:
-                raise OptionError(f"no option {name!r}; there are {', '.join(r.name for r in OPTIONS)}")
+                raise OptionError(
+                    f"no option {name!r}; there are {', '.join(r.name for r in OPTIONS)}"
+                )
             if not any(value == v and type(value) is type(v) for v in row.values):
                 shown = ", ".join(str(v) or "(nothing)" for v in row.values)
                 raise OptionError(f"option {name} can't be {value!r}; it can be {shown}")

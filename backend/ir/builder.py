@@ -28,8 +28,8 @@ from backend.ir.entities import (
     Value,
 )
 from backend.ir.opcodes import opcode_named, resolve
-from backend.ir.types import I64, Type
 from backend.ir.rules import callee_signature
+from backend.ir.types import I64, Type
 from backend.ir.verifier import verify
 
 Target = Block | tuple[Block, tuple[Value, ...]]

@@ -419,6 +419,7 @@ _WORDS: Final[dict[str, Callable[[FunctionParser], None]]] = {
     "handlers": FunctionParser.word_handlers,
 }
 
+
 def _keyword_word(word: str, what: str) -> Callable[[FunctionParser], None]:
     allowed = KEYWORDS[word]
 

@@ -101,7 +101,9 @@ class Resolution:
                     ready += waiting.pop(result, ())
         for value, left in waiting.items():
             inst, start = left[0]
-            self.cursor.fail(f"the type of v{value} can't be told here: write {inst.op.name}.T", start)
+            self.cursor.fail(
+                f"the type of v{value} can't be told here: write {inst.op.name}.T", start
+            )
 
     def _type_results(self, inst: Inst, start: int) -> None:
         op, results = inst.op, inst.results
@@ -113,7 +115,9 @@ class Resolution:
             except ValueError:
                 self.cursor.fail(f"{op.name} has no result at type {inst.type}", start)
         if len(given) != len(results):
-            self.cursor.fail(f"{op.name} gives {len(given)} results, {len(results)} are named", start)
+            self.cursor.fail(
+                f"{op.name} gives {len(given)} results, {len(results)} are named", start
+            )
         for value, type_ in zip(results, given, strict=True):
             assert type_ is not None  # result terms are concrete or follow from T
             self.function.value_types[value] = type_
@@ -125,7 +129,9 @@ class Resolution:
         if inst.ref >= 0:
             callee = function.functions.get(inst.ref)
             if callee is None:
-                self.cursor.fail(f"fn{inst.ref} is not declared", self._find(f"fn{inst.ref}", start))
+                self.cursor.fail(
+                    f"fn{inst.ref} is not declared", self._find(f"fn{inst.ref}", start)
+                )
             if isinstance(callee.sig, int):
                 number = callee.sig
             else:

@@ -158,7 +158,9 @@ def _targets(count: int) -> _Check:
 
 
 def _exception_handler(function: Function, inst: Inst) -> str:
-    if len(inst.targets) != 1 or inst.targets[0].block not in verifier.blocks:
+    if len(inst.targets) != 1 or all(
+        block.id != inst.targets[0].block for block in function.blocks
+    ):
         return f"{inst.op.name} names a block that exists"
     return ""
 
@@ -196,7 +198,7 @@ def _call(function: Function, inst: Inst) -> str:
     message = _match(function, args, [p.type for p in signature.params], "the callee takes")
     if message or not inst.op.terminator:
         return message or _match(
-            verifier, inst.results, [p.type for p in signature.returns], "the callee returns"
+            function, inst.results, [p.type for p in signature.returns], "the callee returns"
         )
     if inst.results:
         return f"{inst.op.name} has no results"
@@ -220,6 +222,7 @@ def _try_call(function: Function, inst: Inst) -> str:
 
 
 _INT_CC: Final = _keyword("intcc")
+_RMW: Final = _keyword("rmw")
 
 SHAPE_RULES: Final[dict[str, _Check]] = {
     "varargs": _return,

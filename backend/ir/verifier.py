@@ -11,13 +11,13 @@ Source: section 5 of the language's facts; Cranelift's verifier knows the same r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Final
 
 from backend.errors import VerifyError
 from backend.ir import opcodes
 from backend.ir.cfg import ControlFlow
-from backend.ir.entities import NO_FLAGS, Block, BlockCall, Function, Inst, Signature, Value
+from backend.ir.entities import Block, BlockCall, Function, Inst, Signature, Value
 from backend.ir.opcodes import Opcode, second_types
 from backend.ir.rules import SHAPE_RULES, callee_signature
 from backend.ir.types import I64, Type, fixed
@@ -34,6 +34,12 @@ def verify_all(function: Function) -> list[VerifyError]:
     return list(_Verifier(function).run())
 
 
+_ELSEWHERE: Final = -1
+"""The operands' types come from a signature or a block."""
+_WRONG: Final = -2
+"""The opcode does not take this T."""
+
+
 class _Rule:
     """What an opcode demands at one T. ``operands``: a type, or None for S; ``fault``: T itself is wrong."""
 
@@ -45,12 +51,13 @@ class _Rule:
         self.results: tuple[Type | None, ...] = ()
         self.seconds: frozenset[Type] = frozenset(op.second)
         self.check = SHAPE_RULES.get(op.shape)
-        #: number of operands; -1: from elsewhere
-        self.count = -1 if "..." in op.operands else len(op.operands)
+        #: number of operands, or _ELSEWHERE, or _WRONG
+        self.count = _ELSEWHERE if "..." in op.operands else len(op.operands)
         if op.polymorphic:
             if type_ is None or fixed(type_) not in op.over:
                 allowed = ", ".join(t.name for t in op.over[:12])
                 self.fault = f"{op.name} does not take type {type_}, but {allowed}"
+                self.count = _WRONG
                 return
             self.seconds = frozenset(second_types(op, type_))
         try:
@@ -60,9 +67,11 @@ class _Rule:
                 self.results = tuple(opcodes.resolve(term, type_) for term in op.results)
         except ValueError:
             self.fault = f"{op.name} does not take type {type_}"
+            self.count = _WRONG
 
 
-_RULES: Final[dict[tuple[Opcode, Type | None], _Rule]] = {}
+_RULES: Final[tuple[dict[Type | None, _Rule], ...]] = tuple({} for _ in opcodes.OPCODES)
+"""By index of the opcode and T."""
 
 
 class _Verifier:
@@ -175,43 +184,52 @@ class _Verifier:
         for inst in block.insts:
             self.inst = inst
             op, args = inst.op, inst.args
-            key = (op, inst.type if op.over else None)
-            rule = rules.get(key)
+            rule = rules[op.index].get(inst.type)
             if rule is None:
-                rule = rules[key] = _Rule(*key)
-            if rule.fault:
-                yield self.error(rule.fault)
-            elif rule.count >= 0:
-                if len(args) != rule.count:
-                    yield self.error(f"{op.name} takes {rule.count} operands, not {len(args)}")
-                else:
-                    for value, want in zip(args, rule.operands):  # noqa: B905  # lengths were compared
-                        have = types.get(value)
-                        if have is not want and (want is not None or have not in rule.seconds):
-                            yield self._operand_error(value, want, rule)
-            for value in args:
-                if value not in seen and self._hidden(value, number):
-                    yield self.error(self._why_hidden(value))
+                rule = rules[op.index][inst.type] = _Rule(op, inst.type)
+            sound = True
+            if len(args) == rule.count:
+                for value, want in zip(args, rule.operands):  # noqa: B905  # lengths were compared
+                    have = types.get(value)
+                    if have is not want and (want is not None or have not in rule.seconds):
+                        sound = False
+                        yield self._operand_error(value, want, rule)
+                    elif value not in seen and self._hidden(value, number):
+                        yield self.error(self._why_hidden(value))
+            elif rule.count == _ELSEWHERE:
+                for value in args:
+                    if value not in seen and self._hidden(value, number):
+                        yield self.error(self._why_hidden(value))
+            else:
+                sound = False
+                yield self.error(
+                    rule.fault or f"{op.name} takes {rule.count} operands, not {len(args)}"
+                )
             if op.terminator and (inst.targets or inst.data is not None):
                 yield from self._edges(inst, seen)
-            if rule.check is not None and not rule.fault:
-                message = rule.check(self.function, inst)
-                if message:
-                    yield self.error(message)
-            results = inst.results
-            if op.results != ("...",) and not rule.fault:
-                if len(results) != len(rule.results):
-                    yield self.error(
-                        f"{op.name} gives {len(rule.results)} results, not {len(results)}"
-                    )
-                else:
-                    for value, want in zip(results, rule.results, strict=True):
-                        if types[value] is not want:
-                            yield self.error(f"v{value} is {types[value]}, {op.name} gives {want}")
-            if results:
-                seen.update(results)
+            if sound:
+                if rule.check is not None:
+                    message = rule.check(function, inst)
+                    if message:
+                        yield self.error(message)
+                yield from self._results(inst, rule) if inst.results or rule.results else ()
+            seen.update(inst.results)
             if function.annotations:
                 yield from self._annotation(inst)
+
+    def _results(self, inst: Inst, rule: _Rule) -> Iterator[VerifyError]:
+        """The results' types, unless the rule of the shape knows them (calls)."""
+        op, types = inst.op, self.function.value_types
+        if op.results == ("...",):
+            return
+        if len(inst.results) != len(rule.results):
+            yield self.error(
+                f"{op.name} gives {len(rule.results)} results, not {len(inst.results)}"
+            )
+            return
+        for value, want in zip(inst.results, rule.results, strict=True):
+            if types[value] is not want:
+                yield self.error(f"v{value} is {types[value]}, {op.name} gives {want}")
 
     def _hidden(self, value: Value, number: int) -> bool:
         """Is a value that this block has not defined so far out of reach here?"""

@@ -31,7 +31,8 @@ class Isa:
 
     ``table``: instruction rows; ``rule_set``: lowering rules; ``env(registers)``: registers for the allocator;
     ``extends``: (bits, signed) -> the row that extends an i8 or i16 to 32 bits; ``jump``, ``trap``: the rows of
-    the unconditional branch and of the undefined instruction; ``label_uses(reach)``: by name; ``nop``: the word that pads.
+    the unconditional branch and of the undefined instruction; ``label_uses(reach)``: by name;
+    ``nop``: the word that pads.
 
     ``lower_arguments(lowering)``: define the parameters at the entry. ``move(to, from, frame)``: the instructions
     that move between two locations. ``prologue(frame)``, ``epilogue(frame)``: the instructions, without the return.

@@ -188,9 +188,7 @@ class Lowering:
             position += len(block.insts)
         return origins
 
-    def _number(
-        self, order: list[Block], preds: dict[int, int]
-    ) -> tuple[dict[int, int], int]:
+    def _number(self, order: list[Block], preds: dict[int, int]) -> tuple[dict[int, int], int]:
         """A number for each block, with room behind it for its edge blocks; and how many in all."""
         numbers: dict[int, int] = {}
         total = 0

@@ -150,7 +150,11 @@ def _instances(function: Function, inst: Inst, found: tuple[Part, ...]) -> list[
     made: list[Inst] = []
     for part in found:
         type_ = _type(part.type, inst.type)
-        args = [_operand(function, made, names, word, inst, type_) for word in part.operands if word != "imm"]
+        args = [
+            _operand(function, made, names, word, inst, type_)
+            for word in part.operands
+            if word != "imm"
+        ]
         if part.op.name in ("uextend", "sextend") and function.value_types[args[0]] is type_:
             names[part.results[0]] = args[0]
             continue

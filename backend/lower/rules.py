@@ -28,8 +28,8 @@ function of (lowering, instruction, everything bound, in order).
 **Roots that are no opcodes.** ``cmp``: an icmp wanted as a machine condition. ``nz``: a value wanted as the
 condition that it is not 0. ``const``: a constant ``k`` wanted in a register of RB bits.
 
-A rule is compiled to one function a type, when it is first tried. A group can be switched off, to reach the more general
-rules behind its own.
+A rule is compiled to one function a type, when it is first tried. A group can be switched off, to
+reach the more general rules behind its own.
 """
 
 from __future__ import annotations
@@ -93,8 +93,8 @@ class Matchers(dict[int, list[Matcher]]):
 
 
 class Dispatch:
-    """The rules in force. Keys of ``insts``: :func:`key`; of ``compares`` and ``nonzero``: T's index; of ``constants``: the
-    register's width. ``fusion``: may an icmp be made where it is used?"""
+    """The rules in force. Keys of ``insts``: :func:`key`; of ``compares`` and ``nonzero``: T's index; of
+    ``constants``: the register's width. ``fusion``: may an icmp be made where it is used?"""
 
     __slots__ = ("compares", "constants", "fusion", "insts", "nonzero")
 
@@ -217,7 +217,11 @@ class RuleSet:
         second = type_named(rule.second) if rule.second else None
         for name in rule.types:
             type_ = type_named(name)
-            if (op.over and type_ not in op.over) or second is type_ or self._lacks(rule, root, name):
+            if (
+                (op.over and type_ not in op.over)
+                or second is type_
+                or self._lacks(rule, root, name)
+            ):
                 continue
             self._want(made.insts, key(op, type_, second), rule, root, op, type_)
 
@@ -289,7 +293,10 @@ class _Compiler:
                 self._variant(order[::-1], True)
         self._put(f"return {self.failure}")
         source = "\n".join(self.lines)
-        exec(compile(source, f"<rule {self.rule.name} of {self.root}.{self.type}>", "exec"), self.names)
+        exec(
+            compile(source, f"<rule {self.rule.name} of {self.root}.{self.type}>", "exec"),
+            self.names,
+        )
         matcher: Matcher = self.names["match"]  # type: ignore[assignment]  # made by the line above
         return matcher
 
@@ -392,7 +399,9 @@ class _Compiler:
         for operand in sorted(o for o in used if o[0] == "="):
             width, _, expression = operand[1:].rpartition(":")
             name = constants[operand] = f"c{len(constants)}"
-            self._put(f"{name} = low.constant({self._expression(expression)}, {width or self.width})", 2)
+            self._put(
+                f"{name} = low.constant({self._expression(expression)}, {width or self.width})", 2
+            )
         for leaf in leaves(args):
             if leaf.kind == "cond":
                 self._put(f"{leaf.name} = {self._condition(leaf)}", 2)
@@ -470,5 +479,3 @@ def _split_operands(line: str) -> tuple[str, list[str]]:
             operands.append("")
         operands[-1] += character
     return name, [operand.strip() for operand in operands]
-
-

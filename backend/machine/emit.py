@@ -39,8 +39,8 @@ Item = tuple[int, Row, list[int]]
 class Emitter:
     """The state of emitting one function.
 
-    ``buffer``; ``frame``; ``uses``: label uses by name; ``items``: every instruction put, by offset; ``hits``: indices of
-    rows, pseudo ones included.
+    ``buffer``; ``frame``; ``uses``: label uses by name; ``items``: every instruction put, by offset; ``hits``:
+    indices of rows, pseudo ones included.
     """
 
     __slots__ = ("_labels", "_next", "_targets", "_traps", "buffer", "frame", "hits", "isa", "items",
@@ -226,12 +226,12 @@ class Emitter:
 def _check_tie(row: Row, ops: list[int]) -> None:
     one, other = row.tie
     if ops[one] != ops[other]:
-        raise InternalError(f"{row.name}: its input is in register {ops[other]}, its result in {ops[one]}")
+        raise InternalError(
+            f"{row.name}: its input is in register {ops[other]}, its result in {ops[one]}"
+        )
 
 
-def _thread(
-    vcode: VCode, starts: list[int], edits: dict[int, list[tuple[int, int]]]
-) -> list[int]:
+def _thread(vcode: VCode, starts: list[int], edits: dict[int, list[tuple[int, int]]]) -> list[int]:
     """For each block the one that a jump to it ends up at, past blocks that only jump."""
     blocks = vcode.blocks
     targets = list(range(len(blocks)))
@@ -241,7 +241,7 @@ def _thread(
             targets[number] = inst.ops[0]
     done = [False] * len(blocks)
     for number in range(len(blocks)):
-        path = []
+        path: list[int] = []
         at = number
         while not done[at] and targets[at] != at and at not in path[-1:]:
             done[at] = True
@@ -255,9 +255,7 @@ def _thread(
     return targets
 
 
-def texts(
-    items: list[Item], finished: Finished, isa: Isa
-) -> list[tuple[int, str]]:
+def texts(items: list[Item], finished: Finished, isa: Isa) -> list[tuple[int, str]]:
     """What each instruction was meant to be, by offset, veneers included."""
     goals = {offset: target for offset, _, target, _ in finished.audit.fixups}
     made = []

@@ -80,7 +80,9 @@ class Row:
         self.use = fields[self.label].kind.label if places else ""
         self.operands = _operands(self.fields, tied)
         #: places of a result and of the input whose register it must have, or ()
-        self.tie = next(((o.index, o.tied) for o in self.operands if o.tied >= 0), ())
+        self.tie: tuple[int, ...] = next(
+            ((o.index, o.tied) for o in self.operands if o.tied >= 0), ()
+        )
         self.aliases = aliases
         self.template = template
         self.pattern = pattern

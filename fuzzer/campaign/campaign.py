@@ -253,6 +253,9 @@ class Campaign:
                 continue
             phase, _, _, since = hand.in_flight.read()
             if phase != phases.IDLE and now - since > self.settings.timeout:
+                with contextlib.suppress(OSError, TypeError):
+                    os.kill(hand.process.pid, signal.SIGUSR1)
+                    time.sleep(0.05)
                 self._bury(hand, f"no answer for {self.settings.timeout:g}s")
 
     def _bury(self, hand: _Hand, why: str) -> None:
@@ -297,7 +300,9 @@ class Campaign:
 
 def _autopsy(settings: Settings, slice_: int, index: int, pipe: Connection) -> None:
     from fuzzer.campaign.autopsy import examine
+    from fuzzer.campaign.isolated import die_with_parent
 
+    die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for found in examine(settings, slice_, index):
         pipe.send_bytes(encode(found))

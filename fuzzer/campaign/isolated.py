@@ -7,6 +7,7 @@ finding is shrunk: a crash is a crash only if it happens again, here.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import faulthandler
 import os
 import resource
@@ -15,6 +16,7 @@ import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,15 @@ def run_isolated(
     return Death(f"exit {os.waitstatus_to_exitcode(status)}", stage)
 
 
+_PR_SET_PDEATHSIG: Final = 1
+
+
+def die_with_parent() -> None:
+    """Have the kernel kill this process when its parent ends, however that ends (prctl(2), Linux)."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL))
+
+
 def _child(
     work: Callable[[Callable[[str], None]], bytes], read_end: int, write_end: int, memory: int
 ) -> None:
@@ -70,6 +81,7 @@ def _child(
     try:
         os.close(read_end)
         os.setpgid(0, 0)
+        die_with_parent()
         faulthandler.disable()
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

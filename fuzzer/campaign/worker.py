@@ -6,6 +6,7 @@ record even when it is killed.
 
 from __future__ import annotations
 
+import faulthandler
 import math
 import resource
 import signal
@@ -16,6 +17,7 @@ from typing import Final
 
 from fuzzer.campaign import record as phases
 from fuzzer.campaign.investigate import Investigator, same_violation, versions_of
+from fuzzer.campaign.isolated import die_with_parent
 from fuzzer.campaign.messages import Broken, Progress, encode
 from fuzzer.campaign.record import InFlight
 from fuzzer.campaign.seeds import case_seed
@@ -36,6 +38,8 @@ THOROUGH_EVERY: Final = 8
 """One case in so many is also compiled twice, run under other poison and re-assembled."""
 
 
+STUCK: Final = signal.SIGUSR1
+"""Asks a worker that gives no answer to write where it is into ``stuck.txt``."""
 _SHRINK_AFTER: Final = 8.0
 """Seconds past the deadline after which shrinking takes what it has."""
 
@@ -166,6 +170,9 @@ def main(settings: Settings, pipe: Connection, in_flight: InFlight) -> None:
     """The body of a worker process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    die_with_parent()
+    trace = open(settings.out / "stuck.txt", "a")  # noqa: SIM115  # stays open for the signal handler
+    faulthandler.register(STUCK, trace)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_AS, (settings.memory, settings.memory))
     with planted(settings.plants):

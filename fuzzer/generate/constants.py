@@ -11,9 +11,9 @@ from backend.ir.types import I8, I16, I32, I64, Type
 
 _PATTERNS: Final = (0x5555555555555555, 0xF0F0F0F0F0F0F0F0, 0x0123456789ABCDEF, 0xFF00FF00FF00FF00,
                     0x00FF0000000000FF, 0x8000000080000000)  # fmt: skip
-#: immediate limits of AArch64 (12-bit add, shifted 12-bit, 16-bit moves) and x86 (8- and 32-bit)
+#: immediate limits of AArch64 (12-bit add, shifted 12-bit, 16-bit moves of one or two parts) and x86 (8- and 32-bit)
 _LIMITS: Final = (0xFFF, 0x1000, 0x1001, 0xFFF000, 0xFFFFFF, 0x1000000, 0xFFFF, 0x10000,
-                  0xFFFF0000, 0x7FFF8000)  # fmt: skip
+                  0xFFFF0000, 0x7FFF8000, 0x123400005678, 0xFFFF_1234_FFFF_5678)  # fmt: skip
 
 
 def _table(type_: Type) -> tuple[int, ...]:

@@ -9,8 +9,9 @@ What makes it shrink (measured: 5 instructions left where a plain composite leav
 
 - an item's span holds its own continue-boolean, so deleting the span leaves a valid program;
 - the operation is drawn before its operands, from a weighted table, simplest first;
-- an operand is a distance 0..15 from the newest value of its type, wrapping: 0 is a constant, and
-  deleting something never misaligns what follows;
+- an operand is a number 0..15: 0 is a constant, most are a distance from the newest value of its
+  type, wrapping, and the last is an expression of its own, used once, which is what
+  instruction selectors fold; deleting something never misaligns what follows;
 - every drawn number decodes to something valid.
 
 What keeps it defined: loops count trips in a value of their own, slot bytes are written before any
@@ -46,6 +47,7 @@ RESULT: Final = 103
 INPUT: Final = 104
 HEADER: Final = 105
 ARM: Final = 106
+OPERAND: Final = 107
 
 _IADD: Final = opcode_named("iadd")
 _ISUB: Final = opcode_named("isub")
@@ -53,6 +55,7 @@ _BAND: Final = opcode_named("band")
 _BOR: Final = opcode_named("bor")
 _BXOR: Final = opcode_named("bxor")
 _ISHL: Final = opcode_named("ishl")
+_USHR: Final = opcode_named("ushr")
 _ICMP: Final = opcode_named("icmp")
 _ICONST: Final = opcode_named("iconst")
 _UEXTEND: Final = opcode_named("uextend")
@@ -71,6 +74,10 @@ _SLOT_SIZES: Final = (8, 16, 64, 32, 4, 128, 24, 600, 5000, 16000)
 _WINDOW: Final = 64
 """Bytes of a slot that are written at entry and accessed afterwards."""
 _MAX_DEPTH: Final = 3
+_MAX_NESTING: Final = 3
+_EXPRESSION: Final = 15
+_CONSTANT: Final = (0, 14)
+_SHIFTS: Final = frozenset({"ishl", "ushr", "sshr", "rotr"})
 _MAX_RESULTS: Final = 8
 
 
@@ -114,6 +121,8 @@ class FunctionGenerator:
         self._insts = self._block.insts
         self._items = 0
         self._depth = 0
+        self._nesting = 0
+        self._expression: Form | None = None
         self._trips = 1
         self._windows: list[tuple[int, int, int]] = []
         self._early_returns: list[tuple[Block, dict[Type, Value]]] = []
@@ -261,10 +270,46 @@ class FunctionGenerator:
 
     def _operand(self, type_: Type) -> Value:
         distance = self.source.int(0, 15)
+        if distance == _EXPRESSION and self._nesting < _MAX_NESTING:
+            return self._nested(type_)
         values = self._scope[type_]
-        if distance == 0 or not values:
+        if distance in _CONSTANT or not values:
             return self._drawn_constant(type_)
         return values[-1 - (distance - 1) % len(values)]
+
+    def _nested(self, type_: Type, form: Form | None = None) -> Value:
+        """An expression that only its user sees; ``form``: of this form, not a drawn one."""
+        source = self.source
+        source.start(OPERAND)
+        if form is None:
+            forms = self.repertoire.nested[type_]
+            form = forms[source.int(0, len(forms) - 1)]
+        keyword = ""
+        if form.op.shape == "int_compare":
+            keyword = INT_CC[source.int(0, len(INT_CC) - 1)]
+        self._nesting += 1
+        first, *rest = form.operands
+        deeper = self._nesting < _MAX_NESTING and source.bool(0.4)
+        args = [self._nested(first) if deeper else self._operand(first)]
+        for other in rest:
+            way = source.int(0, 7)
+            if way > 5:
+                args.append(self._operand(other))
+            elif form.op.name in _SHIFTS:
+                amount = source.int(0, 4) if way < 2 else source.int(0, type_.bits - 1)
+                args.append(self._constant(other, amount))
+            elif way < 2:
+                args.append(self._constant(other, 1))
+            elif way < 4:
+                args.append(self._constant(other, 1 << source.int(0, other.bits - 1)))
+            else:
+                args.append(self._drawn_constant(other))
+        self._nesting -= 1
+        value = self._new(type_)
+        self._insts.append(Inst(form.op, form.control, tuple(args), (value,), keyword=keyword))
+        self._expression = form
+        source.end()
+        return value
 
     # -- regions and items -------------------------------------------------------------------------------
 
@@ -303,7 +348,16 @@ class FunctionGenerator:
             keyword = INT_CC[source.int(0, len(INT_CC) - 1)]
         elif operation.shape in ("cond_trap", "add_trap"):
             keyword = _TRAP_CODES[source.int(0, len(_TRAP_CODES) - 1)]
-        args = [self._operand(type_) for type_ in form.operands]
+        self._expression = None
+        args: list[Value] = []
+        for type_ in form.operands:
+            twin = self._expression
+            if args and twin is not None and twin.results[0] is type_ and source.bool(0.25):
+                args.append(self._nested(type_, twin))
+            else:
+                args.append(self._operand(type_))
+        if keyword and op.shape == "int_compare" and source.bool(0.25):
+            args[1] = self._constant(form.operands[1], 0)
         if op.traps:
             self._tame(operation, form, args)
         results = tuple([self._new(type_) for type_ in form.results])
@@ -340,7 +394,7 @@ class FunctionGenerator:
             type_ = operation.types[TYPES.index(type_) % len(operation.types)]
         width = _access_bytes(op, type_)
         address, room = self._data_address(width)
-        offset = source.int(0, 255) % (room - width + 1) if room >= width else 0
+        offset = 0 if source.bool(0.5) else source.int(0, 255) % (room - width + 1)
         if source.bool(0.02):
             offset = (4096 - width // 2, 8192, -8, 0x7FFFFFF8)[source.int(0, 3)]
         self._load_or_store(op, type_, address, offset)
@@ -350,8 +404,13 @@ class FunctionGenerator:
         source, pointer = self.source, self._pointer
         assert pointer is not None
         way = source.int(0, 7)
-        if way < 2 or way > 5:
-            return (pointer, 4096) if way != 7 else (self._constant(I64, DATA_BASE + 1024), 3072)
+        if way < 2:
+            return pointer, 4096
+        if way == 6:
+            step = self._constant(I64, source.int(0, 300))
+            return self._emit1(_IADD, I64, (pointer, step)), 2048
+        if way == 7:
+            return self._constant(I64, DATA_BASE + 1024), 3072
         if way == 2:
             mask = self._constant(I64, 0x7FF)
             index = self._emit1(_BAND, I64, (self._operand(I64), mask))
@@ -362,12 +421,13 @@ class FunctionGenerator:
             amount = self._constant(I64, width.bit_length() - 1)
             index = self._emit1(_ISHL, I64, (index, amount))
             return self._emit1(_IADD, I64, (pointer, index)), 2048
-        mask = self._constant(I32, 0x3F8)
+        mask = self._constant(I32, 0xF8)
         narrow = self._emit1(_BAND, I32, (self._operand(I32), mask))
         extend = _UEXTEND if way == 4 else _SEXTEND
         index = self._emit1(extend, I64, (narrow,))
         if source.bool(0.5):
-            index = self._emit1(_ISHL, I64, (index, self._constant(I64, source.int(0, 1))))
+            amount = self._constant(I64, source.int(0, width.bit_length() - 1))
+            index = self._emit1(_ISHL, I64, (index, amount))
         return self._emit1(_IADD, I64, (pointer, index)), 2048
 
     def _slot_access(self, operation: Operation) -> None:
@@ -407,6 +467,17 @@ class FunctionGenerator:
         type_ = self._type()
         value = self._emit1(_IADD, type_, (self._operand(type_), self._operand(type_)))
         self._scope[type_].append(value)
+
+    def _funnel(self, operation: Operation) -> None:
+        """Two shifts that meet in a disjunction: a rotation, or an extraction from a pair."""
+        source = self.source
+        type_ = self._type()
+        high, low = self._operand(type_), self._operand(type_)
+        left = source.int(1, type_.bits - 1)
+        right = type_.bits - left if source.bool(0.9) else left
+        up = self._emit1(_ISHL, type_, (high, self._constant(type_, left)))
+        down = self._emit1(_USHR, type_, (low, self._constant(type_, right)))
+        self._scope[type_].append(self._emit1(_BOR, type_, (up, down)))
 
     # -- structures --------------------------------------------------------------------------------------
 
@@ -468,20 +539,7 @@ class FunctionGenerator:
             self._add()
             return
         source = self.source
-        condition_type = I8 if source.bool(0.7) else self._type()
-        if source.bool(0.6):
-            type_ = self._type()
-            keyword = INT_CC[source.int(0, len(INT_CC) - 1)]
-            pair = (self._operand(type_), self._operand(type_))
-            value = self._new(I8)
-            self._insts.append(Inst(_ICMP, type_, pair, (value,), keyword=keyword))
-            self._scope[I8].append(value)
-            condition = value
-        elif source.bool(0.3):
-            bit = self._constant(condition_type, 1 << source.int(0, condition_type.bits - 1))
-            condition = self._emit1(_BAND, condition_type, (self._operand(condition_type), bit))
-        else:
-            condition = self._operand(condition_type)
+        condition = self._condition()
         types = self._carried()
         branch = Inst(_BRIF, None, (condition,))
         self._insts.append(branch)
@@ -500,6 +558,32 @@ class FunctionGenerator:
             branch.targets = (BlockCall(then.id), BlockCall(self._block.id))
         if source.bool(0.2):
             branch.targets = branch.targets[::-1]
+
+    def _condition(self) -> Value:
+        """What a branch tests: a value, a comparison, often with zero, or one bit."""
+        source = self.source
+        way = source.int(0, 7)
+        if way == 0:
+            return self._operand(I8)
+        type_ = self._type()
+        if way == 1:
+            return self._operand(type_)
+        if way in (5, 6):
+            bit = self._constant(type_, 1 << source.int(0, type_.bits - 1))
+            tested = self._emit1(_BAND, type_, (self._operand(type_), bit))
+            if way == 5:
+                return tested
+            keyword = INT_CC[source.int(0, 1)]
+        else:
+            tested = self._operand(type_)
+            keyword = INT_CC[source.int(0, len(INT_CC) - 1)]
+        zero = way in (3, 4, 6)
+        other = self._constant(type_, 0) if zero else self._operand(type_)
+        value = self._new(I8)
+        self._insts.append(Inst(_ICMP, type_, (tested, other), (value,), keyword=keyword))
+        if source.bool(0.2):
+            self._scope[I8].append(value)
+        return value
 
     def _revive(self, types: list[Type]) -> Inst:
         """Every arm left: make the last one fall through after all, so that code goes on."""
@@ -594,12 +678,12 @@ def _access_bytes(op: Opcode, type_: Type) -> int:
 def draw_integer(source: Source, type_: Type) -> int:
     """Unsigned bits of type ``type_``: mostly an interesting constant, else anything."""
     table = INTERESTING[type_]
-    index = source.int(0, 2 * len(table) if type_ is not I8 else len(table))
-    if index < len(table):
-        return table[index]
-    if index & 1:
-        return source.int(0, type_.mask)
-    return source.int(0, 255)
+    way = source.int(0, 7)
+    if way < 3:
+        return table[source.int(0, 15)]
+    if way < 6:
+        return table[source.int(0, len(table) - 1)]
+    return source.int(0, 255 if way == 6 else type_.mask)
 
 
 _STRUCTURE_OF: Final = {
@@ -611,4 +695,5 @@ _STRUCTURE_OF: Final = {
     "br_table": FunctionGenerator._switch,
     "loop": FunctionGenerator._loop,
     "pressure": FunctionGenerator._pressure,
+    "funnel": FunctionGenerator._funnel,
 }

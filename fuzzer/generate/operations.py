@@ -20,12 +20,13 @@ FAMILIES: Final[dict[str, dict[str, int]]] = {
     "add": {"iadd": 6, "isub": 4, "ineg": 2},
     "logic": {"band": 3, "bor": 3, "bxor": 3, "bnot": 2},
     "multiply": {"imul": 4, "umulhi": 2, "smulhi": 2},
-    "shift": {"ishl": 3, "ushr": 3, "sshr": 3, "rotl": 2, "rotr": 2},
+    "shift": {"ishl": 3, "ushr": 3, "sshr": 3, "rotl": 2, "rotr": 2, "funnel": 1},
     "width": {"uextend": 3, "sextend": 3, "ireduce": 3, "bmask": 1, "iconcat": 1, "isplit": 1},
     "compare": {"icmp": 5},
     "select": {"select": 4, "bitselect": 2, "select_spectre_guard": 1},
     "minmax": {"smin": 1, "umin": 1, "smax": 1, "umax": 1, "iabs": 2},
-    "bits": {"clz": 1, "ctz": 1, "cls": 1, "bitrev": 1, "bswap": 1, "popcnt": 1},
+    "bits": {"clz": 1, "ctz": 1, "cls": 1, "bitrev": 1, "bswap": 1, "popcnt": 1,
+             "nop": 1},
     "overflow": {"uadd_overflow": 1, "sadd_overflow": 1, "usub_overflow": 1, "ssub_overflow": 1,
                  "umul_overflow": 1, "smul_overflow": 1},
     "divide": {"udiv": 1, "sdiv": 1, "urem": 1, "srem": 1},
@@ -35,10 +36,14 @@ FAMILIES: Final[dict[str, dict[str, int]]] = {
     "slot": {"stack_load": 4, "stack_store": 5},
     "flow": {"brif": 6, "br_table": 2, "loop": 4, "pressure": 1},
 }  # fmt: skip
-"""Weights by family. ``loop`` and ``pressure`` are not opcodes but shapes of several instructions;
+"""Weights by family. ``loop``, ``pressure`` and ``funnel`` are not opcodes but shapes of several instructions;
 ``stack_load`` and ``stack_store`` stand for accesses through ``stack_addr``."""
 
-STRUCTURES: Final = frozenset({"loop", "pressure", "stack_load", "stack_store"})
+NESTED: Final = ("iadd", "ishl", "bnot", "imul", "uextend", "sextend", "ushr", "sshr", "band", "ineg",
+                "rotr", "bxor", "icmp", "isub")  # fmt: skip
+"""What an operand is made of when it is made for one use only: the trees that instruction selectors fold."""
+
+STRUCTURES: Final = frozenset({"loop", "pressure", "funnel", "stack_load", "stack_store"})
 _NAMES: Final = tuple(FAMILIES)
 FAMILY_COUNT: Final = len(FAMILIES)
 
@@ -114,7 +119,10 @@ def _drawable(op: Opcode, control: Type | None, second: Type | None) -> bool:
 
 
 class Repertoire:
-    """All operations a target supports, and the weighted tables cut from them by swarm masks."""
+    """All operations a target supports, and the weighted tables cut from them by swarm masks.
+
+    ``nested``: by result type, the forms that an operand may be made of.
+    """
 
     def __init__(self, supports: Supports) -> None:
         by_name = {op.name: op for op in OPCODES}
@@ -125,6 +133,12 @@ class Repertoire:
                 operation = Operation(name, family, op, supports)
                 if op is None or operation.forms:
                     self._weighted.append((operation, weight))
+        self.nested: dict[Type, tuple[Form, ...]] = dict.fromkeys(TYPES, ())
+        for name in NESTED:
+            operation = Operation(name, 0, by_name[name], supports)
+            for forms in operation.forms.values():
+                for form in forms:
+                    self.nested[form.results[0]] += (form,)
         self._tables: dict[int, tuple[Operation, ...]] = {}
         self._types: dict[int, tuple[Type, ...]] = {}
 

@@ -20,6 +20,7 @@ from types import CodeType, FunctionType
 from typing import Any
 
 from backend.isa import isa_named
+from backend.lower.patterns import parse_pattern
 
 ISA = "aarch64"
 """Whose tables the patches of rows and rules change."""
@@ -143,18 +144,15 @@ def rule(name: str, **changes: Any) -> Iterator[None]:
     changed = next((r for r in rules.rules if r.name == name), None)
     if changed is None:
         raise ValueError(f"no rule {name}")
-    compiled = dict(rules._dispatches)
     with contextlib.ExitStack() as stack:
         for field, value in changes.items():
             if isinstance(value, tuple):
                 value = _replaced(getattr(changed, field), value)
+            elif field == "pattern":
+                value = parse_pattern(value)
             stack.enter_context(attribute(changed, field, value))
-        rules.recompile()
-        try:
-            yield
-        finally:
-            rules.recompile()
-            rules._dispatches.update(compiled)
+        stack.enter_context(recompiled())
+        yield
 
 
 def _replaced(text: str, changes: tuple[str, ...]) -> str:
@@ -168,3 +166,16 @@ def _replaced(text: str, changes: tuple[str, ...]) -> str:
 def _nested(inner: contextlib.AbstractContextManager[None]) -> Iterator[None]:
     with inner:
         yield
+
+
+@contextlib.contextmanager
+def recompiled() -> Iterator[None]:
+    """All lowering rules compiled anew, and again what they were afterwards."""
+    rules = isa_named(ISA).rule_set
+    compiled = dict(rules._dispatches)
+    rules.recompile()
+    try:
+        yield
+    finally:
+        rules.recompile()
+        rules._dispatches.update(compiled)

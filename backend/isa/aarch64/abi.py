@@ -1,7 +1,7 @@
 """Arguments, results, frames and spills on AArch64, after AAPCS64.
 
-Source: Procedure Call Standard for the Arm 64-bit Architecture: 6.8.2 (parameter passing), 6.9 (result return), 6.2.3 (the
-frame record). Integer arguments go to x0-x7, further ones to the stack, 8 bytes each from sp upward; bits above
+Source: Procedure Call Standard for the Arm 64-bit Architecture: 6.8.2 (parameter passing), 6.9 (result return),
+6.2.3 (the frame record). Integer arguments go to x0-x7, further ones to the stack, 8 bytes each from sp upward; bits above
 an argument's type are unspecified unless its extension says otherwise. Results go to x0-x7.
 """
 
@@ -79,8 +79,7 @@ def emit_return(low: Lowering, inst: Inst) -> None:
     for param in returns:
         _check_param(param)
     vregs = [
-        _extended_result(low, value, param)
-        for value, param in zip(inst.args, returns, strict=True)
+        _extended_result(low, value, param) for value, param in zip(inst.args, returns, strict=True)
     ]
     low.out.append(
         MInst(ROWS["ret"], vregs, _fixed(USE, RESULTS[: len(vregs)]), 0, low.origin)
@@ -152,7 +151,9 @@ def _saves(frame: Frame, store: bool) -> list[Step]:
         registers = [r for r in frame.saved if (r >= _FIRST_VECTOR) == (cls == FLOAT)]
         while len(registers) > 1:
             offset -= 16
-            steps.append((ROWS[_PAIRS[store][cls]], [registers.pop(0), registers.pop(0), FP, offset]))
+            steps.append(
+                (ROWS[_PAIRS[store][cls]], [registers.pop(0), registers.pop(0), FP, offset])
+            )
         if registers:
             offset -= 8
             row = ROWS[_SINGLES[store][cls]]

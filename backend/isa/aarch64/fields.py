@@ -16,7 +16,22 @@ from backend.isa.aarch64.regs import SP, XZR, v
 from backend.machine.encoding import Kind, RegisterTable
 from backend.machine.registers import FLOAT, INT
 
-CONDITIONS: Final = ("eq", "ne", "hs", "lo", "mi", "pl", "vs", "vc", "hi", "ls", "ge", "lt", "gt", "le")
+CONDITIONS: Final = (
+    "eq",
+    "ne",
+    "hs",
+    "lo",
+    "mi",
+    "pl",
+    "vs",
+    "vc",
+    "hi",
+    "ls",
+    "ge",
+    "lt",
+    "gt",
+    "le",
+)
 EQ, NE, HS, LO, MI, PL, VS, VC, HI, LS, GE, LT, GT, LE = range(14)
 SHIFTS: Final = ("lsl", "lsr", "asr", "ror")
 EXTENDS: Final = ("uxtb", "uxth", "uxtw", "uxtx", "sxtb", "sxth", "sxtw", "sxtx")
@@ -83,10 +98,14 @@ for _letter in "xw":
     _same = {n: n for n in _ALL}
     _registers(_letter, INT, _same, _named)
     _registers(f"{_letter}z", INT, {**_same, XZR: 31}, {**_named, XZR: f"{_letter}zr"})
-    _registers(f"{_letter}s", INT, {**_same, SP: 31}, {**_named, SP: "sp" if _letter == "x" else "wsp"})
+    _registers(
+        f"{_letter}s", INT, {**_same, SP: 31}, {**_named, SP: "sp" if _letter == "x" else "wsp"}
+    )
 for _kind, _form in (("fs", "s{}"), ("fd", "d{}"), ("fq", "q{}"), ("fb", "b{}"),
                      ("v8b", "v{}.8b"), ("v16b", "v{}.16b")):  # fmt: skip
-    _registers(_kind, FLOAT, {v(n): n for n in range(32)}, {v(n): _form.format(n) for n in range(32)})
+    _registers(
+        _kind, FLOAT, {v(n): n for n in range(32)}, {v(n): _form.format(n) for n in range(32)}
+    )
 
 # -- arithmetic immediates
 _checked("ai", lambda: [*range(4096), *range(4096, 1 << 24, 4096)],
@@ -125,14 +144,18 @@ def _bitmask(bits: int) -> None:
 
     def not_wide() -> list[int]:
         mask = (1 << bits) - 1
-        return [k for k in table if imm.wide_chunk(k, bits) < 0 and imm.wide_chunk(k ^ mask, bits) < 0]
+        return [
+            k for k in table if imm.wide_chunk(k, bits) < 0 and imm.wide_chunk(k ^ mask, bits) < 0
+        ]
 
     KINDS[f"bm{bits}"] = Kind(f"bm{bits}", to_bits=to_bits, text=number, legal=lambda: list(table))
     # Capstone 5 shows the immediate of a 64-bit TST as a signed number.
     KINDS[f"bt{bits}"] = Kind(f"bt{bits}", to_bits=to_bits, legal=lambda: list(table),
                               text=number if bits == 32 else lambda k: _signed(k, bits))  # fmt: skip
     # MOV of a bitmask is not the preferred form of what MOVZ or MOVN can do.
-    KINDS[f"mb{bits}"] = Kind(f"mb{bits}", to_bits=to_bits, text=lambda k: _signed(k, bits), legal=not_wide)
+    KINDS[f"mb{bits}"] = Kind(
+        f"mb{bits}", to_bits=to_bits, text=lambda k: _signed(k, bits), legal=not_wide
+    )
 
 
 for _bits in (32, 64):
@@ -173,7 +196,9 @@ _checked("ext", lambda: [e << 3 | k for e in (UXTB, UXTH, UXTW, SXTB, SXTH, SXTW
 # -- conditions; "ci": the opposite is encoded
 _checked("c", lambda: range(14), CONDITIONS.__getitem__)
 _checked("ci", lambda: range(14), CONDITIONS.__getitem__, lambda k: k ^ 1)
-KINDS["cn"] = Kind("cn", to_bits=KINDS["c"].to_bits, text=lambda k: CONDITIONS[k ^ 1], legal=KINDS["c"].legal)
+KINDS["cn"] = Kind(
+    "cn", to_bits=KINDS["c"].to_bits, text=lambda k: CONDITIONS[k ^ 1], legal=KINDS["c"].legal
+)
 # -- addresses
 
 

@@ -1,3 +1,4 @@
+# ruff: noqa: E501  # a table: one row a line
 """AArch64's instructions, one row each.
 
 ``sf`` in a pattern makes two rows, ``NAME.w`` and ``NAME.x``, and the kinds ``r rz rs bm ...`` mean those of
@@ -21,7 +22,23 @@ from backend.machine.rows import BRANCH, JUMP, LEAVE, Row, RowTable
 
 ROWS: Final = RowTable()
 
-_SIZED: Final = ("r", "rz", "rs", "bm", "bt", "mb", "wz", "wn", "hw", "s", "ls", "sh", "shr", "bx", "bi")
+_SIZED: Final = (
+    "r",
+    "rz",
+    "rs",
+    "bm",
+    "bt",
+    "mb",
+    "wz",
+    "wn",
+    "hw",
+    "s",
+    "ls",
+    "sh",
+    "shr",
+    "bx",
+    "bi",
+)
 
 
 def _kind_of_size(kind: str, letter: str) -> str:
@@ -186,6 +203,8 @@ _row("ldp_post.x", "ldp {d:x}, {d2:x}, [{n:xs}], {imm:p3w}", "10 101 0 001 1 imm
 _row("fmov_from.w", "fmov {d:fs}, {n:w}", "0 00 11110 00 1 00 111 000000 n d")
 _row("fmov_from.x", "fmov {d:fd}, {n:x}", "1 00 11110 01 1 00 111 000000 n d")
 _row("fmov_to.w", "fmov {d:w}, {n:fs}", "0 00 11110 00 1 00 110 000000 n d")
+_row("fmov_to.x", "fmov {d:x}, {n:fd}", "1 00 11110 01 1 00 110 000000 n d")
+_row("bsl", "bsl {d:v8b}, {n:v8b}, {m:v8b}", "0 0 1 01110 01 1 m 00011 1 n d", extra="s:v8b", tied="d=s")
 _row("cnt", "cnt {d:v8b}, {n:v8b}", "0 0 001110 00 10000 00101 10 n d")
 _row("addv", "addv {d:fb}, {n:v8b}", "0 0 001110 00 11000 11011 10 n d")
 _row("mov_v", "mov {d:v16b}, {n:v16b}", "0 1 001110 10 1 n 00011 1 n d", is_move=True)

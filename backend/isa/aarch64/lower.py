@@ -1,3 +1,4 @@
+# ruff: noqa: E501  # a table: one row a line
 """AArch64's lowering rules, specific before general; see :mod:`backend.lower.rules` for the notation.
 
 Values of i8 and i16 live in 32-bit registers whose upper bits are undefined; a rule that cares asks for an operand
@@ -156,7 +157,7 @@ _rule("const_wide", "const", _emit_wide_moves, types=WIDE)
 
 # ---- addition and subtraction -------------------------------------------------------------------------
 _rule("iadd_imm", "iadd x, #k", "add_ri.R d, x, {k}", when="is_add_imm(k)", group="immediate")
-_rule("iadd_neg_imm", "iadd x, #k", "sub_ri.R d, x, {-k & MASK}", when="is_add_imm(-k & MASK)", group="immediate")
+_rule("iadd_neg_imm", "iadd x, #k", "sub_ri.R d, x, {-k & MASK}", types="i16 i32 i64", when="is_add_imm(-k & MASK)", group="immediate")
 _rule("iadd_imul", "iadd x, (imul y, z)", "madd.R d, y, z, x", group="multiply")
 for _op, _row in (("iadd", "add"), ("isub", "sub")):
     _rule(f"{_op}_ishl_uextend", f"{_op} x, (ishl (uextend y), #k)", f"{_row}_rx.R d, x, y, {{extend(UXT[bits(y)], k % B)}}",
@@ -171,7 +172,7 @@ for _op, _row in (("iadd", "add"), ("isub", "sub")):
 _rule("iadd", "iadd x, y", "add_rr.R d, x, y")
 _rule("isub_from_zero", "isub #k, y", "neg_rr.R d, y", when="k == 0", group="immediate")
 _rule("isub_imm", "isub x, #k", "sub_ri.R d, x, {k}", when="is_add_imm(k)", group="immediate")
-_rule("isub_neg_imm", "isub x, #k", "add_ri.R d, x, {-k & MASK}", when="is_add_imm(-k & MASK)", group="immediate")
+_rule("isub_neg_imm", "isub x, #k", "add_ri.R d, x, {-k & MASK}", types="i16 i32 i64", when="is_add_imm(-k & MASK)", group="immediate")
 _rule("isub_imul", "isub x, (imul y, z)", "msub.R d, y, z, x", group="multiply")
 _rule("isub", "isub x, y", "sub_rr.R d, x, y")
 _rule("ineg_imul", "ineg (imul x, y)", "mneg.R d, x, y", group="multiply")
@@ -245,6 +246,7 @@ for _op, _row, _not in (("band", "and", "bic"), ("bor", "orr", "orn"), ("bxor", 
 for _shifted, _kind, _types in (("ishl", "LSL", "i8 i16 i32 i64"), ("ushr", "LSR", WIDE), ("sshr", "ASR", WIDE), ("rotr", "ROR", WIDE)):
     _rule(f"bnot_{_shifted}", f"bnot ({_shifted} x, #k)", f"mvn_rs.R d, x, {{shift({_kind}, k % B)}}", types=_types, when="k % B > 0", group="shift")
 _rule("bnot", "bnot x", "mvn_rr.R d, x")
+_rule("bitselect_vector", "bitselect c, x, y", "fmov_from.x f0, c; fmov_from.x f1, x; fmov_from.x f2, y; bsl f, f1, f2, f0; fmov_to.x d, f", types="i64", group="vector")
 _rule("bitselect", "bitselect c, x, y", "and_rr.R t, x, c; bic_rr.R t0, y, c; orr_rr.R d, t, t0")
 
 # ---- shifts and rotations -------------------------------------------------------------------------------
@@ -338,7 +340,7 @@ for _from, _to in (("i16", "i8"), ("i32", "i8 i16"), ("i64", "i8 i16 i32")):
 for _kind, _ops, _reg, _pre in (("load", _LOADS, "d", ""), ("store", _STORES, "v", "v, ")):
     for _sign, _ext in (("u", "UXTW"), ("s", "SXTW")):
         _rule(f"{_kind}_{_sign}xtw_scaled", f"{_ops} {_pre}(iadd x, (ishl ({_sign}extend y), #k))", f"$M_rx {_reg}, x, y, {{{_ext} << 1 | 1}}, trap",
-              when="imm == 0 and bits(y) == 32 and k % 64 == $S > 0", group="address")
+              when="imm == 0 and bits(y) == 32 and k % 64 == $S", group="address")
         _rule(f"{_kind}_{_sign}xtw", f"{_ops} {_pre}(iadd x, ({_sign}extend y))", f"$M_rx {_reg}, x, y, {{{_ext} << 1}}, trap",
               when="imm == 0 and bits(y) == 32", group="address")
     _rule(f"{_kind}_lsl", f"{_ops} {_pre}(iadd x, (ishl y, #k))", f"$M_rl {_reg}, x, y, trap", when="imm == 0 and k % 64 == $S", group="address")
@@ -373,14 +375,15 @@ for _size, _width in (("w", 32), ("x", 64)):
     for _cc, _row in (("eq", "tbz"), ("ne", "tbnz")):
         _rule(f"brif_bit_{_cc}_zero_{_size}", "brif (icmp (band x, #j), #k)", f"{_row}.{_size} x, {{log2(j)}}, then, else", types="i8",
               when=f"i1.keyword == '{_cc}' and k == 0 and is_power(j) and {_range}", group="fusion")
-    _rule(f"brif_bit_{_size}", "brif (band x, #j)", f"tbnz.{_size} x, {{log2(j)}}, then, else", when=f"is_power(j) and {_range}", group="fusion")
+    _rule(f"brif_bit_{_size}", "brif (band x, #j)", f"tbnz.{_size} x, {{log2(j)}}, then, else", types="i8 i16 i32 i64" if _size == "w" else "i64",
+          when=f"is_power(j) and {_range}", group="fusion")
 _rule("brif_icmp", "brif ?c", "b_cond c, then, else", when="fuses(c)", group="fusion")
 _rule("brif_wide", "brif x", "cbnz.R x, then, else", types=WIDE)
-_rule("brif", "brif ?c", "b_cond c, then, else")
+_rule("brif", "brif ?c", "b_cond c, then, else", types=NARROW)
 for _op, _row, _flip in (("trapz", "cbz", "{c ^ 1}"), ("trapnz", "cbnz", "c")):
     _rule(f"{_op}_icmp", f"{_op} ?c", f"b_cond {_flip}, !inst, {{-1}}", when="fuses(c)", group="fusion")
     _rule(f"{_op}_wide", f"{_op} x", f"{_row}.R x, !inst, {{-1}}", types=WIDE)
-    _rule(_op, f"{_op} ?c", f"b_cond {_flip}, !inst, {{-1}}")
+    _rule(_op, f"{_op} ?c", f"b_cond {_flip}, !inst, {{-1}}", types=NARROW)
 _rule("trap", "trap", "udf {code + 1}, {code}")
 _rule("nop", "nop", "nop")
 _rule("return", "return", emit_return)

@@ -187,7 +187,9 @@ def test_files_that_are_none(command: object) -> None:
     assert invoke(command, "missing.clif").exit_code == 2
     os.mkfifo("fifo.clif")
     found: list[Result] = []
-    thread = threading.Thread(target=lambda: found.append(invoke(command, "fifo.clif")), daemon=True)
+    thread = threading.Thread(
+        target=lambda: found.append(invoke(command, "fifo.clif")), daemon=True
+    )
     thread.start()
     thread.join(10)
     assert found
@@ -197,7 +199,10 @@ def test_files_that_are_none(command: object) -> None:
 def test_check_lists_every_mistake() -> None:
     write("a.clif", "function %f(i32) {\nblock0(v0: i32):\n  v1 = fadd v0, v0\n  return v0\n}\n")
     result = invoke(check, "a.clif")
-    assert [line.split(": ")[0] for line in result.stderr.splitlines()] == ["a.clif:3:3", "a.clif:4:3"]
+    assert [line.split(": ")[0] for line in result.stderr.splitlines()] == [
+        "a.clif:3:3",
+        "a.clif:4:3",
+    ]
     write("a.clif", GOOD)
     assert invoke(check, "a.clif").output == "1 functions in 1 files\n"
 

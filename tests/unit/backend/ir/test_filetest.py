@@ -93,7 +93,9 @@ def test_no_comment_is_lost_and_each_stays_where_it_belongs() -> None:
     assert "block0(v0: i32): ; header\n    ; above\n" in text
     assert "} ; closed\n; run: %f(1) == 4\n; just prose\n\n; run: %anything(-1) != 1\n" in text
     assert "\n\n; about g\nfunction %g" in text
-    assert text.startswith("; a file about f\ntest interpret\ntest run\nset opt_level=speed ; faster\n")
+    assert text.startswith(
+        "; a file about f\ntest interpret\ntest run\nset opt_level=speed ; faster\n"
+    )
 
 
 def test_a_file_without_run_tests_has_no_run_lines() -> None:

@@ -129,7 +129,7 @@ def test_each_rule_points_at_its_line(text: str, line: int, message: str) -> Non
         verify(parse_function(text))
     assert message in caught.value.message
     assert caught.value.line == line
-    assert message in [e.message for e in verify_all(parse_function(text))][0]
+    assert message in verify_all(parse_function(text))[0].message
 
 
 def test_all_errors_are_found() -> None:

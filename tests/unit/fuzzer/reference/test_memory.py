@@ -15,7 +15,9 @@ def test_the_data_region_is_read_and_written_in_place() -> None:
     assert bytes(memory.data[:3]) == b"\xaa\xbb\x02"
 
 
-@pytest.mark.parametrize("address", [DATA_BASE - 1, DATA_BASE + 9, DATA_BASE + 16, 0, (1 << 64) - 1])
+@pytest.mark.parametrize(
+    "address", [DATA_BASE - 1, DATA_BASE + 9, DATA_BASE + 16, 0, (1 << 64) - 1]
+)
 def test_out_of_bounds_traps_with_the_given_code_and_writes_nothing(address: int) -> None:
     memory = Memory(bytes(16))
     with pytest.raises(Trap) as caught:

@@ -5,6 +5,7 @@ Nothing here calls one meaning to check another but through an identity of the l
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
 from math import trunc
 
@@ -22,7 +23,9 @@ EDGES = (0, 1, 2, 0x7F, 0x80, 0x81, 0xFE, 0xFF, 0x55, 0xAA)
 
 def number(t: Type, bits: int) -> int:
     """Two's complement, by definition: bit B-1 weighs -2^(B-1)."""
-    return sum((bits >> i & 1) << i for i in range(t.bits - 1)) - ((bits >> (t.bits - 1)) << (t.bits - 1))
+    return sum((bits >> i & 1) << i for i in range(t.bits - 1)) - (
+        (bits >> (t.bits - 1)) << (t.bits - 1)
+    )
 
 
 BYTES = [(x, y) for x in range(0, 256, 3) for y in (*EDGES, *range(0, 256, 7))]
@@ -96,15 +99,27 @@ def test_overflow_is_when_the_exact_result_is_no_number_of_the_type() -> None:
         for name, unsigned, signed in (
             ("add", x + y, a + b), ("sub", x - y, a - b), ("mul", x * y, a * b),
         ):  # fmt: skip
-            assert MEANINGS[f"u{name}_overflow"](I8, x, y) == (unsigned % 256, unsigned not in range(256))
-            assert MEANINGS[f"s{name}_overflow"](I8, x, y) == (signed % 256, signed not in range(-128, 128))
+            assert MEANINGS[f"u{name}_overflow"](I8, x, y) == (
+                unsigned % 256,
+                unsigned not in range(256),
+            )
+            assert MEANINGS[f"s{name}_overflow"](I8, x, y) == (
+                signed % 256,
+                signed not in range(-128, 128),
+            )
         for carry in (0, 1, 255):
             c = int(carry != 0)
             for name, unsigned, signed in (
                 ("add_overflow_cin", x + y + c, a + b + c), ("sub_overflow_bin", x - y - c, a - b - c),
             ):  # fmt: skip
-                assert MEANINGS["u" + name](I8, x, y, carry) == (unsigned % 256, unsigned not in range(256))
-                assert MEANINGS["s" + name](I8, x, y, carry) == (signed % 256, signed not in range(-128, 128))
+                assert MEANINGS["u" + name](I8, x, y, carry) == (
+                    unsigned % 256,
+                    unsigned not in range(256),
+                )
+                assert MEANINGS["s" + name](I8, x, y, carry) == (
+                    signed % 256,
+                    signed not in range(-128, 128),
+                )
 
 
 def bits_of(t: Type, x: int) -> list[int]:
@@ -139,7 +154,7 @@ def test_counting_and_reversing_look_at_bits() -> None:
 
 
 def test_logic_is_bit_by_bit() -> None:
-    table = {
+    table: dict[str, Callable[[int, int], object]] = {
         "band": lambda a, b: a and b, "bor": lambda a, b: a or b, "bxor": lambda a, b: a != b,
         "band_not": lambda a, b: a and not b, "bor_not": lambda a, b: a or not b,
         "bxor_not": lambda a, b: a == b,
@@ -194,6 +209,8 @@ def test_every_width_agrees_with_exact_arithmetic(t: Type, data: st.DataObject) 
     assert MEANINGS["smulhi"](t, x, y) == (a * b // modulus) % modulus
     assert MEANINGS["sshr"](t, x, n) == (a // 2 ** (n % t.bits)) % modulus
     assert MEANINGS["rotl"](t, x, n) == MEANINGS["rotr"](t, x, t.bits - n % t.bits)
-    assert MEANINGS["clz"](t, x) == next((i for i in range(t.bits) if x >> (t.bits - 1 - i) & 1), t.bits)
+    assert MEANINGS["clz"](t, x) == next(
+        (i for i in range(t.bits) if x >> (t.bits - 1 - i) & 1), t.bits
+    )
     if y:
         assert number(t, MEANINGS["srem"](t, x, y)) == a - b * trunc(Fraction(a, b))

@@ -1,0 +1,290 @@
+"""Every lowering rule fires, and is right when it does.
+
+A CLIF function is made from each rule's own pattern: parameters for what it binds to registers, constants that
+meet its condition, the inner instructions it looks for. It is compiled and run under the emulator on
+boundary values, against the reference interpreter, with every check of the fuzzer.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from itertools import islice, product
+
+import pytest
+
+from backend.errors import Unsupported
+from backend.ir.entities import AbiParam, Block, BlockCall, Function, Inst, Signature, StackSlot
+from backend.ir.opcodes import INT_CC, Opcode, opcode_named, resolve
+from backend.ir.types import I8, I32, I64, Type, type_named
+from backend.ir.verifier import verify
+from backend.isa import isa_named
+from backend.lower.driver import Lowering
+from backend.lower.patterns import Leaf, Node
+from backend.lower.rules import Rule
+from fuzzer.case import DATA_BASE, Case
+from fuzzer.targets import target_named
+from fuzzer.trial import run_trial
+
+ISA = isa_named("aarch64")
+BUILTIN = target_named("builtin")
+N64 = tuple(map(type_named, ("i8", "i16", "i32", "i64")))
+#: rules that only fire when the group of those before them is switched off, with that group
+BEHIND = {("const_wide", "i64"): "pool", ("bitselect", "i64"): "vector"}
+OFFSETS = (0, 8, -8, 3, 4096, 1 << 20, -300, 0x12345)
+
+
+def constants(type_: Type) -> list[int]:
+    bits, mask = type_.bits, type_.mask
+    wanted = [0, 1, 2, 3, 5, 8, bits - 1, bits - 3, bits + 1, bits // 2, mask, mask - 4, mask - 0xFFF, 0x10, 0xF0,
+              0x1000, 0x123000, 1 << (bits - 1), 1 << (bits // 2), 0x00FF00FF, 0x12345678, 1 << 40, 4096 * 5,
+              0x00FF00FF_00FF00FF,
+              0x123456789ABCDEF0, 0xFFFF_1234_FFFF_5678, 0xFF0, 0x20, mask - 0x12345, 254, 24, -300 & mask]  # fmt: skip
+    return list(dict.fromkeys(k & mask for k in wanted))
+
+
+class Builder:
+    """A function of one block from a pattern, with one choice for everything the pattern leaves open."""
+
+    def __init__(self, pick: random.Random) -> None:
+        self.pick = pick
+        self.function = Function("%f")
+        self.params: list[int] = []
+        self.block = Block(0)
+        self.function.blocks.append(self.block)
+
+    def param(self, type_: Type) -> int:
+        value = self.function.new_value(type_)
+        self.params.append(value)
+        return value
+
+    def inst(self, op: Opcode, type_: Type | None, args: tuple[int, ...], results: tuple[Type, ...],
+             **attributes: object) -> Inst:  # fmt: skip
+        made = Inst(
+            op, type_, args, tuple(self.function.new_value(t) for t in results), **attributes
+        )  # type: ignore[arg-type]  # an Inst's keywords
+        self.block.insts.append(made)
+        return made
+
+    def leaf(self, leaf: Leaf, type_: Type) -> int:
+        if leaf.kind == "const":
+            value = 0 if self.pick.random() < 0.3 else self.pick.choice(constants(type_))
+            return self.inst(opcode_named("iconst"), type_, (), (type_,), imm=value).results[0]
+        if leaf.kind == "cond" and self.pick.random() < 0.7:
+            over = self.pick.choice(N64)
+            args = (self.param(over), self.param(over))
+            return self.inst(
+                opcode_named("icmp"), over, args, (I8,), keyword=self.pick.choice(INT_CC)
+            ).results[0]
+        return self.param(type_)
+
+    def operand(self, arg: Leaf | Node, type_: Type) -> int:
+        return (
+            self.leaf(arg, type_) if isinstance(arg, Leaf) else self.node(arg.op, arg.args, type_)
+        )
+
+    def operands(self, op: Opcode, args: tuple[Leaf | Node, ...], control: Type | None, second: Type | None
+                 ) -> tuple[int, ...]:  # fmt: skip
+        types = [resolve(term, control, second) for term in op.operands]
+        made = []
+        for arg, type_ in zip(args, types, strict=True):
+            assert type_ is not None
+            fused = isinstance(arg, Leaf) and arg.kind == "cond"
+            made.append(self.operand(arg, I8 if fused and self.pick.random() < 0.7 else type_))
+        return tuple(made)
+
+    def node(self, op: Opcode, args: tuple[Leaf | Node, ...], result: Type) -> int:
+        control = self.pick.choice(N64) if op.name == "icmp" else result
+        second: Type | None = None
+        if op.where == "S<T":
+            narrower = [t for t in N64 if t.bits < result.bits]
+            if not narrower:
+                raise Unsupported("no narrower type")
+            second = self.pick.choice(narrower)
+        elif op.second:
+            second = self.pick.choice(N64)
+        return self.inst(op, control, self.operands(op, args, control, second), (result,),
+                         keyword=self.pick.choice(INT_CC) if op.name == "icmp" else "").results[0]  # fmt: skip
+
+    def returning(self, values: tuple[int, ...]) -> Function:
+        function = self.function
+        self.inst(opcode_named("return"), None, values, ())
+        types = function.value_types
+        self.block.params = self.params
+        function.signature = Signature(
+            tuple(AbiParam(types[p]) for p in self.params),
+            tuple(AbiParam(types[v]) for v in values),
+        )
+        return function
+
+
+def build(rule: Rule, root: str, type_: Type, pick: random.Random) -> Function:
+    made = Builder(pick)
+    args = rule.pattern.args
+    if root == "const":
+        value = pick.choice(constants(type_))
+        return made.returning(
+            made.inst(opcode_named("iconst"), type_, (), (type_,), imm=value).results
+        )
+    if root == "cmp":
+        op = opcode_named("icmp")
+        inst = made.inst(
+            op, type_, made.operands(op, args, type_, None), (I8,), keyword=pick.choice(INT_CC)
+        )
+        return made.returning(inst.results)
+    if root == "nz":
+        op = opcode_named("select")
+        tested = made.operand(args[0], type_)
+        operands = (tested, made.param(I32), made.param(I32))
+        return made.returning(made.inst(op, I32, operands, (I32,)).results)
+    op = opcode_named(root)
+    if root == "icmp":
+        compared = (made.param(type_), made.param(type_))
+        return made.returning(made.inst(op, type_, compared, (I8,), keyword="sle").results)
+    second = type_named(rule.second) if rule.second else pick.choice(N64)
+    if op.shape in ("brif", "br_table"):
+        return branching(made, op, args, type_)
+    control = type_ if op.over else None
+    operands = (
+        made.operands(op, args, control, second if op.over else type_)
+        if op.operands != ("...",)
+        else ()
+    )
+    results = tuple(
+        t for t in (resolve(term, type_, second) for term in op.results) if t is not None
+    )
+    if root == "stack_addr":
+        made.function.stack_slots[0] = StackSlot(32, 16)
+        address = made.inst(op, type_, (), results, ref=0, imm=8).results[0]
+        stored = made.param(I64)
+        made.inst(opcode_named("store"), I64, (stored, address), ())
+        return made.returning(made.inst(opcode_named("load"), I64, (address,), (I64,)).results)
+    if op.terminator:
+        if root == "return":
+            return made.returning((made.param(I64),))
+        made.inst(op, None, (), (), keyword="user7")
+        return made.function
+    inst = made.inst(op, control, operands, results, keyword="user3" if "code" in op.traps else "",
+                     imm=pick.choice(OFFSETS) if op.shape in ("load", "store") else 0)  # fmt: skip
+    return made.returning(inst.results)
+
+
+def branching(made: Builder, op: Opcode, args: tuple[Leaf | Node, ...], type_: Type) -> Function:
+    function = made.function
+    count = 2 if op.name == "brif" else 4
+    tested = made.operand(args[0], type_ if op.name == "brif" else I32)
+    made.inst(op, None, (tested,), (), targets=tuple(BlockCall(n + 1) for n in range(count)))
+    made.block.params = made.params
+    for n in range(count):
+        value = function.new_value(I32)
+        function.blocks.append(Block(n + 1, [], [
+            Inst(opcode_named("iconst"), I32, (), (value,), imm=n + 10),
+            Inst(opcode_named("return"), None, (value,)),
+        ]))  # fmt: skip
+    types = function.value_types
+    function.signature = Signature(tuple(AbiParam(types[p]) for p in made.params), (AbiParam(I32),))
+    return function
+
+
+def firing(
+    rule: Rule, root: str, type_: Type, count: int, pick: random.Random
+) -> Iterator[Function]:
+    """Functions on which the rule fires."""
+    without = BEHIND.get((rule.name, type_.name), "")
+    for _ in range(20000):
+        try:
+            function = build(rule, root, type_, pick)
+        except Unsupported:
+            continue
+        lowering = Lowering(function, ISA, ISA.rule_set.dispatch(without))
+        lowering.run()
+        if rule.index in lowering.hits:
+            yield function
+            count -= 1
+            if not count:
+                return
+
+
+def inputs(function: Function, pick: random.Random) -> list[tuple[int, ...]]:
+    memory = any(inst.op.reads or inst.op.writes for inst in function.instructions())
+    pools = []
+    for param in function.signature.params:
+        mask = param.type.mask
+        pool = [
+            k & mask
+            for k in (
+                0,
+                1,
+                2,
+                -1,
+                -2,
+                7,
+                100,
+                mask >> 1,
+                (mask >> 1) + 1,
+                0x55555555_55555555,
+                32,
+                12345,
+            )
+        ]
+        if memory and param.type is I64:
+            pool += [
+                DATA_BASE,
+                DATA_BASE + 64,
+                DATA_BASE - 4096,
+                DATA_BASE + 300,
+                DATA_BASE + 8 - 0x12345,
+            ]
+        pools.append(pool)
+    if not pools:
+        return [()]
+    for pool in pools:
+        pick.shuffle(pool)
+    every = list(islice(product(*pools), 500))
+    return every if len(every) < 24 else pick.sample(every, 24)
+
+
+def instances() -> list[tuple[Rule, str, str]]:
+    return [
+        (rule, root, name)
+        for rule in ISA.rules
+        for root in rule.pattern.roots
+        for name in (rule.types if needs_types(root) else ("i64",))
+        if has(rule, root, name)
+    ]
+
+
+def needs_types(root: str) -> bool:
+    if root in ("cmp", "nz", "const"):
+        return True
+    op = opcode_named(root)
+    return bool(op.over) or op.operands[:1] == ("S",)
+
+
+def has(rule: Rule, root: str, name: str) -> bool:
+    if root in ("cmp", "nz", "const"):
+        return True
+    op, type_ = opcode_named(root), type_named(name)
+    if op.over and type_ not in op.over:
+        return False
+    if rule.second and type_.bits == type_named(rule.second).bits:
+        return False
+    return not ISA.rule_set._lacks(rule, root, name)
+
+
+@pytest.mark.parametrize(
+    ("rule", "root", "name"), instances(), ids=lambda v: v.name if isinstance(v, Rule) else v
+)
+def test_the_rule_fires_and_is_right(rule: Rule, root: str, name: str) -> None:
+    pick = random.Random(f"{rule.name} {root} {name}")
+    found = 0
+    for function in firing(rule, root, type_named(name), 2, pick):
+        verify(function)
+        found += 1
+        options = {"disabled_rules": BEHIND.get((rule.name, name), "")}
+        case = Case(function, inputs(function, pick), memory=bytes(range(256)) * 2, options=options)  # type: ignore[arg-type]  # narrower values
+        trial, violations = run_trial(case, BUILTIN, thorough=True)
+        assert not violations, [v.detail for v in violations]
+        assert trial.code is not None
+        assert rule.index in trial.code.rule_hits
+    assert found
