@@ -13,17 +13,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
+
 from backend.errors import BackendError, ClifError, Unsupported
 from backend.ir.entities import Function
 from backend.ir.filetest import FileFunction, FileTest, RunLine, parse_file
 from backend.ir.literals import print_float, print_hex_bytes, sign_extend
 from backend.ir.types import Type
 from backend.ir.verifier import verify
-from fuzzer.case import Input
+from fuzzer.campaign.isolated import Death, run_isolated
+from fuzzer.case import Case, Input
 from fuzzer.corpus.entry import EntryError, read_text
+from fuzzer.execute.emulator import RETURN, TIMEOUT, ExecutorLimit, emulator_for
 from fuzzer.outcome import Outcome, OutOfFuel, Returned, Trapped
 from fuzzer.reference.evaluate import prepare
 from fuzzer.reference.memory import UndefinedBehaviour
+from fuzzer.targets import TARGETS, target_named
+from fuzzer.targets.target import Target
 
 Executor = Callable[[Function, list[Input], str, str], "list[Outcome | Unsupported]"]
 """(function, inputs, ISA, opt level "none" or "speed") to one outcome an input, in order.
@@ -48,7 +54,92 @@ def interpreter(
     return outcomes
 
 
-EXECUTORS: Final[dict[str, Executor]] = {"interpreter": interpreter}
+def on_target(name: str) -> Executor:
+    """A target's code under the emulator, in a process of its own if the target may take its process down."""
+
+    def execute(
+        function: Function, inputs: list[Input], isa: str, opt_level: str
+    ) -> list[Outcome | Unsupported]:
+        target = target_named(name)
+        if isa not in target.isas:
+            raise Unsupported(f"{name} has no ISA {isa}")
+        if opt_level not in target.opt_levels:
+            raise Unsupported(f"{name} has no opt level {opt_level}")
+        case = Case(function, inputs, isa=isa, options=dict(target.opt_levels[opt_level]))
+        if not target.isolated:
+            return _run_compiled(case, target)
+        answer = run_isolated(
+            lambda stage: msgspec.json.encode([_packed(o) for o in _run_compiled(case, target)]),
+            seconds=_SECONDS, memory=_MEMORY,
+        )  # fmt: skip
+        if isinstance(answer, Death):
+            raise RuntimeError(f"{name} died: {answer.how}")
+        return [
+            _unpacked(*item)
+            for item in msgspec.json.decode(answer, type=list[tuple[str, str, list[str]]])
+        ]
+
+    return execute
+
+
+_SECONDS: Final = 60.0
+_MEMORY: Final = 4 << 30
+
+
+class BrokenPromise(Exception):
+    """Right value or not, the code broke something of its caller's."""
+
+
+def _run_compiled(case: Case, target: Target) -> list[Outcome | Unsupported]:
+    try:
+        code = target.compile(case)
+    except Unsupported as reason:
+        return [reason] * len(case.inputs)
+    engine = emulator_for(case.isa)
+    try:
+        engine.load(code.code, case.function.signature, 0, code.symbols.get("entry", 0))
+    except ExecutorLimit as limit:
+        return [Unsupported(f"executor limit: {limit}")] * len(case.inputs)
+    traps = dict(code.traps)
+    outcomes: list[Outcome | Unsupported] = []
+    for values in case.inputs:
+        run = engine.run(values, b"")
+        if run.frame:
+            what, expected, got = run.frame[0]
+            raise BrokenPromise(f"{what}: expected {expected:#x}, got {got:#x}")
+        if run.stop == RETURN:
+            outcomes.append(Returned(run.values, b""))
+        elif run.stop == TIMEOUT:
+            outcomes.append(OutOfFuel())
+        elif run.offset in traps:
+            outcomes.append(Trapped(traps[run.offset], b""))
+        else:
+            raise BrokenPromise(f"{run.stop} at {run.offset:#x}, no trap recorded there")
+    return outcomes
+
+
+def _packed(outcome: Outcome | Unsupported) -> tuple[str, str, list[str]]:
+    if isinstance(outcome, Returned):
+        return "returned", "", [hex(value) for value in outcome.values]
+    if isinstance(outcome, Trapped):
+        return "trapped", outcome.code, []
+    return (
+        ("unsupported", str(outcome), []) if isinstance(outcome, Unsupported) else ("fuel", "", [])
+    )
+
+
+def _unpacked(kind: str, text: str, values: list[str]) -> Outcome | Unsupported:
+    if kind == "returned":
+        return Returned(tuple(int(value, 16) for value in values), b"")
+    if kind == "trapped":
+        return Trapped(text, b"")
+    return Unsupported(text) if kind == "unsupported" else OutOfFuel()
+
+
+EXECUTORS: Final[dict[str, Executor]] = {
+    "interpreter": interpreter,
+    **{name: on_target(name) for name in TARGETS},
+}
 """Who can execute, by the name that ``clifhanger test --on`` takes."""
 
 

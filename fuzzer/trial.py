@@ -110,17 +110,17 @@ def agrees(outcome: Outcome, run: Run, trap_codes: dict[int, tuple[str, ...]]) -
 
     Memory after a fault is not compared: the first page of a straddling store is written already.
     """
-    if outcome.__class__ is Returned:
+    if isinstance(outcome, Returned):
         return (
             run.stop == executor.RETURN
-            and run.values == outcome.values  # type: ignore[union-attr]  # the class was just compared
-            and run.memory == outcome.memory  # type: ignore[union-attr]  # likewise
+            and run.values == outcome.values
+            and run.memory == outcome.memory
             and not run.frame
         )
-    if outcome.__class__ is Trapped:
-        return outcome.code in trap_codes.get(run.offset, ()) and (  # type: ignore[union-attr]  # likewise
+    if isinstance(outcome, Trapped):
+        return outcome.code in trap_codes.get(run.offset, ()) and (
             run.stop == executor.FAULT
-            or (run.stop == executor.TRAP and run.memory == outcome.memory)  # type: ignore[union-attr]  # likewise
+            or (run.stop == executor.TRAP and run.memory == outcome.memory)
         )
     return True
 

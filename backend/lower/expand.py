@@ -63,9 +63,9 @@ ALWAYS: Final[dict[Opcode, tuple[Part, ...]]] = {
         "iconcat": "l = uextend.double x; h = uextend.double y; s = ishl.double h, BITS; d = bor.double l, s",
         "isplit": "d = ireduce.half x; s = ushr.T x, HALF; d2 = ireduce.half s",
         **{f"{sign}add_overflow_cin": f"t, p = {sign}add_overflow.T x, y; b = icmp.i8 z, 0; c = uextend.T b;"
-                                      f" d, q = {sign}add_overflow.T t, c; d2 = bor.i8 p, q" for sign in "us"},
+                                      f" d, q = {sign}add_overflow.T t, c; d2 = bxor.i8 p, q" for sign in "us"},
         **{f"{sign}sub_overflow_bin": f"t, p = {sign}sub_overflow.T x, y; b = icmp.i8 z, 0; c = uextend.T b;"
-                                      f" d, q = {sign}sub_overflow.T t, c; d2 = bor.i8 p, q" for sign in "us"},
+                                      f" d, q = {sign}sub_overflow.T t, c; d2 = bxor.i8 p, q" for sign in "us"},
     }.items()
 }  # fmt: skip
 

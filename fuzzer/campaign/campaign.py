@@ -139,7 +139,8 @@ class Campaign:
             self._hands = [self._hire() for _ in range(self.settings.workers)]
             self._loop()
         finally:
-            for speaker in (*self._hands, *self._autopsies):
+            speakers: list[_Hand | _Autopsy] = [*self._hands, *self._autopsies]
+            for speaker in speakers:
                 speaker.stop()
                 self._note_draft(speaker)
             for number, handler in previous.items():

@@ -53,4 +53,5 @@ def encode(message: Message) -> bytes:
 
 def decode(data: bytes) -> Message:
     """The message; msgspec.DecodeError for anything else."""
-    return _decoder.decode(data)
+    message: Message = _decoder.decode(data)
+    return message

@@ -33,7 +33,11 @@ def _look(trial: Trial) -> Iterator[Violation]:
         yield from _undecodable(trial)
         return
     code, isa = compiled.code, trial.case.isa
-    texts = compiled.texts()
+    try:
+        texts = compiled.texts()
+    except Exception as error:  # a compiler that is wrong may be wrong about this, too
+        yield Violation("encoding", f"it can't be said what was meant: {error!r}", "no text")
+        return
     ends = [offset for offset, _ in texts[1:]]
     ends.append(min([start for start, _ in compiled.data_ranges if texts and start > texts[-1][0]],
                     default=len(code)))  # fmt: skip

@@ -28,7 +28,7 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() or c in "\n\t" else f"\\x{ord(c):02x}" for c in text)
 
 
-class Duration(click.ParamType):
+class Duration(click.ParamType[float]):
     """``90``, ``60s``, ``10m``, ``2h``: seconds as a float."""
 
     name = "time"
@@ -43,7 +43,7 @@ class Duration(click.ParamType):
         return float(match[1]) * self._UNITS[match[2]]
 
 
-class Size(click.ParamType):
+class Size(click.ParamType[int]):
     """``512m``, ``2g``: bytes."""
 
     name = "size"
@@ -57,7 +57,7 @@ class Size(click.ParamType):
         return int(match[1]) << {"": 0, "k": 10, "m": 20, "g": 30}[match[2]]
 
 
-class Seed(click.ParamType):
+class Seed(click.ParamType[int]):
     """A number, decimal or 0x hex."""
 
     name = "seed"
@@ -69,7 +69,7 @@ class Seed(click.ParamType):
             self.fail(f"{value!r} is no seed; write a number, decimal or 0x hex", param, ctx)
 
 
-class Shard(click.ParamType):
+class Shard(click.ParamType[tuple[int, int]]):
     """``K/N``, K from 1."""
 
     name = "shard"

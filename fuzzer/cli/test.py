@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from fuzzer.cli.common import printable
+from fuzzer.cli.common import fail, find_isas, find_target, printable
 from fuzzer.filetests import EXECUTORS, FileResult, clif_files, run_file
 
 
@@ -33,6 +33,11 @@ def command(
     Exit status: 0 all that ran passed, 1 something failed, 2 a file could not be run or none had a
     line that could.
     """
+    if executor != "interpreter":
+        target = find_target(executor)
+        find_isas(target, isa)
+        if opt_level not in target.opt_levels:
+            fail(f"--opt-level: {executor} has {', '.join(target.opt_levels)}, not {opt_level}")
     results: list[FileResult] = []
     for path in clif_files(paths):
         result = run_file(path, EXECUTORS[executor], isa, opt_level)

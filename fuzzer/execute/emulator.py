@@ -100,7 +100,8 @@ class Emulator:
     def __init__(self, isa: str) -> None:
         self.machine: Machine = MACHINES[isa]
         m = self.machine
-        uc = self._uc = unicorn.Uc(m.arch, m.mode, m.cpu)
+        uc: Any = _raw.Uc(m.arch, m.mode, m.cpu)
+        self._uc = uc
         uc.ctl_set_tcg_buffer_size(8 << 20)
         self._lib: Any = _raw.uclib
         self._handle = uc._uch

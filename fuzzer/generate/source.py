@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from hypothesis.internal.conjecture.data import ConjectureData
 
 Choice = int | bool
+Label = int
 
 
 class Source(Protocol):
@@ -28,7 +29,7 @@ class Source(Protocol):
     def bool(self, p: float) -> bool:
         """True with probability ``p``; shrinks toward False."""
 
-    def start(self, label: int) -> None: ...
+    def start(self, label: Label) -> None: ...
     def end(self) -> None: ...
 
 
@@ -58,7 +59,7 @@ class RecordingSource:
         self._record(value)
         return value
 
-    def start(self, label: int) -> None:
+    def start(self, label: Label) -> None:
         pass
 
     def end(self) -> None:
@@ -86,7 +87,7 @@ class ReplaySource:
         value = bool(self._next())
         return value if 0 < p < 1 else p >= 1
 
-    def start(self, label: int) -> None:
+    def start(self, label: Label) -> None:
         pass
 
     def end(self) -> None:

@@ -6,6 +6,7 @@ A pass looks positions up again after each success, since the function it walks 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Final
 
 from backend.ir.entities import (
@@ -63,7 +64,11 @@ def inputs(reducer: Reducer) -> None:
 def options(reducer: Reducer) -> None:
     """Options back to their defaults."""
     for name in list(reducer.best.options):
-        reducer.attempt(lambda case, name=name: case.options.pop(name, None) is not None)
+        reducer.attempt(partial(_default, name=name))
+
+
+def _default(case: Case, name: str) -> bool:
+    return case.options.pop(name, None) is not None
 
 
 def memory(reducer: Reducer) -> None:
@@ -107,7 +112,7 @@ def branches(reducer: Reducer) -> None:
             if reducer.attempt(take):
                 break
         if position < len(reducer.best.function.blocks):
-            reducer.attempt(lambda case, position=position: _leave(case, position))
+            reducer.attempt(partial(_leave, position=position))
             _shorten_table(reducer, position)
         position += 1
 
@@ -145,15 +150,11 @@ def edges(reducer: Reducer) -> None:
         call = _edges(reducer.best.function)[number]
         function = reducer.best.function
         for onward in range(len(function.block(call.block).terminator.targets)):
-            if reducer.attempt(
-                lambda case, number=number, onward=onward: _thread(case, number, onward)
-            ):
+            if reducer.attempt(partial(_thread, number=number, onward=onward)):
                 break
         else:
             for block in range(len(function.blocks) - 1, 0, -1):
-                if reducer.attempt(
-                    lambda case, number=number, block=block: _retarget(case, number, block)
-                ):
+                if reducer.attempt(partial(_retarget, number=number, block=block)):
                     break
         number += 1
 
@@ -198,9 +199,7 @@ def instructions(reducer: Reducer) -> None:
         while start > -chunk:
             low = max(start, 0)
             for stand_in in _STAND_INS:
-                if reducer.attempt(
-                    lambda case, low=low, size=chunk, how=stand_in: _delete(case, low, size, how)
-                ):
+                if reducer.attempt(partial(_delete, low=low, size=chunk, how=stand_in)):
                     break
             start -= chunk
         chunk //= 2
@@ -255,7 +254,7 @@ def block_params(reducer: Reducer) -> None:
                 passed = edit.incoming(reducer.best.function, block, index)
                 for value in (None, *dict.fromkeys(passed)):
                     if reducer.attempt(
-                        lambda case, p=position, i=index, v=value: _drop_param(case, p, i, v)
+                        partial(_drop_param, position=position, index=index, value=value)
                     ):
                         break
                 if position >= len(reducer.best.function.blocks):
@@ -314,9 +313,7 @@ def operands(reducer: Reducer) -> None:
             continue
         for place in range(len(inst.args)):
             for value in (None, *_candidates(reducer.best.function, inst, place)):
-                if reducer.attempt(
-                    lambda case, w=where, p=place, v=value: _set_operand(case, w, p, v)
-                ):
+                if reducer.attempt(partial(_set_operand, where=where, place=place, value=value)):
                     break
 
 
@@ -351,15 +348,15 @@ def numbers(reducer: Reducer) -> None:
             continue
         type_ = inst.type if inst.op.name == "iconst" and inst.type is not None else None
         for number in _simpler(inst.imm, type_):
-            if reducer.attempt(lambda case, w=where, n=number: _set(case, w, "imm", n)):
+            if reducer.attempt(partial(_set, where=where, attribute="imm", value=number)):
                 break
         plain = {"int_compare": ("eq", "ne"), "trap": ("user1",), "cond_trap": ("user1",),
                  "add_trap": ("user1",)}.get(inst.op.shape, ())  # fmt: skip
         for keyword in plain:
-            if reducer.attempt(lambda case, w=where, k=keyword: _set(case, w, "keyword", k)):
+            if reducer.attempt(partial(_set, where=where, attribute="keyword", value=keyword)):
                 break
         if inst.flags != MemFlags():
-            reducer.attempt(lambda case, w=where: _set(case, w, "flags", MemFlags()))
+            reducer.attempt(partial(_set, where=where, attribute="flags", value=MemFlags()))
     for slot, now in list(reducer.best.function.stack_slots.items()):
         for size in (4, 8, 16, 64, now.size // 2):
             for align in (1, now.align):
@@ -386,7 +383,7 @@ def opcodes(reducer: Reducer) -> None:
         if inst is None or inst.op.shape != "values" or len(inst.args) != 2:
             continue
         if inst.op.operands == ("T", "T") and inst.op.results == ("T",) and inst.op.name != "iadd":
-            reducer.attempt(lambda case, w=where: _set(case, w, "op", opcode_named("iadd")))
+            reducer.attempt(partial(_set, where=where, attribute="op", value=opcode_named("iadd")))
     reducer.attempt(_warm)
 
 
@@ -401,7 +398,7 @@ def widths(reducer: Reducer) -> None:
     """All values of one integer type become another, i32 for choice, if the function allows it."""
     for old in INTS[:4]:
         if old is not I32:
-            reducer.attempt(lambda case, old=old: _retype(case, old, I32))
+            reducer.attempt(partial(_retype, old=old, new=I32))
 
 
 def _retype(case: Case, old: Type, new: Type) -> bool:

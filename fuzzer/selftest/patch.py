@@ -53,12 +53,16 @@ def wrapped(owner: Any, name: str, wrap: Callable[[Any], Any]) -> Iterator[None]
 @contextlib.contextmanager
 def item(table: Any, key: Any, value: Any) -> Iterator[None]:
     """``table[key]`` is ``value`` for a while."""
-    before = table[key]
+    known = key in table
+    before = table[key] if known else None
     table[key] = value
     try:
         yield
     finally:
-        table[key] = before
+        if known:
+            table[key] = before
+        else:
+            del table[key]
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from elftools.elf.elffile import ELFFile
+from elftools.elf.relocation import RelocationSection
 from elftools.elf.sections import SymbolTableSection
 
 from backend.errors import Unsupported
@@ -56,7 +57,7 @@ def link(obj: bytes) -> Linked:
                 data.append((base[index], len(image)))
     table = next(s for s in sections if isinstance(s, SymbolTableSection))
     for section in sections:
-        if section["sh_type"] == "SHT_RELA" and section["sh_info"] in base:
+        if isinstance(section, RelocationSection) and section["sh_info"] in base:
             for reloc in section.iter_relocations():
                 target = _address(table.get_symbol(reloc["r_info_sym"]), base) + reloc["r_addend"]
                 _apply(

@@ -17,7 +17,7 @@ from backend.ir.opcodes import Opcode
 from backend.ir.printer import print_function
 from backend.ir.types import Type
 from backend.machine.compiled import CompiledCode
-from fuzzer.case import Case
+from fuzzer.case import Case, OptionValue
 from fuzzer.execute.decode import decode
 from fuzzer.targets.elf import link
 from fuzzer.targets.llvm_ir import SUPPORTED, Translator, trap_code
@@ -44,6 +44,11 @@ class Llvm(Target):
         ),
         Option("midend", (True, False), "run LLVM's optimisation pipeline first"),
     )
+
+    opt_levels: ClassVar[dict[str, dict[str, OptionValue]]] = {
+        "none": {"opt_level": 0, "midend": False},
+        "speed": {"opt_level": 2, "midend": True},
+    }
 
     def __init__(self) -> None:
         binding.initialize_all_targets()

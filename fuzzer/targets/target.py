@@ -47,6 +47,8 @@ class Target(ABC):
     name: ClassVar[str]
     isas: ClassVar[tuple[str, ...]]
     options: ClassVar[tuple[Option, ...]] = ()
+    #: the options that a filetest's opt level stands for
+    opt_levels: ClassVar[dict[str, dict[str, OptionValue]]] = {"none": {}}
     #: compiles in a process of its own because it may take its process down
     isolated: ClassVar[bool] = False
 

@@ -1,8 +1,9 @@
 """Arguments, results, frames and spills on AArch64, after AAPCS64.
 
-Source: Procedure Call Standard for the Arm 64-bit Architecture: 6.8.2 (parameter passing), 6.9 (result return),
-6.2.3 (the frame record). Integer arguments go to x0-x7, further ones to the stack, 8 bytes each from sp upward; bits above
-an argument's type are unspecified unless its extension says otherwise. Results go to x0-x7.
+Source: Procedure Call Standard for the Arm 64-bit Architecture: 6.8.2 (parameter passing), 6.9
+(result return), 6.2.3 (the frame record). Integer arguments go to x0-x7, further ones to the stack,
+8 bytes each from sp upward; bits above an argument's type are unspecified unless its extension says
+otherwise. Results go to x0-x7.
 """
 
 from __future__ import annotations

@@ -363,20 +363,19 @@ def _emit_slot_addr(low: Lowering, inst: Inst) -> None:
 _rule("stack_addr", "stack_addr", _emit_slot_addr, types="i64")
 
 # ---- control flow -------------------------------------------------------------------------------------------
-for _size, _width in (("w", 32), ("x", 64)):
-    for _cc, _row in (("eq", "cbz"), ("ne", "cbnz")):
-        _rule(f"brif_{_cc}_zero_{_size}", "brif (icmp x, #k)", f"{_row}.{_size} x, then, else", types="i8",
-              when=f"i1.keyword == '{_cc}' and k == 0 and bits(x) == {_width}", group="fusion")
-    for _cc, _row in (("slt", "tbnz"), ("sge", "tbz")):
-        _widths = "bits(x) == 64" if _size == "x" else "bits(x) < 64"
-        _rule(f"brif_{_cc}_zero_{_size}", "brif (icmp x, #k)", f"{_row}.{_size} x, {{bits(x) - 1}}, then, else", types="i8",
-              when=f"i1.keyword == '{_cc}' and k == 0 and {_widths}", group="fusion")
-    _range = "j >> 32" if _size == "x" else "not j >> 32"
+for _size, _range, _types in (("w", "not j >> 32", "i8 i16 i32 i64"), ("x", "j >> 32", "i64")):
     for _cc, _row in (("eq", "tbz"), ("ne", "tbnz")):
         _rule(f"brif_bit_{_cc}_zero_{_size}", "brif (icmp (band x, #j), #k)", f"{_row}.{_size} x, {{log2(j)}}, then, else", types="i8",
               when=f"i1.keyword == '{_cc}' and k == 0 and is_power(j) and {_range}", group="fusion")
-    _rule(f"brif_bit_{_size}", "brif (band x, #j)", f"tbnz.{_size} x, {{log2(j)}}, then, else", types="i8 i16 i32 i64" if _size == "w" else "i64",
+    _rule(f"brif_bit_{_size}", "brif (band x, #j)", f"tbnz.{_size} x, {{log2(j)}}, then, else", types=_types,
           when=f"is_power(j) and {_range}", group="fusion")
+for _size, _equal, _sign in (("w", "bits(x) == 32", "bits(x) < 64"), ("x", "bits(x) == 64", "bits(x) == 64")):
+    for _cc, _row in (("eq", "cbz"), ("ne", "cbnz")):
+        _rule(f"brif_{_cc}_zero_{_size}", "brif (icmp x, #k)", f"{_row}.{_size} x, then, else", types="i8",
+              when=f"i1.keyword == '{_cc}' and k == 0 and {_equal}", group="fusion")
+    for _cc, _row in (("slt", "tbnz"), ("sge", "tbz")):
+        _rule(f"brif_{_cc}_zero_{_size}", "brif (icmp x, #k)", f"{_row}.{_size} x, {{bits(x) - 1}}, then, else", types="i8",
+              when=f"i1.keyword == '{_cc}' and k == 0 and {_sign}", group="fusion")
 _rule("brif_icmp", "brif ?c", "b_cond c, then, else", when="fuses(c)", group="fusion")
 _rule("brif_wide", "brif x", "cbnz.R x, then, else", types=WIDE)
 _rule("brif", "brif ?c", "b_cond c, then, else", types=NARROW)

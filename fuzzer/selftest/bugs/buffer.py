@@ -30,25 +30,14 @@ block0:
 }
 ; input:
 """
-_ISLAND: Final = """function %f(i8, i32) -> i32 {
+_STEPS: Final = "".join(f"    v{n} = imul v{n - 1}, v1\n" for n in range(3, 24))
+_ISLAND: Final = f"""function %f(i8, i32) -> i32 {{
 block0(v0: i8, v1: i32):
     v2 = iadd v1, v1
     trapz v0, user1
-    v3 = bxor v2, v1
-    v4 = imul v3, v2
-    v5 = bxor v4, v1
-    v6 = imul v5, v2
-    v7 = bxor v6, v1
-    v8 = imul v7, v2
-    v9 = bxor v8, v1
-    v10 = imul v9, v2
-    v11 = bxor v10, v1
-    v12 = imul v11, v2
-    v13 = bxor v12, v1
-    trapz v0, user2
-    v14 = imul v13, v2
-    return v14
-}
+{_STEPS}    trapz v0, user2
+    return v23
+}}
 ; input: 1, 7
 ; input: 0, 7
 """
@@ -91,14 +80,14 @@ BUGS: Final = (
                        "self.bind(label)\n        self.put_data(data, \"constant\")",
                        "self.put_data(data, \"constant\")\n        self.bind(label)")),
     Bug("island-in-the-path", "buffer", "no jump leads around an island that control falls into",
-        "result", 24, _ISLAND,
+        "trap", 24, _ISLAND,
         lambda: edited(MachBuffer.emit_island, "if around is not None:", "if around is None:",
                        "self.use_label(behind, around[1])", "pass",
                        "self.put4(around[0], \"island\")", "pass"),
         (("branch_reach", 64),)),
     Bug("island-over-deadline", "buffer", "an island is put when the soonest deadline has gone by",
         "buffer", 24, _ISLAND,
-        lambda: edited(MachBuffer.island_needed, "> deadlines[0][0]", "> deadlines[0][0] + 96"),
+        lambda: edited(MachBuffer.island_needed, "> deadlines[0][0]", "> deadlines[0][0] + 512"),
         (("branch_reach", 64),)),
     Bug("veneer-skipped", "buffer", "a branch is patched to the word behind its veneer",
         "trap", 24, _ISLAND,

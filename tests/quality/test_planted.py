@@ -1,0 +1,63 @@
+"""Each planted bug is a real one: its witness shows it, by the check expected to, and only while it is planted."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from fuzzer.case import Case
+from fuzzer.checks import CHECKS
+from fuzzer.finding import Violation
+from fuzzer.selftest.bugs import BUGS
+from fuzzer.selftest.witness import case_of
+from fuzzer.targets import target_named
+from fuzzer.trial import run_trial
+
+_CLASSES = {"encoding", "branches", "buffer", "registers", "frame", "lowering"}
+_NAMED_BY_THE_PROJECT = {"pair-writeback", "frame-pointer-xzr", "load-pair-as-store", "caller-frame",
+                         "fixup-after-word"}  # fmt: skip
+
+
+def _tried(case: Case) -> list[Violation]:
+    trial, found = run_trial(case, target_named("builtin"), thorough=True)
+    assert not trial.unsupported
+    return found
+
+
+def test_there_are_enough_of_every_class() -> None:
+    assert len(BUGS) >= 60
+    assert {bug.cls for bug in BUGS.values()} == _CLASSES
+    assert set(BUGS) >= _NAMED_BY_THE_PROJECT
+
+
+@pytest.mark.parametrize("name", BUGS)
+def test_bug_is_seen_while_planted_and_only_then(name: str) -> None:
+    bug = BUGS[name]
+    assert re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)+", name) and name == bug.name
+    assert bug.check in CHECKS
+    case = case_of(bug)
+    assert case.function.instruction_count() >= 1
+    assert _tried(case) == []
+    with bug.plant():
+        seen = {violation.check for violation in _tried(case)}
+    assert bug.check in seen, f"seen: {sorted(seen)}"
+    assert _tried(case) == []
+
+
+def test_planting_restores_the_backend_after_an_exception() -> None:
+    bug = BUGS["caller-frame"]
+    with pytest.raises(ZeroDivisionError), bug.plant():
+        assert _tried(case_of(bug))
+        raise ZeroDivisionError
+    assert _tried(case_of(bug)) == []
+
+
+def test_two_bugs_in_one_function_can_be_planted_together() -> None:
+    first, second = BUGS["trap-record-late"], BUGS["length-one-short"]
+    third, fourth = BUGS["pool-label-late"], BUGS["capacity-off-by-word"]
+    stale = BUGS["switch-rotated"]
+    with first.plant(), second.plant(), third.plant(), fourth.plant(), stale.plant():
+        assert {v.check for v in _tried(case_of(second))} >= {"buffer"}
+    for bug in (first, second, third, fourth, stale):
+        assert _tried(case_of(bug)) == []
