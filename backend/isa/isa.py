@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 Step = tuple[Row, list[int]]
 """One instruction to emit: the row and the values of its fields."""
 
-#: what the driver lowers itself
-_DRIVER: Final = frozenset({opcode_named("jump")})
+_JUMP: Final = opcode_named("jump")
+_ICONST: Final = opcode_named("iconst")
 
 
 class Isa:
@@ -88,7 +88,9 @@ class Isa:
 
     def supports(self, op: Opcode, type_: Type | None = None, second: Type | None = None) -> bool:
         """Can ``op`` be lowered at T = ``type_`` and S = ``second``?"""
-        if op in _DRIVER or self.rule_set.supports(op, type_, second):
+        if op is _JUMP or self.rule_set.supports(op, type_, second):
             return True
+        if op is _ICONST:
+            return type_ is not None and type_.is_int and type_.bits <= 64
         parts = expand.parts(op, type_)
-        return bool(parts) and all(self.rule_set.supports(*part) for part in parts)
+        return bool(parts) and all(self.supports(*part) for part in parts)

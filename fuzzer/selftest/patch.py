@@ -109,7 +109,6 @@ def edited(function: Any, *changes: str) -> Iterator[None]:
             forget()
 
 
-
 def _code_named(module: CodeType, name: str) -> CodeType:
     for constant in module.co_consts:
         if isinstance(constant, CodeType) and constant.co_name == name:

@@ -36,3 +36,18 @@ def case_of(bug: Bug) -> Case:
     memory = _MEMORY.search(text)
     return Case(function, inputs, memory=bytes(int(memory[1])) if memory else b"",
                 options=dict(bug.options))  # fmt: skip
+
+
+def clif(params: str, results: str, body: str, *inputs: str, memory: int = 0) -> str:
+    """A witness's text. ``params``, ``results``: types between spaces; the parameters are v0, v1 ...;
+    ``body``: instructions, and headers of further blocks, between semicolons.
+    """
+    types = params.split()
+    header = ", ".join(f"v{number}: {type_}" for number, type_ in enumerate(types))
+    returns = " -> " + ", ".join(results.split()) if results else ""
+    lines = [f"function %f({', '.join(types)}){returns} {{", f"block0({header}):" if types else "block0:"]
+    for line in body.split(";"):
+        text = line.strip()
+        lines.append(text if text.endswith(":") else "    " + text)
+    lines += ["}", *([f"; memory: {memory}"] if memory else []), *(f"; input: {i}" for i in inputs or ("",))]
+    return "\n".join(lines) + "\n"

@@ -63,6 +63,21 @@ block2:
 }
 ; input: 5, 9
 """
+_SWAPPING: Final = """function %f(i32, i32) -> i32 {
+block0(v0: i32, v1: i32):
+    v2 = iconst.i32 2
+    jump block1(v2, v0, v1)
+block1(v3: i32, v4: i32, v5: i32):
+    v6 = iconst.i32 1
+    v7 = isub v3, v6
+    brif v7, block1(v7, v5, v4), block2
+block2:
+    v8 = isub v4, v5
+    return v8
+}
+; input: 5, 9
+; input: 9, 7
+"""
 _EDGE: Final = """function %f(i32, i32) -> i32 {
 block0(v0: i32, v1: i32):
     jump block1(v0, v1)
@@ -121,7 +136,7 @@ BUGS: Final = (
     Bug("test-bit-truncated", "branches", "the highest bit of a tested bit's number is not encoded",
         "encoding", 6, _BIT, lambda: bits("tbz.x", "1 011011", "0 011011")),
     Bug("jump-back-dropped", "branches", "a jump back is taken for a fallthrough",
-        "result", 9, _LOOP, lambda: edited(Emitter._jump, "target != self._next", "target > self._next")),
+        "result", 9, _SWAPPING, lambda: edited(Emitter._jump, "target != self._next", "target > self._next")),
     Bug("edge-moves-skipped", "branches", "jumps are threaded past a block that still moves values",
         "result", 5, _JOIN,
         lambda: edited(emit._thread, "and starts[number] not in edits and", "and")),

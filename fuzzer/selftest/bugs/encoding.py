@@ -39,16 +39,8 @@ BUGS: Final = (
         lambda: bits("movk.x", "hw[5:4]", "0 hw[4]")),
     Bug("unscaled-sign-lost", "encoding", "the sign of an unscaled load's offset is not encoded",
         "encoding", 8,
-        """function %f(i64, i64, i64) -> i64 {
-block0(v0: i64, v1: i64, v2: i64):
-    v3 = imul v0, v1
-    v4 = imul v3, v2
-    v5 = bxor v4, v3
-    return v5
-}
-; input: 3, 5, 7
-""",
-        lambda: bits("ldr.x_ur", "imm[8:0]", "0 imm[7:0]"), (("registers", 4),)),
+        _binary("isub", "i64", "3, 5"),
+        lambda: bits("ldr.x_ur", "imm[8:0]", "0 imm[7:0]"), (("registers", 3),)),
     Bug("byte-extend-short", "encoding", "UXTB keeps seven bits",
         "encoding", 3,
         "function %f(i8) -> i32 {\nblock0(v0: i8):\n    v1 = uextend.i32 v0\n    return v1\n}\n; input: 0x80\n",

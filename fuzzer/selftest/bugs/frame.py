@@ -75,6 +75,13 @@ block0(v0: i64, v1: i64, v2: i64):
 }
 ; input: 3, 5, 7
 """
+_MOVED: Final = """function %f(i64, i64) -> i64 {
+block0(v0: i64, v1: i64):
+    v2 = isub v0, v1
+    return v2
+}
+; input: 3, 5
+"""
 _VECTOR: Final = """function %f(i32) -> i32 {
 block0(v0: i32):
     v1 = popcnt v0
@@ -131,9 +138,9 @@ BUGS: Final = (
         lambda: edited(abi._saves, "[registers.pop(0), registers.pop(0), FP, offset]",
                        "[*(registers.pop(0), registers.pop(0))[:: 1 if store else -1], FP, offset]"), _FEW),
     Bug("saved-from-wrong-slot", "frame", "single saved registers are restored from the slot below",
-        "frame", 12, _PRESSURE,
+        "frame", 8, _MOVED,
         lambda: edited(abi._saves, "[registers[0], FP, offset,", "[registers[0], FP, offset - (0 if store else 8),"),
-        (("registers", 4),)),
+        _FEW),
     Bug("vector-registers-unsaved", "frame", "callee-saved vector registers are not saved",
         "frame", 3, _VECTOR, lambda: edited(abi._saves, "for cls in (INT, FLOAT):", "for cls in (INT,):"), _FEW),
     Bug("last-register-unsaved", "frame", "the last callee-saved register in use is not saved",
@@ -141,11 +148,11 @@ BUGS: Final = (
         lambda: edited(frame._written, "tuple(sorted(touched & env.callee_saved))",
                        "tuple(sorted(touched & env.callee_saved))[:-1]"), _FEW),
     Bug("frame-without-saves", "frame", "the frame's size leaves out the saved registers",
-        "result", 12,
+        "frame", 12,
         """function %f(i64, i64, i64) -> i64 {
     ss0 = explicit_slot 16
 block0(v0: i64, v1: i64, v2: i64):
-    v3 = stack_addr.i64 ss0
+    v3 = stack_addr.i64 ss0+8
     store v0, v3
     v4 = imul v1, v2
     v5 = imul v4, v1

@@ -10,33 +10,27 @@ from backend.isa.aarch64.lower import RULES
 from backend.lower.driver import Lowering
 from fuzzer.selftest.bug import Bug
 from fuzzer.selftest.patch import edited, item, recompiled, rule
+from fuzzer.selftest.witness import clif
 
 
 def _unary(op: str, type_: str, *values: str, result: str = "") -> str:
-    return (f"function %f({type_}) -> {result or type_} {{\nblock0(v0: {type_}):\n"
-            f"    v9 = {op} v0\n    return v9\n}}\n" + _inputs(values))  # fmt: skip
+    return clif(type_, result or type_, f"v9 = {op} v0; return v9", *values)
 
 
 def _binary(op: str, type_: str, *values: str, result: str = "") -> str:
-    return (f"function %f({type_}, {type_}) -> {result or type_} {{\nblock0(v0: {type_}, v1: {type_}):\n"
-            f"    v9 = {op} v0, v1\n    return v9\n}}\n" + _inputs(values))  # fmt: skip
+    return clif(f"{type_} {type_}", result or type_, f"v9 = {op} v0, v1; return v9", *values)
 
 
-def _constant(op: str, type_: str, constant: str, *values: str, operands: str = "v0, v1", result: str = "") -> str:
-    return (f"function %f({type_}) -> {result or type_} {{\nblock0(v0: {type_}):\n    v1 = iconst.{type_} {constant}\n"
-            f"    v9 = {op} {operands}\n    return v9\n}}\n" + _inputs(values))  # fmt: skip
+def _constant(
+    op: str, type_: str, constant: str, *values: str, operands: str = "v0, v1", result: str = ""
+) -> str:
+    body = f"v1 = iconst.{type_} {constant}; v9 = {op} {operands}; return v9"
+    return clif(type_, result or type_, body, *values)
 
 
 def _memory(body: str, params: str = "", result: str = "", arguments: str = "") -> str:
-    names = "".join(f", v{n + 1}: {p}" for n, p in enumerate(params.split()))
-    signature = ", ".join(["i64", *params.split()])
-    lines = "".join(f"    {line.strip()}\n" for line in body.split(";"))
-    return (f"function %f({signature}){result and ' -> '}{result} {{\nblock0(v0: i64{names}):\n{lines}}}\n"
-            f"; memory: 4096\n; input: 0x20000000{arguments}\n")  # fmt: skip
-
-
-def _inputs(values: tuple[str, ...]) -> str:
-    return "".join(f"; input: {value}\n" for value in values)
+    """v0 is the address of the data region."""
+    return clif(f"i64 {params}", result, body, f"0x20000000{arguments}", memory=4096)
 
 
 @contextlib.contextmanager
@@ -56,11 +50,10 @@ BUGS: Final = (
         lambda: rule("iadd_imm", when="k < 1 << 24")),
     Bug("immediate-odd-lost", "lowering", "a subtracted immediate loses its low bit, and a loop its end",
         "hang", 8,
-        "function %f() {\nblock0:\n    v0 = iconst.i32 2\n    jump block1(v0)\nblock1(v1: i32):\n    v2 = iconst.i32 1\n"
-        "    v3 = isub v1, v2\n    brif v3, block1(v3), block2\nblock2:\n    return\n}\n; input:\n",
+        clif("", "", "v0 = iconst.i32 2; jump block1(v0); block1(v1: i32):; v2 = iconst.i32 1; v3 = isub v1, v2; brif v3, block1(v3), block2; block2:; return"),
         lambda: rule("isub_imm", emit=("{k}", "{k & ~1}"))),
     Bug("constant-truncated", "lowering", "a constant's chunk is moved without its shift",
-        "result", 2, "function %f() -> i32 {\nblock0:\n    v0 = iconst.i32 0x10000\n    return v0\n}\n; input:\n",
+        "result", 2, clif("", "i32", "v0 = iconst.i32 0x10000; return v0"),
         lambda: rule("const_movz", emit=("{k}", "{k >> 16 if k >> 16 and k >> 32 == 0 else k}"))),
     Bug("compare-narrow-unextended", "lowering", "i8 and i16 are compared with the bits above them",
         "result", 3, _binary("icmp ult", "i8", "1, 2", "2, 1", result="i8"),
@@ -96,22 +89,21 @@ BUGS: Final = (
         "trap", 3, _binary("urem", "i64", "5, 0"),
         lambda: rule("urem", emit=("!int_divz", "!int_ovf"))),
     Bug("dead-trap-dropped", "lowering", "an unused division is dropped with its trap",
-        "trap", 3, "function %f(i32, i32) {\nblock0(v0: i32, v1: i32):\n    v2 = udiv v0, v1\n    return\n}\n; input: 1, 0\n",
+        "trap", 3, clif("i32 i32", "", "v2 = udiv v0, v1; return", "1, 0"),
         lambda: edited(Lowering._lower_block, "if results and not op.side_effects:", "if results:")),
     Bug("signed-remainder-mask", "lowering", "a signed remainder by a power of two is a mask",
         "result", 3, _constant("srem", "i32", "4", "-1"),
         lambda: rule("urem_power", pattern="urem|srem x, #k")),
     Bug("select-swapped", "lowering", "select of a value or zero takes the other one",
         "result", 4,
-        "function %f(i8, i32) -> i32 {\nblock0(v0: i8, v1: i32):\n    v2 = iconst.i32 0\n    v3 = select v0, v1, v2\n"
-        "    return v3\n}\n; input: 1, 5\n",
+        clif("i8 i32", "i32", "v2 = iconst.i32 0; v3 = select v0, v1, v2; return v3", "1, 5"),
         lambda: rule("select_or_zero", emit="csel.R d, zr, x, c")),
     Bug("absolute-of-positive", "lowering", "iabs negates what is positive",
         "result", 2, _unary("iabs", "i32", "5"),
         lambda: rule("iabs", emit=("LT", "GT"))),
     Bug("flags-clobbered", "lowering", "the flags of a subtraction are overwritten before its overflow is read",
         "result", 3,
-        "function %f(i32, i32) -> i8 {\nblock0(v0: i32, v1: i32):\n    v2, v3 = usub_overflow v0, v1\n    return v3\n}\n; input: 1, 2\n",
+        clif("i32 i32", "i8", "v2, v3 = usub_overflow v0, v1; return v3", "1, 2"),
         lambda: rule("usub_overflow", emit=("cset.w", "cmp_ri.R d, {0}; cset.w"))),
     Bug("minimum-unsigned", "lowering", "smin compares unsigned",
         "result", 2, _binary("smin", "i32", "-1, 1"),
@@ -130,16 +122,14 @@ BUGS: Final = (
         lambda: rule("bmask", emit=("csetm.R", "cset.R"))),
     Bug("bitselect-swapped", "lowering", "bitselect takes its operands the wrong way round",
         "result", 3,
-        "function %f(i32, i32, i32) -> i32 {\nblock0(v0: i32, v1: i32, v2: i32):\n    v3 = bitselect v0, v1, v2\n"
-        "    return v3\n}\n; input: 1, 3, 4\n",
+        clif("i32 i32 i32", "i32", "v3 = bitselect v0, v1, v2; return v3", "1, 3, 4"),
         lambda: rule("bitselect", emit="and_rr.R t, y, c; bic_rr.R t0, x, c; orr_rr.R d, t, t0")),
     Bug("swapped-comparison", "lowering", "slt with its operands exchanged becomes sge instead of sgt",
         "result", 4, _constant("icmp slt", "i32", "5", "5", "6", "4", operands="v1, v0", result="i8"),
         lambda: item(RULES.swap, "slt", "sge")),
     Bug("multiply-add-subtracts", "lowering", "an addition of a product is fused into a subtraction",
         "result", 5,
-        "function %f(i32, i32, i32) -> i32 {\nblock0(v0: i32, v1: i32, v2: i32):\n    v3 = imul v0, v1\n    v4 = iadd v2, v3\n"
-        "    return v4\n}\n; input: 2, 3, 4\n",
+        clif("i32 i32 i32", "i32", "v3 = imul v0, v1; v4 = iadd v2, v3; return v4", "2, 3, 4"),
         lambda: rule("iadd_imul", emit=("madd.R", "msub.R"))),
     Bug("folded-offset-dropped", "lowering", "a load with an index register loses its offset",
         "result", 8,
@@ -158,6 +148,6 @@ BUGS: Final = (
         "result", 5, _memory("v1 = iconst.i16 -1; store v1, v0; v2 = sload16.i64 v0; return v2", "", "i64"),
         lambda: _substituted("sload16", "i64", "ldrsh.w")),
     Bug("trap-record-missing", "lowering", "a load has no trap record",
-        "trap", 3, "function %f(i64) -> i32 {\nblock0(v0: i64):\n    v1 = load.i32 v0\n    return v1\n}\n; input: 0x1000\n",
+        "trap", 3, clif("i64", "i32", "v1 = load.i32 v0; return v1", "0x1000"),
         lambda: rule("load", emit=("trap", "{-1}"))),
 )  # fmt: skip

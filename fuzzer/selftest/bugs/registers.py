@@ -64,6 +64,14 @@ block2:
 }
 ; input: 5, 9
 """
+_JOIN: Final = """function %f(i32, i32) -> i32 {
+block0(v0: i32, v1: i32):
+    brif v0, block1(v0), block1(v1)
+block1(v2: i32):
+    return v2
+}
+; input: 9, 2
+"""
 _PARAMS: Final = """function %f(i32, i32, i32, i32) -> i32 {
 block0(v0: i32, v1: i32, v2: i32, v3: i32):
     jump block1(v1, v0, v2, v3)
@@ -150,7 +158,7 @@ BUGS: Final = (
         "allocation", 16, _LOOP,
         lambda: edited(ranges.build_ranges, "if end[vreg] < out:", "if end[vreg] > out:")),
     Bug("edge-move-forgotten", "registers", "the first parameter of a block gets no move",
-        "allocation", 6, _PARAMS,
+        "allocation", 5, _JOIN,
         lambda: edited(allocate._collect_edges, "zip(block.params, source_block.args, strict=True)",
                        "zip(block.params[1:], source_block.args[1:], strict=True)")),
     Bug("tied-input-not-copied", "registers", "the input of an instruction that overwrites it is not put in place",
@@ -182,6 +190,6 @@ BUGS: Final = (
                        "in zip(inst.operands, locations[index], strict=True)",
                        "in zip(inst.operands, [given[0], given[0], *given[2:]] if len(given) == 3 else given, strict=True)")),
     Bug("move-target-unsaved", "registers", "a callee-saved register that only a move writes is not saved",
-        "frame", 16, _PRESSURE,
+        "frame", 4, _SWAP,
         lambda: edited(frame._written, "touched.add(to)", "pass"), _FEW),
 )  # fmt: skip

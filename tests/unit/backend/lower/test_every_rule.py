@@ -282,9 +282,10 @@ def test_the_rule_fires_and_is_right(rule: Rule, root: str, name: str) -> None:
         verify(function)
         found += 1
         options = {"disabled_rules": BEHIND.get((rule.name, name), "")}
-        case = Case(function, inputs(function, pick), memory=bytes(range(256)) * 2, options=options)  # type: ignore[arg-type]  # narrower values
+        case = Case(function, inputs(function, pick), memory=bytes(range(256)) * 4, options=options)  # type: ignore[arg-type]  # narrower values
         trial, violations = run_trial(case, BUILTIN, thorough=True)
         assert not violations, [v.detail for v in violations]
+        assert not trial.unsupported
         assert trial.code is not None
         assert rule.index in trial.code.rule_hits
     assert found
