@@ -59,6 +59,11 @@ class Totals:
     def seconds(self) -> float:
         return time.monotonic() - self.started
 
+    @property
+    def tested(self) -> int:
+        """Functions that the target took on."""
+        return self.functions - sum(self.unsupported.values())
+
 
 class _Hand:
     """One worker as the parent sees it."""
@@ -125,6 +130,7 @@ class Campaign:
         self._again: list[tuple[int, int, int]] = []
         self._stopping = False
         self._autopsies: list[_Autopsy] = []
+        self._suspected: list[tuple[int, int]] = []
         self._causes: dict[str, int] = {}
 
     def run(self) -> Totals:
@@ -169,7 +175,8 @@ class Campaign:
 
     def _loop(self) -> None:
         finish_by: float | None = None
-        while any(hand.order for hand in self._hands) or self._autopsies:
+        while any(hand.order for hand in self._hands) or self._autopsies or self._suspected:
+            self._examine_next()
             speakers: dict[Any, _Hand | _Autopsy] = {h.pipe: h for h in self._hands if h.order}
             speakers |= {autopsy.pipe: autopsy for autopsy in self._autopsies}
             for ready in wait(list(speakers), _TICK):
@@ -275,16 +282,23 @@ class Campaign:
             self.watcher.died(f"a worker died ({how}) before its first case")
         else:
             count = self._causes[how] = self._causes.get(how, 0) + 1
-            if count & (count - 1) == 0 and not self._autopsies:  # the 1st, 2nd, 4th ... of a kind
+            if count & (count - 1) == 0:  # the 1st, 2nd, 4th ... of a kind
                 so_far = f", {count} so far" if count > 1 else ""
                 self.watcher.died(f"a worker died ({how}) at case {slice_}/{index}{so_far}")
-                self._autopsies.append(_Autopsy(self._context, self.settings, slice_, index))
+                self._suspected.append((slice_, index))
         if index + 1 < order[2]:
             self._again.append((slice_, index + 1, order[2]))
         if totals.deaths > 50 + totals.functions:
             totals.broken.append(Broken("workers", f"{totals.deaths} workers died, last of {how}"))
         elif not self._stopping:
             self._hands.append(self._hire())
+
+    def _examine_next(self) -> None:
+        """One autopsy at a time: the workers have the machine."""
+        if self._suspected and not self._autopsies:
+            self._autopsies.append(
+                _Autopsy(self._context, self.settings, *self._suspected.pop(0))
+            )
 
     def _follow(self, autopsy: _Autopsy) -> None:
         found = autopsy.hear()

@@ -38,8 +38,10 @@ def _look(trial: Trial) -> Iterator[Violation]:
     except Exception as error:  # a compiler that is wrong may be wrong about this, too
         yield Violation("encoding", f"it can't be said what was meant: {error!r}", "no text")
         return
+    if not texts:
+        return
     ends = [offset for offset, _ in texts[1:]]
-    ends.append(min([start for start, _ in compiled.data_ranges if texts and start > texts[-1][0]],
+    ends.append(min([start for start, _ in compiled.data_ranges if start > texts[-1][0]],
                     default=len(code)))  # fmt: skip
     data = {start for start, _ in compiled.data_ranges}
     for (offset, meant), end in zip(texts, ends, strict=True):

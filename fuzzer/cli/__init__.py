@@ -51,11 +51,19 @@ def cli() -> None:
 
 
 def main() -> None:
-    """The entry point: a broken pipe is no error, an interrupt is 130."""
+    """The entry point: a broken pipe is no error, an interrupt is 130.
+
+    Click's own handling of both would exit with 1, which here means findings.
+    """
     try:
-        cli.main(prog_name="clifhanger", standalone_mode=True)
+        status = cli.main(prog_name="clifhanger", standalone_mode=False)
+        sys.stdout.flush()
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
-    except KeyboardInterrupt:
+    except (click.Abort, KeyboardInterrupt):
         sys.exit(130)
+    sys.exit(status or 0)

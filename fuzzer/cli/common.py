@@ -37,7 +37,7 @@ class Duration(click.ParamType[float]):
     def convert(self, value: Any, param: Any, ctx: Any) -> float:
         if isinstance(value, float):
             return value
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h|)", str(value))
+        match = re.fullmatch(r"(\d{1,12}(?:\.\d{1,12})?)(ms|s|m|h|)", str(value))
         if match is None or not float(match[1]):
             self.fail(f"{value!r} is no duration; write 90, 60s, 10m or 2h", param, ctx)
         return float(match[1]) * self._UNITS[match[2]]
@@ -51,7 +51,7 @@ class Size(click.ParamType[int]):
     def convert(self, value: Any, param: Any, ctx: Any) -> int:
         if isinstance(value, int):
             return value
-        match = re.fullmatch(r"(\d+)([kmg]?)", str(value).lower())
+        match = re.fullmatch(r"(\d{1,15})([kmg]?)", str(value).lower())
         if match is None:
             self.fail(f"{value!r} is no size; write 512m or 2g", param, ctx)
         return int(match[1]) << {"": 0, "k": 10, "m": 20, "g": 30}[match[2]]
@@ -77,7 +77,7 @@ class Shard(click.ParamType[tuple[int, int]]):
     def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, int]:
         if isinstance(value, tuple):
             return value
-        match = re.fullmatch(r"(\d+)/(\d+)", str(value))
+        match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", str(value))
         if match is None or not 1 <= int(match[1]) <= int(match[2]):
             self.fail(f"{value!r} is no shard; write K/N with K from 1 to N", param, ctx)
         return int(match[1]) - 1, int(match[2])
@@ -117,7 +117,7 @@ def find_options(target: Target, pairs: tuple[str, ...]) -> dict[str, OptionValu
         default = known[name].default
         if text in values:
             options[name] = values[text]
-        elif isinstance(default, int) and not isinstance(default, bool) and text.isdigit():
+        elif isinstance(default, int) and not isinstance(default, bool) and text.isdecimal():
             options[name] = int(text)
         else:
             fail(f"--opt: {name} takes {', '.join(values)}, not {text!r}")

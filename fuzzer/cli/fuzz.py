@@ -131,7 +131,7 @@ def _plants(plant: str | None, target: str) -> tuple[str, ...]:
 def _workers(jobs: str) -> int:
     if jobs == "auto":
         return len(os.sched_getaffinity(0))
-    if not jobs.isdigit() or not 1 <= int(jobs) <= 256:
+    if not jobs.isdecimal() or not 1 <= int(jobs) <= 256:
         fail(f"-j: {jobs!r} is no number of workers; write 1 to 256, or auto")
     return int(jobs)
 
@@ -149,6 +149,6 @@ def _writable(path: Path) -> None:
 def _status(totals: Totals) -> int:
     if totals.interrupted:
         return 143 if totals.signal == 15 else 130
-    if totals.broken or not (totals.functions or totals.findings):
+    if totals.broken or not (totals.tested or totals.findings):
         return 2
     return 1 if totals.findings else 0

@@ -289,7 +289,7 @@ class FunctionGenerator:
             keyword = INT_CC[source.int(0, len(INT_CC) - 1)]
         self._nesting += 1
         first, *rest = form.operands
-        deeper = self._nesting < _MAX_NESTING and source.bool(0.4)
+        deeper = self._nesting < _MAX_NESTING and source.bool(0.5)
         args = [self._nested(first) if deeper else self._operand(first)]
         for other in rest:
             way = source.int(0, 7)
@@ -357,6 +357,8 @@ class FunctionGenerator:
             else:
                 args.append(self._operand(type_))
         if keyword and op.shape == "int_compare" and source.bool(0.25):
+            if source.bool(0.3):
+                args[0] = self._nested(form.operands[0])
             args[1] = self._constant(form.operands[1], 0)
         if op.traps:
             self._tame(operation, form, args)

@@ -99,6 +99,8 @@ class Plain:
                 )
         for reason, count in sorted(totals.unsupported.items(), key=lambda item: -item[1])[:5]:
             self.line(f"clifhanger: unsupported {count} times: {safe(reason)}")
+        if totals.functions and not (totals.tested or totals.findings):
+            self.line("clifhanger: nothing was tested: the target took none of the functions")
         for broken in totals.broken:
             self.line(
                 f"clifhanger: internal error at {broken.where}: this is a bug of clifhanger's"

@@ -7,7 +7,6 @@ about words, which no patch of the backend changes.)
 """
 
 from __future__ import annotations
-
 import __future__
 
 import contextlib

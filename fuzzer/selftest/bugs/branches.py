@@ -12,6 +12,7 @@ from backend.machine.emit import Emitter
 from backend.machine.labels import LabelUse
 from fuzzer.selftest.bug import Bug
 from fuzzer.selftest.patch import bits, edited, rule
+from fuzzer.selftest.witness import clif
 
 _COMPARE: Final = """function %f(i32, i32) -> i32 {
 block0(v0: i32, v1: i32):
@@ -172,7 +173,6 @@ BUGS: Final = (
         lambda: rule("brif_wide", emit=("cbnz.R", "cbnz.w"))),
     Bug("trap-sense-inverted", "branches", "trapz of a comparison traps if it holds",
         "trap", 4,
-        "function %f(i32, i32) {\nblock0(v0: i32, v1: i32):\n    v2 = icmp ult v0, v1\n"
-        "    trapz v2, user1\n    return\n}\n; input: 1, 2\n; input: 2, 1\n",
+        clif("i32 i32", "", "v2 = icmp ult v0, v1; trapz v2, user1; return", "1, 2", "2, 1"),
         lambda: rule("trapz_icmp", emit=("{c ^ 1}", "c"))),
 )  # fmt: skip

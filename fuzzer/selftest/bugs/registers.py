@@ -16,6 +16,7 @@ from backend.regalloc import allocate, parallel_moves, ranges
 from backend.regalloc.linear_scan import LinearScan
 from fuzzer.selftest.bug import Bug
 from fuzzer.selftest.patch import edited, item, wrapped
+from fuzzer.selftest.witness import clif
 
 _FEW: Final = (("registers", 3),)
 _PRESSURE: Final = """function %f(i64, i64, i64) -> i64 {
@@ -163,7 +164,8 @@ BUGS: Final = (
                        "zip(block.params[1:], source_block.args[1:], strict=True)")),
     Bug("tied-input-not-copied", "registers", "the input of an instruction that overwrites it is not put in place",
         "allocation", 4, _TIED,
-        lambda: edited(ranges._constrain, "dies = at\n            else:", "dies = at\n                ranges.copies.pop()\n            else:")),
+        lambda: edited(ranges._constrain, "dies = at\n            else:",
+                       "dies = at\n                ranges.copies.pop()\n            else:")),
     Bug("reload-forgotten", "registers", "a value that comes back from its slot is not loaded",
         "allocation", 20, _PRESSURE,
         lambda: edited(allocate._collect_pieces, "if source != register:", "if source > register:"), _FEW),
@@ -178,17 +180,17 @@ BUGS: Final = (
         lambda: edited(frame.layout_frame, "frame.spills.append(offset)", "frame.spills.append(0)"), _FEW),
     Bug("spill-dead-memory", "registers", "reloads read the slot above their own",
         "poison", 20, _PRESSURE,
-        lambda: edited(abi.move, "offset = frame.spills[slot]", "offset = frame.spills[slot] + (0 if store else 8)"), _FEW),
+        lambda: edited(abi.move, "frame.spills[slot]", "frame.spills[slot] + (0 if store else 8)"), _FEW),
     Bug("moves-reversed", "registers", "the moves of a gap are emitted last first",
         "result", 5, _CHAIN,
         lambda: edited(Emitter._emit_moves, "for to, source in moves:", "for to, source in moves[::-1]:")),
-    Bug("operand-not-rewritten", "registers", "the second operand of an instruction is rewritten to the first one's register",
+    Bug("operand-not-rewritten", "registers", "an instruction's second operand gets the first one's register",
         "result", 3,
-        "function %f(i32, i32) -> i32 {\nblock0(v0: i32, v1: i32):\n    v2 = isub v0, v1\n    return v2\n}\n; input: 5, 3\n",
+        clif("i32 i32", "i32", "v2 = isub v0, v1; return v2", "5, 3"),
         lambda: edited(Emitter._emit_block, "ops = inst.ops.copy()",
                        "ops, given = inst.ops.copy(), locations[index]",
                        "in zip(inst.operands, locations[index], strict=True)",
-                       "in zip(inst.operands, [given[0], given[0], *given[2:]] if len(given) == 3 else given, strict=True)")),
+                       "in zip(inst.operands, given[:1] * 2 + given[2:])")),
     Bug("move-target-unsaved", "registers", "a callee-saved register that only a move writes is not saved",
         "frame", 4, _SWAP,
         lambda: edited(frame._written, "touched.add(to)", "pass"), _FEW),

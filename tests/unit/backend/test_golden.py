@@ -11,14 +11,19 @@ from backend.ir.parser import parse_function
 from backend.options import Options, Value
 
 FOLDER = Path(__file__).parent / "golden"
-OPTIONS: dict[str, dict[str, Value]] = {"pressure": {"registers": 3}, "veneers": {"branch_reach": 64}}
+OPTIONS: dict[str, dict[str, Value]] = {
+    "pressure": {"registers": 3},
+    "veneers": {"branch_reach": 64},
+}
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.clif")), ids=lambda path: path.stem)
 def test_the_stages_are_as_printed(path: Path, update_golden: bool) -> None:
     options = Options.from_dict(OPTIONS.get(path.stem, {}))
     code = compile_function(parse_function(path.read_text()), options=options)
-    stages = "\n".join(f"== {name}\n{code.stages[name]()}" for name in ("vcode", "alloc", "asm", "bytes"))
+    stages = "\n".join(
+        f"== {name}\n{code.stages[name]()}" for name in ("vcode", "alloc", "asm", "bytes")
+    )
     golden = path.with_suffix(".txt")
     if update_golden:
         golden.write_text(stages)

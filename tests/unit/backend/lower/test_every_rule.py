@@ -50,6 +50,8 @@ class Builder:
         self.pick = pick
         self.function = Function("%f")
         self.params: list[int] = []
+        #: parameters that may point to memory: no sum of two others does
+        self.bases: set[int] = set()
         self.block = Block(0)
         self.function.blocks.append(self.block)
 
@@ -76,7 +78,10 @@ class Builder:
             return self.inst(
                 opcode_named("icmp"), over, args, (I8,), keyword=self.pick.choice(INT_CC)
             ).results[0]
-        return self.param(type_)
+        value = self.param(type_)
+        if leaf.name in ("a", "x") and type_ is I64:
+            self.bases.add(value)
+        return value
 
     def operand(self, arg: Leaf | Node, type_: Type) -> int:
         return (
@@ -118,8 +123,8 @@ class Builder:
         return function
 
 
-def build(rule: Rule, root: str, type_: Type, pick: random.Random) -> Function:
-    made = Builder(pick)
+def build(made: Builder, rule: Rule, root: str, type_: Type) -> Function:
+    pick = made.pick
     args = rule.pattern.args
     if root == "const":
         value = pick.choice(constants(type_))
@@ -188,27 +193,29 @@ def branching(made: Builder, op: Opcode, args: tuple[Leaf | Node, ...], type_: T
 
 def firing(
     rule: Rule, root: str, type_: Type, count: int, pick: random.Random
-) -> Iterator[Function]:
+) -> Iterator[Builder]:
     """Functions on which the rule fires."""
     without = BEHIND.get((rule.name, type_.name), "")
     for _ in range(20000):
         try:
-            function = build(rule, root, type_, pick)
+            made = Builder(pick)
+            function = build(made, rule, root, type_)
         except Unsupported:
             continue
         lowering = Lowering(function, ISA, ISA.rule_set.dispatch(without))
         lowering.run()
         if rule.index in lowering.hits:
-            yield function
+            yield made
             count -= 1
             if not count:
                 return
 
 
-def inputs(function: Function, pick: random.Random) -> list[tuple[int, ...]]:
+def inputs(made: Builder) -> list[tuple[int, ...]]:
+    function, pick = made.function, made.pick
     memory = any(inst.op.reads or inst.op.writes for inst in function.instructions())
     pools = []
-    for param in function.signature.params:
+    for value, param in zip(made.params, function.signature.params, strict=True):
         mask = param.type.mask
         pool = [
             k & mask
@@ -227,7 +234,7 @@ def inputs(function: Function, pick: random.Random) -> list[tuple[int, ...]]:
                 12345,
             )
         ]
-        if memory and param.type is I64:
+        if memory and value in made.bases:
             pool += [
                 DATA_BASE,
                 DATA_BASE + 64,
@@ -278,11 +285,12 @@ def has(rule: Rule, root: str, name: str) -> bool:
 def test_the_rule_fires_and_is_right(rule: Rule, root: str, name: str) -> None:
     pick = random.Random(f"{rule.name} {root} {name}")
     found = 0
-    for function in firing(rule, root, type_named(name), 2, pick):
+    for made in firing(rule, root, type_named(name), 2, pick):
+        function = made.function
         verify(function)
         found += 1
         options = {"disabled_rules": BEHIND.get((rule.name, name), "")}
-        case = Case(function, inputs(function, pick), memory=bytes(range(256)) * 4, options=options)  # type: ignore[arg-type]  # narrower values
+        case = Case(function, inputs(made), memory=bytes(range(256)) * 4, options=options)  # type: ignore[arg-type]  # narrower values
         trial, violations = run_trial(case, BUILTIN, thorough=True)
         assert not violations, [v.detail for v in violations]
         assert not trial.unsupported

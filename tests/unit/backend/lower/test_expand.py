@@ -15,7 +15,20 @@ from fuzzer.case import DATA_BASE, Case
 from fuzzer.targets import target_named
 from fuzzer.trial import run_trial
 
-INTS = [0, 1, 2, 0x7F, 0x80, 0xFF, 0x8000, 0x7FFF_FFFF, 0x8000_0000, 0xFFFF_FFFF, 1 << 63, (1 << 64) - 1]
+INTS = [
+    0,
+    1,
+    2,
+    0x7F,
+    0x80,
+    0xFF,
+    0x8000,
+    0x7FFF_FFFF,
+    0x8000_0000,
+    0xFFFF_FFFF,
+    1 << 63,
+    (1 << 64) - 1,
+]
 IMMEDIATES = {"udiv": 7, "sdiv": -3, "urem": 10, "srem": -7, "icmp": 5}
 
 
@@ -73,7 +86,18 @@ def test_big_endian_loads(name: str) -> None:
           [(DATA_BASE,), (DATA_BASE + 1,), (DATA_BASE + 1020,)])  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ["store.i8", "store.i16", "store.i32", "store.i64", "istore8.i32", "istore16.i64", "istore32.i64"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "store.i8",
+        "store.i16",
+        "store.i32",
+        "store.i64",
+        "istore8.i32",
+        "istore16.i64",
+        "istore32.i64",
+    ],
+)
 def test_big_endian_stores(name: str) -> None:
     op, _, type_ = name.partition(".")
     check(f"function %f(i64, {type_}) {{\nblock0(v0: i64, v1: {type_}):\n{op} big v1, v0+3\nreturn\n}}",

@@ -48,7 +48,8 @@ block2:
     v3 = iadd v0, v1
     return v3
 }""")
-    assert words(code) == ["stp", "mov", "cbz", "mul", "ldp", "ret", "add", "ldp", "ret"]
+    without_moves = [word for word in words(code) if word != "mov"]
+    assert without_moves == ["stp", "cbz", "mul", "ldp", "ret", "add", "ldp", "ret"]
 
 
 def test_blocks_that_only_jump_are_threaded() -> None:
@@ -129,7 +130,8 @@ block2:
 
 
 def test_padding_forces_a_veneer_of_a_test_branch() -> None:
-    code = compiled("""function %f(i32) -> i32 {
+    code = compiled(
+        """function %f(i32) -> i32 {
 block0(v0: i32):
     v1 = iconst.i32 4
     v2 = band v0, v1
@@ -138,7 +140,9 @@ block1:
     return v0
 block2:
     return v1
-}""", pad=33000)
+}""",
+        pad=33000,
+    )
     assert code.audit is not None
     kinds = [what for _, _, what in code.audit.spans]
     assert "padding" in kinds

@@ -17,7 +17,9 @@ from backend.machine.vcode import Allocation
 ENV = machine_env()
 
 
-def made(spills: list[int], slots: list[tuple[int, int]], saved: list[int]) -> tuple[Function, Allocation]:
+def made(
+    spills: list[int], slots: list[tuple[int, int]], saved: list[int]
+) -> tuple[Function, Allocation]:
     function = Function()
     function.stack_slots = {n: StackSlot(size, align) for n, (size, align) in enumerate(slots)}
     allocation = Allocation()
@@ -28,14 +30,20 @@ def made(spills: list[int], slots: list[tuple[int, int]], saved: list[int]) -> t
 
 @given(
     st.lists(st.integers(0, 1), max_size=20),
-    st.lists(st.tuples(st.integers(0, 5000), st.sampled_from([1, 2, 4, 8, 16, 64, 4096])), max_size=6),
+    st.lists(
+        st.tuples(st.integers(0, 5000), st.sampled_from([1, 2, 4, 8, 16, 64, 4096])), max_size=6
+    ),
     st.sets(st.sampled_from(sorted(CALLEE_SAVED))),
 )
-def test_nothing_overlaps_and_all_is_aligned(spills: list[int], slots: list[tuple[int, int]], saved: set[int]) -> None:
+def test_nothing_overlaps_and_all_is_aligned(
+    spills: list[int], slots: list[tuple[int, int]], saved: set[int]
+) -> None:
     frame = layout_frame(*made(spills, slots, [0, *saved]), ENV, 16)
     assert frame.saved == tuple(sorted(saved))
     assert frame.size % frame.align == 0
-    areas = [(frame.spills[n], ENV.slot_bytes[cls], ENV.slot_bytes[cls]) for n, cls in enumerate(spills)]
+    areas = [
+        (frame.spills[n], ENV.slot_bytes[cls], ENV.slot_bytes[cls]) for n, cls in enumerate(spills)
+    ]
     areas += [(frame.slots[n], size, align) for n, (size, align) in enumerate(slots)]
     areas.append((frame.size - frame.saved_bytes, frame.saved_bytes, 8))
     for offset, _, align in areas:
@@ -84,7 +92,10 @@ def test_moves_between_locations() -> None:
     assert text(abi.move(3, 4, frame)) == ["mov x3, x4"]  # type: ignore[arg-type]  # rows
     assert text(abi.move(33, 34, frame)) == ["mov v1.16b, v2.16b"]  # type: ignore[arg-type]  # rows
     assert text(abi.move(spill(4095), 4, frame)) == ["str x4, [sp, #0x7ff8]"]  # type: ignore[arg-type]  # rows
-    assert text(abi.move(4, spill(4097), frame)) == ["add x17, sp, #8, lsl #12", "ldr x4, [x17, #8]"]  # type: ignore[arg-type]  # rows
+    assert text(abi.move(4, spill(4097), frame)) == [
+        "add x17, sp, #8, lsl #12",
+        "ldr x4, [x17, #8]",
+    ]  # type: ignore[arg-type]  # rows
     assert text(abi.move(33, spill(5000), frame)) == ["ldr q1, [sp, #0x9c40]"]  # type: ignore[arg-type]  # rows
     assert text(abi.move(spill(5000), 33, frame)) == ["str q1, [sp, #0x9c40]"]  # type: ignore[arg-type]  # rows
 

@@ -29,7 +29,9 @@ def test_a_literal_register_is_no_operand() -> None:
 
 
 def test_recompile_changes_words_and_back() -> None:
-    row = Row("stp", "stp {v:x}, {w:x}, [{n:xs}, {imm:p3w}]!", "10 101 0 011 0 imm[9:3] w n v", KINDS)
+    row = Row(
+        "stp", "stp {v:x}, {w:x}, [{n:xs}, {imm:p3w}]!", "10 101 0 011 0 imm[9:3] w n v", KINDS
+    )
     ops = [29, 30, 64, -16]
     assert row.encode(ops).to_bytes(4, "little").hex() == "fd7bbfa9"
     assert row.text(ops) == "stp x29, x30, [sp, #-0x10]!"
