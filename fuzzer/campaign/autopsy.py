@@ -14,7 +14,7 @@ from fuzzer.case import Case
 from fuzzer.corpus.store import Store
 from fuzzer.finding import Finding, Violation
 from fuzzer.generate.cases import CaseGenerator
-from fuzzer.generate.function import Limits
+from fuzzer.generate.draft import Limits
 from fuzzer.selftest.plant import planted
 from fuzzer.targets import target_named
 from fuzzer.targets.target import Target

@@ -296,9 +296,7 @@ class Campaign:
     def _examine_next(self) -> None:
         """One autopsy at a time: the workers have the machine."""
         if self._suspected and not self._autopsies:
-            self._autopsies.append(
-                _Autopsy(self._context, self.settings, *self._suspected.pop(0))
-            )
+            self._autopsies.append(_Autopsy(self._context, self.settings, *self._suspected.pop(0)))
 
     def _follow(self, autopsy: _Autopsy) -> None:
         found = autopsy.hear()

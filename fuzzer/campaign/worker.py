@@ -27,7 +27,7 @@ from fuzzer.checks import CHECKS
 from fuzzer.corpus.store import Store
 from fuzzer.finding import Finding, Violation
 from fuzzer.generate.cases import CaseGenerator
-from fuzzer.generate.function import Limits
+from fuzzer.generate.draft import Limits
 from fuzzer.outcome import OutOfFuel
 from fuzzer.selftest.plant import planted
 from fuzzer.targets import target_named

@@ -168,13 +168,38 @@ def entry_paths(paths: tuple[str, ...]) -> list[Path]:
     found: list[Path] = []
     for name in paths:
         path = Path(name)
-        if path.is_dir():
-            found += sorted(p for p in path.rglob("*.clif") if p.is_file())
-        elif path.exists():
-            found.append(path)
-        else:
+        try:
+            if path.is_dir():
+                found += sorted(p for p in path.rglob("*.clif") if p.is_file())
+            else:
+                path.stat()
+                found.append(path)
+        except FileNotFoundError:
             fail(f"{name}: no such file or folder")
+        except OSError as error:
+            fail(f"{name}: {error.strerror}")
     return found
+
+
+def misfit(entry: Entry, target: Target, isa: str, *, planted: bool) -> str:
+    """Why the entry can't be tried on ``target`` for ``isa``, or "" if it can."""
+    if isa not in target.isas:
+        return f"{target.name} has no ISA {isa!r}; it has {', '.join(target.isas)}"
+    if target.name == entry.target:
+        known = {option.name: option for option in target.options}
+        for name, value in entry.case.options.items():
+            if name not in known:
+                return f"{target.name} has no option {name!r}"
+            number = type(known[name].default) is int and type(value) is int
+            if not number and value not in known[name].values:
+                return f"option {name} of {target.name} can't be {value!r}"
+    if planted and entry.plant:
+        from fuzzer.selftest.bugs import BUGS
+
+        unknown = [name for name in entry.plant.split(",") if name not in BUGS]
+        if unknown:
+            return f"no bug {unknown[0]!r} to plant; `clifhanger list bugs` shows them"
+    return ""
 
 
 target_option: Callable[[Any], Any] = click.option(

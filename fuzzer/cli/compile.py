@@ -29,7 +29,12 @@ from fuzzer.targets.target import CompileError
 def command(file: Path, target: str, isa: str | None, emit: str, options: tuple[str, ...]) -> None:
     """Compile the first function of a file and print a stage."""
     made = find_target(target)
-    case = load_case(file, find_isas(made, isa)[0])
+    default = find_isas(made, isa)[0]
+    case = load_case(file, default)
+    if isa:
+        case.isa = default
+    elif case.isa not in made.isas:
+        fail(f"{file}: {target} has no ISA {printable(case.isa)!r}; --isa names another")
     case.options = {**case.options, **find_options(made, options)}
     try:
         code = made.compile(case)

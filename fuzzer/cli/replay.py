@@ -6,12 +6,15 @@ import sys
 
 import click
 
-from fuzzer.cli.common import entry_paths, fail, find_target, printable
+from fuzzer.cli.common import entry_paths, fail, find_target, misfit, printable
 from fuzzer.corpus.entry import EntryError, load_entry
 from fuzzer.corpus.replay import Verdict, replay
+from fuzzer.targets import TargetUnavailable, target_named
 
 _MARKS = {"fixed": "fixed", "failing": "still failing", "changed": "changed", "clean": "clean",
           "regressed": "FAILING AGAIN", "unsupported": "unsupported", "invalid": "invalid"}  # fmt: skip
+_FAILING = ("failing", "changed", "regressed")
+_UNTRIED = ("unsupported", "invalid")
 
 
 @click.command("replay")
@@ -25,8 +28,10 @@ def command(
 ) -> None:
     """Run corpus entries again and say: fixed, still failing, changed.
 
-    Exit status 1 if an entry fails, 0 if none does.
+    Exit status 1 if an entry fails, 0 if none does, 2 if one can't be read or none could be tried.
     """
+    if target is not None:
+        find_target(target)
     verdicts: list[Verdict] = []
     bad = 0
     files = entry_paths(paths)
@@ -35,17 +40,17 @@ def command(
     for path in files:
         try:
             entry = load_entry(path)
-        except EntryError as error:
-            click.echo(f"clifhanger: {printable(str(error))}", err=True)
+            chosen = target_named(target or entry.target)
+        except (EntryError, TargetUnavailable) as error:
+            text = str(error) if isinstance(error, EntryError) else f"{path}: {error}"
+            click.echo(f"clifhanger: {printable(text)}", err=True)
             bad += 1
             continue
-        chosen = find_target(target or entry.target)
         isas = chosen.isas if all_isas else (entry.case.isa,)
         for isa in isas:
-            if isa not in chosen.isas:
-                click.echo(
-                    f"clifhanger: {path}: {chosen.name} has no ISA {printable(isa)!r}", err=True
-                )
+            why = misfit(entry, chosen, isa, planted=planted)
+            if why:
+                click.echo(f"clifhanger: {printable(f'{path}: {why}')}", err=True)
                 bad += 1
                 continue
             verdict = replay(entry, chosen, isa, planted=planted)
@@ -56,9 +61,11 @@ def command(
             if verdict.detail:
                 line += f"  {printable(verdict.detail)}"
             click.echo(line)
-    failing = sum(v.verdict in ("failing", "changed", "regressed") for v in verdicts)
+    failing = sum(v.verdict in _FAILING for v in verdicts)
+    tried = any(v.verdict not in _UNTRIED for v in verdicts)
+    bad += sum(v.verdict == "invalid" for v in verdicts)
     if len(verdicts) + bad > 1:
         click.echo(f"clifhanger: {len(verdicts)} replayed, {failing} failing, {bad} unreadable")
     if bisect_exit:
-        sys.exit(125 if bad or not verdicts else 1 if failing else 0)
-    sys.exit(2 if bad or not verdicts else 1 if failing else 0)
+        sys.exit(125 if bad or not tried else 1 if failing else 0)
+    sys.exit(2 if bad or not tried else 1 if failing else 0)

@@ -7,11 +7,13 @@ from pathlib import Path
 import click
 
 from fuzzer.campaign.investigate import entry_of, restated, same_violation, shrink, versions_of
-from fuzzer.cli.common import fail, find_target, load
+from fuzzer.checks import CHECKS
+from fuzzer.cli.common import fail, find_target, load, misfit
 from fuzzer.corpus.entry import print_entry
 from fuzzer.corpus.store import write_durably
 from fuzzer.finding import Finding, Violation
 from fuzzer.reference.evaluate import outcomes_of
+from fuzzer.reference.memory import UndefinedBehaviour
 from fuzzer.selftest.plant import planted as planting
 from fuzzer.trial import run_trial
 
@@ -26,10 +28,17 @@ def command(file: Path, output: Path | None, planted: bool) -> None:
     target = find_target(entry.target)
     if target.isolated:
         fail(f"{file}: {target.name} may take its process down; its entries are shrunk when found")
+    why = misfit(entry, target, entry.case.isa, planted=planted)
+    if why:
+        fail(f"{file}: {why}")
     with planting([name for name in entry.plant.split(",") if name and planted]):
         violation = Violation(entry.check, entry.observed, entry.key)
-        if same_violation(entry.case, target, violation) is None:
-            _, found = run_trial(entry.case, target, thorough=True)
+        known = entry.check in CHECKS
+        if not known or same_violation(entry.case, target, violation) is None:
+            try:
+                _, found = run_trial(entry.case, target, thorough=True)
+            except UndefinedBehaviour as error:
+                fail(f"{file}: means nothing: {error}")
             if not found:
                 fail(f"{file}: does not fail; nothing to shrink")
             violation = found[0]

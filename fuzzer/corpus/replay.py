@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from backend.errors import VerifyError
+from backend.options import OptionError
 from fuzzer.campaign.isolated import Death, run_isolated
 from fuzzer.case import Case
 from fuzzer.corpus.entry import Entry, outcome_text
@@ -30,26 +31,28 @@ class Verdict:
 
 
 def replay(entry: Entry, target: Target, isa: str, *, planted: bool = False) -> Verdict:
-    """Try the entry's case on ``target`` for ``isa``, in a process of its own if that may die."""
+    """Try the entry's case on ``target`` for ``isa``, in a process of its own: whatever the compiler
+    did when the entry was found, it may crash or hang now.
+    """
     case = entry.case.copy()
     case.isa = isa
+    if target.name != entry.target:
+        case.options = {}
     plants = [name for name in entry.plant.split(",") if name] if planted else []
     expected_to_fail = bool(plants) or entry.status in ("open", "wontfix")
     failing = "failing" if expected_to_fail else "regressed"
-    if target.isolated or entry.kind != "mismatch":
 
-        def work(stage: object) -> bytes:
-            with planting(plants):
-                verdict = _judge(entry, case, target, failing)
-            return f"{verdict.verdict}\0{verdict.detail}".encode()
+    def work(stage: object) -> bytes:
+        with planting(plants):
+            verdict = _judge(entry, case, target, failing)
+        return f"{verdict.verdict}\0{verdict.detail}".encode()
 
-        ended = run_isolated(work, seconds=_SECONDS, memory=_MEMORY)
-        if isinstance(ended, Death):
-            return Verdict(failing, f"{ended.how}")
-        verdict, _, detail = ended.decode().partition("\0")
-        return Verdict(verdict, detail)
-    with planting(plants):
-        return _judge(entry, case, target, failing)
+    ended = run_isolated(work, seconds=_SECONDS, memory=_MEMORY)
+    if isinstance(ended, Death):
+        dies = entry.kind != "mismatch"
+        return Verdict(failing if dies else "changed", ended.how)
+    verdict, _, detail = ended.decode().partition("\0")
+    return Verdict(verdict, detail)
 
 
 def _judge(entry: Entry, case: Case, target: Target, failing: str) -> Verdict:
@@ -60,6 +63,8 @@ def _judge(entry: Entry, case: Case, target: Target, failing: str) -> Verdict:
         return Verdict("invalid", str(error))
     if trial.unsupported:
         return Verdict("unsupported", trial.unsupported)
+    if isinstance(trial.error, OptionError):
+        return Verdict("invalid", str(trial.error))
     judged = [outcome_text(outcome) for outcome in trial.outcomes]
     if entry.expected and judged != entry.expected:
         return Verdict("changed", f"the reference now says {judged}, the entry {entry.expected}")

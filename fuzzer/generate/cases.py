@@ -7,15 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from backend.ir.entities import Function
 from fuzzer.case import DATA_BASE, Case, Input, OptionValue
-from fuzzer.generate.constants import INTERESTING
-from fuzzer.generate.function import (
-    DEFAULT_LIMITS,
-    HEADER,
-    INPUT,
-    FunctionGenerator,
-    Limits,
-    draw_integer,
-)
+from fuzzer.generate.draft import DEFAULT_LIMITS, Limits, draw_integer
+from fuzzer.generate.function import HEADER, FunctionGenerator
 from fuzzer.generate.operations import Repertoire
 from fuzzer.generate.source import Choice, HypothesisSource, RecordingSource, ReplaySource, Source
 from fuzzer.targets.target import Option, Target
@@ -23,6 +16,8 @@ from fuzzer.targets.target import Option, Target
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
 
+INPUT: Final = 104
+"""Span label of an input."""
 _STRESS: Final = 0.25
 """How often a case departs from the target's default options at all."""
 
@@ -126,6 +121,3 @@ def cases(
 ) -> SearchStrategy[Case]:
     """A Hypothesis strategy of cases that ``target`` supports, for a user's own ``@given`` tests."""
     return CaseGenerator(target, isa or target.isas[0], limits=limits, fixed=fixed).strategy()
-
-
-__all__ = ["INTERESTING", "CaseGenerator", "cases"]

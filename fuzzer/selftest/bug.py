@@ -12,9 +12,10 @@ class Bug:
     """``name``: a slug; ``cls``: the class of bugs it stands for; ``doc``: what is wrong, in one line.
 
     ``check``: the check expected to see it; ``limit``: the largest number of CLIF instructions its
-    reproducer may have. ``witness``: the smallest CLIF function that shows it, as an entry's body with a
-    ``; run:`` line or, where it needs memory or a trap, ``; input:`` lines (see runner). ``plant``: a context
-    manager within which the bug is in.
+    reproducer may have, constants counted (a reduced function has them in place of its parameters).
+    ``witness``: a small CLIF function that shows it, and the inputs to run it on (see
+    :mod:`fuzzer.selftest.witness`). ``plant``: a context manager within which the bug is in.
+    ``options``: the target's options that the witness needs.
     """
 
     name: str

@@ -45,9 +45,16 @@ def clif(params: str, results: str, body: str, *inputs: str, memory: int = 0) ->
     types = params.split()
     header = ", ".join(f"v{number}: {type_}" for number, type_ in enumerate(types))
     returns = " -> " + ", ".join(results.split()) if results else ""
-    lines = [f"function %f({', '.join(types)}){returns} {{", f"block0({header}):" if types else "block0:"]
+    lines = [
+        f"function %f({', '.join(types)}){returns} {{",
+        f"block0({header}):" if types else "block0:",
+    ]
     for line in body.split(";"):
         text = line.strip()
         lines.append(text if text.endswith(":") else "    " + text)
-    lines += ["}", *([f"; memory: {memory}"] if memory else []), *(f"; input: {i}" for i in inputs or ("",))]
+    lines += [
+        "}",
+        *([f"; memory: {memory}"] if memory else []),
+        *(f"; input: {i}" for i in inputs or ("",)),
+    ]
     return "\n".join(lines) + "\n"

@@ -23,7 +23,7 @@ from backend.ir.verifier import verify
 from fuzzer.case import Case
 from fuzzer.checks import violations
 from fuzzer.generate.cases import CaseGenerator
-from fuzzer.generate.function import Limits
+from fuzzer.generate.draft import Limits
 from fuzzer.targets import target_named
 from fuzzer.trial import Trial, compile_case, execute, interpret, run_trial
 

@@ -138,7 +138,7 @@ BUGS: Final = (
         lambda: edited(abi._saves, "[registers.pop(0), registers.pop(0), FP, offset]",
                        "[*(registers.pop(0), registers.pop(0))[:: 1 if store else -1], FP, offset]"), _FEW),
     Bug("saved-from-wrong-slot", "frame", "single saved registers are restored from the slot below",
-        "frame", 8, _MOVED,
+        "frame", 5, _MOVED,
         lambda: edited(abi._saves, "[registers[0], FP, offset,", "[registers[0], FP, offset - (0 if store else 8),"),
         _FEW),
     Bug("vector-registers-unsaved", "frame", "callee-saved vector registers are not saved",

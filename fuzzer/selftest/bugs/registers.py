@@ -88,6 +88,13 @@ block1(v4: i32, v5: i32, v6: i32, v7: i32):
 }
 ; input: 5, 9, 11, 13
 """
+_KEPT: Final = """function %f(i32, i32) -> i32, i32 {
+block0(v0: i32, v1: i32):
+    v2 = imul v0, v0
+    return v2, v1
+}
+; input: 3, 5
+"""
 _TIED: Final = """function %f(i32) -> i32, i32, i32 {
 block0(v0: i32):
     v1 = iconst.i32 0x12345678
@@ -178,20 +185,20 @@ BUGS: Final = (
     Bug("spill-slots-coincide", "registers", "all spill slots have the same offset",
         "result", 24, _PRESSURE,
         lambda: edited(frame.layout_frame, "frame.spills.append(offset)", "frame.spills.append(0)"), _FEW),
-    Bug("spill-dead-memory", "registers", "reloads read the slot above their own",
-        "poison", 20, _PRESSURE,
+    Bug("reload-from-wrong-slot", "registers", "reloads read the slot above their own",
+        "result", 20, _PRESSURE,
         lambda: edited(abi.move, "frame.spills[slot]", "frame.spills[slot] + (0 if store else 8)"), _FEW),
     Bug("moves-reversed", "registers", "the moves of a gap are emitted last first",
         "result", 5, _CHAIN,
         lambda: edited(Emitter._emit_moves, "for to, source in moves:", "for to, source in moves[::-1]:")),
     Bug("operand-not-rewritten", "registers", "an instruction's second operand gets the first one's register",
-        "result", 3,
+        "result", 4,
         clif("i32 i32", "i32", "v2 = isub v0, v1; return v2", "5, 3"),
         lambda: edited(Emitter._emit_block, "ops = inst.ops.copy()",
                        "ops, given = inst.ops.copy(), locations[index]",
                        "in zip(inst.operands, locations[index], strict=True)",
                        "in zip(inst.operands, given[:1] * 2 + given[2:])")),
     Bug("move-target-unsaved", "registers", "a callee-saved register that only a move writes is not saved",
-        "frame", 4, _SWAP,
+        "frame", 5, _KEPT,
         lambda: edited(frame._written, "touched.add(to)", "pass"), _FEW),
 )  # fmt: skip

@@ -34,25 +34,28 @@ IMMEDIATES = {"udiv": 7, "sdiv": -3, "urem": 10, "srem": -7, "icmp": 5}
 
 def source(name: str, type_: str) -> str:
     bits = int(type_[1:])
+    one, two = f"block0(v0: {type_}):", f"block0(v0: {type_}, v1: {type_}):"
+    half, double = f"i{bits // 2}", f"i{bits * 2}"
     if name == "icmp_imm":
-        return f"function %f({type_}) -> i8 {{\nblock0(v0: {type_}):\nv1 = icmp_imm sge v0, -2\nreturn v1\n}}"
+        return f"function %f({type_}) -> i8 {{\n{one}\nv1 = icmp_imm sge v0, -2\nreturn v1\n}}"
     if name.endswith("_imm"):
         k = IMMEDIATES.get(name[:-4], -5 if name[0] in "iab" else 3)
-        if name[0] == "b" or name.startswith("u"):
+        if name[0] in "bu":
             k = abs(k)
-        return f"function %f({type_}) -> {type_} {{\nblock0(v0: {type_}):\nv1 = {name} v0, {k}\nreturn v1\n}}"
+        return f"function %f({type_}) -> {type_} {{\n{one}\nv1 = {name} v0, {k}\nreturn v1\n}}"
     if name.endswith("_not"):
-        return f"function %f({type_}, {type_}) -> {type_} {{\nblock0(v0: {type_}, v1: {type_}):\nv2 = {name} v0, v1\nreturn v2\n}}"
-    if name.startswith("stack_"):
-        return (f"function %f({type_}) -> {type_} {{\nss0 = explicit_slot 24\nblock0(v0: {type_}):\n"
+        returns, body = type_, f"v2 = {name} v0, v1\nreturn v2"
+    elif name == "iconcat":
+        returns, body = double, "v2 = iconcat v0, v1\nreturn v2"
+    elif name == "isplit":
+        return f"function %f({type_}) -> {half}, {half} {{\n{one}\nv1, v2 = isplit v0\nreturn v1, v2\n}}"
+    elif name.startswith("stack_"):
+        return (f"function %f({type_}) -> {type_} {{\nss0 = explicit_slot 24\n{one}\n"
                 f"stack_store v0, ss0+8\nv1 = stack_load.{type_} ss0+8\nreturn v1\n}}")  # fmt: skip
-    if name == "iconcat":
-        return f"function %f({type_}, {type_}) -> i{bits * 2} {{\nblock0(v0: {type_}, v1: {type_}):\nv2 = iconcat v0, v1\nreturn v2\n}}"
-    if name == "isplit":
-        half = f"i{bits // 2}"
-        return f"function %f({type_}) -> {half}, {half} {{\nblock0(v0: {type_}):\nv1, v2 = isplit v0\nreturn v1, v2\n}}"
-    return (f"function %f({type_}, {type_}, i8) -> {type_}, i8 {{\nblock0(v0: {type_}, v1: {type_}, v2: i8):\n"
-            f"v3, v4 = {name} v0, v1, v2\nreturn v3, v4\n}}")  # fmt: skip
+    else:
+        return (f"function %f({type_}, {type_}, i8) -> {type_}, i8 {{\n{two[:-2]}, v2: i8):\n"
+                f"v3, v4 = {name} v0, v1, v2\nreturn v3, v4\n}}")  # fmt: skip
+    return f"function %f({type_}, {type_}) -> {returns} {{\n{two}\n{body}\n}}"
 
 
 def check(text: str, memory: bytes = b"", inputs: list[tuple[int, ...]] | None = None) -> None:

@@ -17,7 +17,7 @@ from fuzzer.campaign.seeds import case_seed
 from fuzzer.case import Case
 from fuzzer.generate.cases import CaseGenerator
 from fuzzer.generate.constants import INTERESTING
-from fuzzer.generate.function import Limits
+from fuzzer.generate.draft import Limits
 from fuzzer.generate.operations import FAMILIES, STRUCTURES
 from fuzzer.outcome import OutOfFuel
 from fuzzer.reference.evaluate import prepare

@@ -1,0 +1,121 @@
+"""Loads and stores: of the data region, mostly in bounds, and of stack slots, always."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from backend.ir.entities import Value
+from backend.ir.opcodes import Opcode, opcode_named
+from backend.ir.types import I32, I64, Type
+from fuzzer.case import DATA_BASE
+from fuzzer.generate.draft import Draft
+from fuzzer.generate.operations import TYPES, Operation
+
+_IADD: Final = opcode_named("iadd")
+_BAND: Final = opcode_named("band")
+_ISHL: Final = opcode_named("ishl")
+_UEXTEND: Final = opcode_named("uextend")
+_SEXTEND: Final = opcode_named("sextend")
+_LOAD: Final = opcode_named("load")
+_STORE: Final = opcode_named("store")
+_STACK_ADDR: Final = opcode_named("stack_addr")
+
+
+def access(g: Draft, operation: Operation) -> None:
+    """A load or store of the data region, or, without one, of a slot."""
+    if g.pointer is None:
+        slot_access(g, operation)
+        return
+    source, op = g.source, operation.op
+    assert op is not None
+    type_ = g.draw_type()
+    if type_ not in operation.forms:
+        type_ = operation.types[TYPES.index(type_) % len(operation.types)]
+    width = _access_bytes(op, type_)
+    address, room = _data_address(g, width)
+    offset = 0 if source.bool(0.5) else source.int(0, 255) % (room - width + 1)
+    if source.bool(0.02):
+        offset = (4096 - width // 2, 8192, -8, 0x7FFFFFF8)[source.int(0, 3)]
+    _load_or_store(g, op, type_, address, offset)
+
+
+def _data_address(g: Draft, width: int) -> tuple[Value, int]:
+    """An address in the data region, and how many bytes are in bounds from it."""
+    source, pointer = g.source, g.pointer
+    assert pointer is not None
+    way = source.int(0, 7)
+    if way < 2:
+        return pointer, 4096
+    if way == 6:
+        step = g.constant(I64, source.int(0, 300))
+        return g.emit(_IADD, I64, (pointer, step)), 2048
+    if way == 7:
+        return g.constant(I64, DATA_BASE + 1024), 3072
+    if way == 2:
+        mask = g.constant(I64, 0x7FF)
+        index = g.emit(_BAND, I64, (g.operand(I64), mask))
+        return g.emit(_IADD, I64, (pointer, index)), 2048
+    if way == 3:
+        mask = g.constant(I64, 0xFF)
+        index = g.emit(_BAND, I64, (g.operand(I64), mask))
+        amount = g.constant(I64, width.bit_length() - 1)
+        index = g.emit(_ISHL, I64, (index, amount))
+        return g.emit(_IADD, I64, (pointer, index)), 2048
+    mask = g.constant(I32, 0xF8)
+    narrow = g.emit(_BAND, I32, (g.operand(I32), mask))
+    extend = _UEXTEND if way == 4 else _SEXTEND
+    index = g.emit(extend, I64, (narrow,))
+    if source.bool(0.5):
+        amount = g.constant(I64, source.int(0, width.bit_length() - 1))
+        index = g.emit(_ISHL, I64, (index, amount))
+    return g.emit(_IADD, I64, (pointer, index)), 2048
+
+
+def slot_access(g: Draft, operation: Operation) -> None:
+    """A load or store inside a slot's window; without slots, a plain addition."""
+    source = g.source
+    if not g.windows:
+        g.add()
+        return
+    number, start, window = g.windows[source.int(0, 2) % len(g.windows)]
+    store = operation.name in ("stack_store", "store") or operation.name.startswith("istore")
+    type_ = g.draw_type()
+    if type_.bytes > window:
+        type_ = I32
+    room = window - type_.bytes
+    if source.bool(0.3) and room >= 8:
+        half = 1 << ((room // 2).bit_length() - 1)
+        address = g.emit(_STACK_ADDR, I64, (), ref=number, imm=start)
+        mask = g.constant(I64, half - 1)
+        index = g.emit(_BAND, I64, (g.operand(I64), mask))
+        address = g.emit(_IADD, I64, (address, index))
+        offset = source.int(0, 63) % (room - half + 1)
+    else:
+        at = start + source.int(0, 63) % (room + 1)
+        split = source.bool(0.3)
+        offset = at if split else 0
+        address = g.emit(_STACK_ADDR, I64, (), ref=number, imm=0 if split else at)
+    _load_or_store(g, _STORE if store else _LOAD, type_, address, offset)
+
+
+def _load_or_store(g: Draft, op: Opcode, type_: Type, address: Value, offset: int) -> None:
+    if op.writes:
+        g.effect(op, type_, (g.operand(type_), address), imm=offset)
+    else:
+        value = g.emit(op, type_, (address,), imm=offset)
+        g.scope[type_].append(value)
+
+
+def initialise_slot(g: Draft, number: int, start: int, window: int) -> None:
+    """Write every byte of a slot's window, so that no read finds it undefined."""
+    at = start
+    while at < start + window:
+        type_ = I64 if at + 8 <= start + window else I32
+        address = g.emit(_STACK_ADDR, I64, (), ref=number, imm=at)
+        g.effect(_STORE, type_, (g.operand(type_), address))
+        at += type_.bytes
+
+
+def _access_bytes(op: Opcode, type_: Type) -> int:
+    digits = "".join(c for c in op.name if c.isdigit())
+    return int(digits) // 8 if digits else type_.bytes

@@ -1,0 +1,220 @@
+"""Structures of several instructions or blocks: branches, switches, loops, pressure, funnels."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from backend.ir.entities import Block, BlockCall, Inst, Value
+from backend.ir.opcodes import INT_CC, opcode_named
+from backend.ir.types import I8, I32, Type
+from fuzzer.generate.draft import Draft
+from fuzzer.generate.operations import Operation
+
+_IADD: Final = opcode_named("iadd")
+_ISUB: Final = opcode_named("isub")
+_BAND: Final = opcode_named("band")
+_BOR: Final = opcode_named("bor")
+_BXOR: Final = opcode_named("bxor")
+_ISHL: Final = opcode_named("ishl")
+_USHR: Final = opcode_named("ushr")
+_ICMP: Final = opcode_named("icmp")
+_JUMP: Final = opcode_named("jump")
+_BRIF: Final = opcode_named("brif")
+_BR_TABLE: Final = opcode_named("br_table")
+_TRAP: Final = opcode_named("trap")
+
+ARM: Final = 106
+_MAX_DEPTH: Final = 3
+DRAWN_TRAPS: Final = ("user1", "user2", "int_ovf", "user200", "bad_toint")
+
+
+def funnel(g: Draft, operation: Operation) -> None:
+    """Two shifts that meet in a disjunction: a rotation, or an extraction from a pair."""
+    source = g.source
+    type_ = g.draw_type()
+    high, low = g.operand(type_), g.operand(type_)
+    left = source.int(1, type_.bits - 1)
+    right = type_.bits - left if source.bool(0.9) else left
+    up = g.emit(_ISHL, type_, (high, g.constant(type_, left)))
+    down = g.emit(_USHR, type_, (low, g.constant(type_, right)))
+    g.scope[type_].append(g.emit(_BOR, type_, (up, down)))
+
+
+def _carried(g: Draft) -> list[Type]:
+    """Types of the values that a structure passes to the block after it: at most three."""
+    types: list[Type] = []
+    while len(types) < 3 and g.source.bool(0.5):
+        types.append(g.draw_type())
+    return types
+
+
+def _arm(g: Draft, types: list[Type]) -> tuple[Block, Inst | None]:
+    """A block with a region; its first block, and the jump to what follows unless it leaves."""
+    source = g.source
+    source.start(ARM)
+    marks = g.marks()
+    first = g.open_block()
+    g.region()
+    jump: Inst | None = None
+    leave = source.int(0, 31)
+    if leave == 31:
+        newest = {type_: values[-1] for type_, values in g.scope.items() if values}
+        g.early_returns.append((g.block, newest))
+    elif leave == 30:
+        g.effect(_TRAP, None, keyword=DRAWN_TRAPS[source.int(0, len(DRAWN_TRAPS) - 1)])
+    else:
+        args = tuple([g.operand(type_) for type_ in types])
+        jump = Inst(_JUMP, None, targets=(BlockCall(-1, args),))
+        g.insts.append(jump)
+    g.forget(marks)
+    source.end()
+    return first, jump
+
+
+def _join(g: Draft, types: list[Type], jumps: list[Inst | None]) -> None:
+    join = g.open_block(types)
+    for jump in jumps:
+        if jump is not None:
+            jump.targets[0].block = join.id
+
+
+def branch(g: Draft, operation: Operation) -> None:
+    """An if with one arm or two; now and then with its arms the other way round."""
+    if g.depth >= _MAX_DEPTH:
+        g.add()
+        return
+    source = g.source
+    condition = _condition(g)
+    types = _carried(g)
+    branch = Inst(_BRIF, None, (condition,))
+    g.insts.append(branch)
+    g.depth += 1
+    then, then_jump = _arm(g, types)
+    if types or source.bool(0.6):
+        other, other_jump = _arm(g, types)
+        g.depth -= 1
+        if then_jump is None and other_jump is None:
+            other_jump = _revive(g, types)
+        _join(g, types, [then_jump, other_jump])
+        branch.targets = (BlockCall(then.id), BlockCall(other.id))
+    else:
+        g.depth -= 1
+        _join(g, types, [then_jump])
+        branch.targets = (BlockCall(then.id), BlockCall(g.block.id))
+    if source.bool(0.2):
+        branch.targets = branch.targets[::-1]
+
+
+def _condition(g: Draft) -> Value:
+    """What a branch tests: a value, a comparison, often with zero, or one bit."""
+    source = g.source
+    way = source.int(0, 7)
+    if way == 0:
+        return g.operand(I8)
+    type_ = g.draw_type()
+    if way == 1:
+        return g.operand(type_)
+    if way in (5, 6):
+        bit = g.constant(type_, 1 << source.int(0, type_.bits - 1))
+        tested = g.emit(_BAND, type_, (g.operand(type_), bit))
+        if way == 5:
+            return tested
+        keyword = INT_CC[source.int(0, 1)]
+    else:
+        tested = g.operand(type_)
+        keyword = INT_CC[source.int(0, len(INT_CC) - 1)]
+    zero = way in (3, 4, 6)
+    other = g.constant(type_, 0) if zero else g.operand(type_)
+    value = g.new(I8)
+    g.insts.append(Inst(_ICMP, type_, (tested, other), (value,), keyword=keyword))
+    if source.bool(0.2):
+        g.scope[I8].append(value)
+    return value
+
+
+def _revive(g: Draft, types: list[Type]) -> Inst:
+    """Every arm left: make the last one fall through after all, so that code goes on."""
+    if g.early_returns and g.early_returns[-1][0] is g.block:
+        g.early_returns.pop()
+    else:
+        g.insts.pop()
+    args = tuple([g.constant(type_, 0) for type_ in types])
+    jump = Inst(_JUMP, None, targets=(BlockCall(-1, args),))
+    g.insts.append(jump)
+    return jump
+
+
+def switch(g: Draft, operation: Operation) -> None:
+    """A br_table of one to six targets over one to four arms."""
+    if g.depth >= _MAX_DEPTH:
+        g.add()
+        return
+    source = g.source
+    count = source.int(0, 5)
+    index = g.operand(I32)
+    if source.bool(0.7):
+        index = g.emit(_BAND, I32, (index, g.constant(I32, 7)))
+    types = _carried(g)
+    branch = Inst(_BR_TABLE, None, (index,))
+    g.insts.append(branch)
+    g.depth += 1
+    arms = [_arm(g, types) for _ in range(1 + min(count, 3))]
+    g.depth -= 1
+    jumps = [jump for _, jump in arms]
+    if all(jump is None for jump in jumps):
+        jumps.append(_revive(g, types))
+    _join(g, types, jumps)
+    targets = [BlockCall(arms[i % len(arms)][0].id) for i in range(1 + count)]
+    branch.targets = tuple(targets)
+
+
+def loop(g: Draft, operation: Operation) -> None:
+    """A loop that counts down from a constant; at most 64 trips over all nesting levels."""
+    source = g.source
+    trips = source.int(1, g.limits.trips)
+    if g.depth >= _MAX_DEPTH or g.trips * trips > 64:
+        g.add()
+        return
+    types = _carried(g)
+    counter = g.constant(I32, trips)
+    start = tuple([g.operand(type_) for type_ in types])
+    enter = Inst(_JUMP, None, targets=(BlockCall(-1, (counter, *start)),))
+    g.insts.append(enter)
+    g.depth += 1
+    g.trips *= trips
+    marks = g.marks()
+    header = g.open_block([I32, *types])
+    enter.targets[0].block = header.id
+    source.start(ARM)
+    g.region()
+    source.end()
+    carried = tuple([g.operand(type_) for type_ in types])
+    one = g.constant(I32, 1)
+    left = g.emit(_ISUB, I32, (header.params[0], one))
+    branch = Inst(_BRIF, None, (left,))
+    g.insts.append(branch)
+    g.forget(marks)
+    g.depth -= 1
+    g.trips //= trips
+    after = g.open_block(types)
+    branch.targets = (BlockCall(header.id, (left, *carried)), BlockCall(after.id, carried))
+
+
+def pressure(g: Draft, operation: Operation) -> None:
+    """Many values made, kept over a region, and only then used: what runs out of registers."""
+    source = g.source
+    type_ = g.draw_type()
+    count = 4 + (source.int(0, 36) if source.bool(0.3) else 0)
+    seeds = [g.operand(type_), g.operand(type_)]
+    live = []
+    for i in range(count):
+        step = g.emit(_IADD, type_, (seeds[0], seeds[1]))
+        live.append(step)
+        seeds = [step, seeds[i & 1]]
+    if g.depth < _MAX_DEPTH:
+        g.depth += 1
+        g.region()
+        g.depth -= 1
+    total = live[0]
+    for value in live[1:]:
+        total = g.emit(_BXOR if value & 1 else _ISUB, type_, (total, value))

@@ -1,0 +1,131 @@
+"""Compilers that misbehave, and the command line with one of them as a target.
+
+::
+
+    python misbehaving.py Segfault fuzz --target bad ...
+
+Each is the builtin backend until a function multiplies; so the smallest function that shows the fault is
+known, and the rest of a campaign shows that it goes on.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from typing import ClassVar
+
+from backend.errors import Unsupported
+from backend.machine.compiled import CompiledCode
+from fuzzer.case import Case
+from fuzzer.checks.reassembly import assemble
+from fuzzer.targets import TARGETS, Row
+from fuzzer.targets.builtin import Builtin
+
+
+class Misbehaving(Builtin):
+    """Well-behaved so far."""
+
+    name = "bad"
+    trigger: ClassVar[tuple[str, ...]] = ("imul",)
+
+    def compile(self, case: Case) -> CompiledCode:
+        names = {inst.op.name for inst in case.function.instructions()}
+        if not names.isdisjoint(self.trigger):
+            return self.misbehave(case)
+        return super().compile(case)
+
+    def misbehave(self, case: Case) -> CompiledCode:
+        return super().compile(case)
+
+
+class Raises(Misbehaving):
+    def misbehave(self, case: Case) -> CompiledCode:
+        raise LookupError("no register for v7")
+
+
+class Segfault(Misbehaving):
+    def misbehave(self, case: Case) -> CompiledCode:
+        os.kill(os.getpid(), signal.SIGSEGV)
+        raise AssertionError
+
+
+class Exits(Misbehaving):
+    def misbehave(self, case: Case) -> CompiledCode:
+        os._exit(7)
+
+
+class Loops(Misbehaving):
+    def misbehave(self, case: Case) -> CompiledCode:
+        while True:
+            pass
+
+
+class Deaf(Misbehaving):
+    """Endless, and it takes no SIGTERM."""
+
+    def misbehave(self, case: Case) -> CompiledCode:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        while True:
+            time.sleep(1)
+
+
+class Hoards(Misbehaving):
+    def misbehave(self, case: Case) -> CompiledCode:
+        hoard = []
+        while True:
+            hoard.append(bytearray(32 << 20))
+
+
+class Endless(Misbehaving):
+    """Compiles in time to code that does not end."""
+
+    def misbehave(self, case: Case) -> CompiledCode:
+        return CompiledCode(case.isa, assemble("aarch64", "b #0"))
+
+
+class Refuses(Misbehaving):
+    def misbehave(self, case: Case) -> CompiledCode:
+        raise Unsupported("no multiplication here")
+
+
+class RefusesAll(Misbehaving):
+    def compile(self, case: Case) -> CompiledCode:
+        raise Unsupported("not today")
+
+
+class TwoFaults(Misbehaving):
+    """Two ways to die in one campaign."""
+
+    trigger = ("imul", "popcnt")
+
+    def misbehave(self, case: Case) -> CompiledCode:
+        names = {inst.op.name for inst in case.function.instructions()}
+        if "imul" in names:
+            os._exit(7)
+        os.kill(os.getpid(), signal.SIGABRT)
+        raise AssertionError
+
+
+class Slow(Misbehaving):
+    """Right, but so slow that a test can do things to it meanwhile."""
+
+    def compile(self, case: Case) -> CompiledCode:
+        time.sleep(0.02)
+        return super().compile(case)
+
+
+class Drags(Misbehaving):
+    """Takes so long over each function that nothing can be waited for."""
+
+    def compile(self, case: Case) -> CompiledCode:
+        time.sleep(3)
+        return super().compile(case)
+
+
+if __name__ == "__main__":
+    from fuzzer.cli import main
+
+    TARGETS["bad"] = Row("__main__", sys.argv.pop(1), "misbehaves")
+    main()
