@@ -7,6 +7,7 @@ from backend.ir.verifier import verify
 from backend.isa import isa_named
 from backend.lower.driver import Lowering
 from backend.lower.expand import expand
+from backend.lower.homes import move_homes
 from backend.machine.compiled import CompiledCode
 from backend.machine.emit import Emitter, texts
 from backend.machine.frame import layout_frame
@@ -34,6 +35,8 @@ def compile_function(
     simple = expand(function)
     lowering = Lowering(simple, target, target.rule_set.dispatch(options.disabled_rules))
     vcode = lowering.run()
+    if options.homes != "int":
+        move_homes(vcode, target, options.homes)
     allocation = allocate(vcode, env)
     if options.check_allocation:
         check_allocation(vcode, allocation, env)

@@ -30,6 +30,7 @@ OPTIONS: Final = (
     OptionRow("opt_level", ("none",), "how hard to optimise", drawn=False),
     OptionRow("check_allocation", (True, False), "run the symbolic checker on every allocation", drawn=False),
     OptionRow("registers", (0, 3, 4, 6, 10), "allocatable registers of each class; 0: all"),
+    OptionRow("homes", ("int", "float", "mixed"), "class of registers that integer values live in"),
     OptionRow("branch_reach", (0, 64, 256, 2048), "pretend that short branches reach so many bytes; 0: the truth"),
     OptionRow("pad", (0, 33000), "bytes of padding behind the first block"),
     OptionRow("disabled_rules",
@@ -46,6 +47,7 @@ class Options:
         "branch_reach",
         "check_allocation",
         "disabled_rules",
+        "homes",
         "opt_level",
         "pad",
         "registers",
@@ -54,6 +56,7 @@ class Options:
     opt_level: str
     check_allocation: bool
     registers: int
+    homes: str
     branch_reach: int
     pad: int
     disabled_rules: str

@@ -36,6 +36,7 @@ class Isa:
 
     ``lower_arguments(lowering)``: define the parameters at the entry. ``move(to, from, frame)``: the instructions
     that move between two locations. ``prologue(frame)``, ``epilogue(frame)``: the instructions, without the return.
+    ``crossings``: the rows that move 64 bits from an integer to a float register, and back.
     ``pseudos``: row index -> what emits it. ``invert(row, ops)``: the opposite branch.
     """
 
@@ -58,6 +59,7 @@ class Isa:
         pseudos: Mapping[int, Callable[[Emitter, MInst, list[int]], None]],
         invert: Callable[[Row, list[int]], Step],
         stack_align: int,
+        crossings: tuple[Row, Row],
     ) -> None:
         self.name = name
         self.table = table
@@ -75,6 +77,7 @@ class Isa:
         self.pseudos = pseudos
         self.invert = invert
         self.stack_align = stack_align
+        self.crossings = crossings
 
     @property
     def rules(self) -> list[Rule]:

@@ -243,7 +243,7 @@ def _thread(vcode: VCode, starts: list[int], edits: dict[int, list[tuple[int, in
     for number in range(len(blocks)):
         path: list[int] = []
         at = number
-        while not done[at] and targets[at] != at and at not in path[-1:]:
+        while not done[at] and targets[at] != at:
             done[at] = True
             path.append(at)
             at = targets[at]

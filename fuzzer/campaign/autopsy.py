@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Final
 
+from backend.ir.parser import parse_function
 from fuzzer.campaign.investigate import Investigator, versions_of
 from fuzzer.campaign.isolated import Death, run_isolated
 from fuzzer.campaign.messages import Found
@@ -23,7 +25,9 @@ from fuzzer.trial import Trial, compile_case, execute, interpret
 _CALLS: Final = {"crash": (200, 600), "hang": (15, 60)}
 """Calls of the predicate in the two stages of shrinking: a hang costs a whole timeout each."""
 _PATIENCE: Final = 1.0
-"""Seconds after which a case that has hung before is taken to hang again."""
+"""Seconds after which a case that has hung before is taken to hang again, at least."""
+_SLOWER: Final = 8.0
+"""And so many times as long as a function that does nothing takes, compiler started and all."""
 
 
 def death_of(case: Case, target: Target, settings: Settings, seconds: float) -> Death | None:
@@ -42,6 +46,14 @@ def death_of(case: Case, target: Target, settings: Settings, seconds: float) -> 
 
     ended = run_isolated(work, seconds=seconds, memory=settings.memory)
     return ended if isinstance(ended, Death) else None
+
+
+def _patience(target: Target, isa: str, settings: Settings) -> float:
+    """How long to wait for a candidate: a slow start or a busy machine must not look like a hang."""
+    nothing = parse_function("function %f() {\nblock0:\n  return\n}")
+    started = time.monotonic()
+    death_of(Case(nothing, [()], isa=isa), target, settings, settings.timeout)
+    return min(settings.timeout, max(_PATIENCE, _SLOWER * (time.monotonic() - started)))
 
 
 def violation_of(death: Death) -> Violation:
@@ -66,7 +78,7 @@ def examine(settings: Settings, slice_: int, index: int) -> Iterator[Found]:
             return
         violation = violation_of(death)
         hangs = violation.check == "hang"
-        patience = min(_PATIENCE, settings.timeout) if hangs else settings.timeout
+        patience = _patience(target, isa, settings) if hangs else settings.timeout
         draws, edits = _CALLS[violation.check]
         investigator = Investigator(
             target, Store(settings.corpus), ",".join(settings.plants), versions_of(target)

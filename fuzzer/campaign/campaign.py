@@ -77,10 +77,12 @@ class _Hand:
         self.process.start()
         theirs.close()
         self.order: tuple[int, int, int] | None = None
+        self.reported = 0
         self.draft: Found | None = None
 
     def give(self, order: tuple[int, int, int] | None) -> None:
         self.order = order
+        self.reported = 0
         with contextlib.suppress(OSError):
             self.pipe.send_bytes(b"%d %d %d" % order if order else b"")
 
@@ -220,6 +222,7 @@ class Campaign:
             self.totals.broken.append(message)
         else:
             self._count(message)
+            hand.reported += message.functions
             if message.done:
                 hand.give(self._next_order())
 
@@ -278,11 +281,15 @@ class Campaign:
         phase, slice_, index, _ = hand.in_flight.read()
         self._hands.remove(hand)
         if phase == phases.IDLE:
-            slice_, index = order[0], order[1] - 1
+            slice_, index = order[0], order[1] - 1 + hand.reported
             self.watcher.died(f"a worker died ({how}) before its first case")
         else:
+            # What it did since its last message, the culprit included; how many runs, nobody knows.
+            totals.functions += index + 1 - order[1] - hand.reported
             count = self._causes[how] = self._causes.get(how, 0) + 1
-            if count & (count - 1) == 0:  # the 1st, 2nd, 4th ... of a kind
+            # The first of a kind waits for its turn; the 2nd, 4th ... are looked at if nobody waits.
+            busy = bool(self._autopsies or self._suspected)
+            if count == 1 or (count & (count - 1) == 0 and not busy):
                 so_far = f", {count} so far" if count > 1 else ""
                 self.watcher.died(f"a worker died ({how}) at case {slice_}/{index}{so_far}")
                 self._suspected.append((slice_, index))

@@ -5,6 +5,7 @@ Each bug has a process of its own: a planted bug may hang it or kill it, and mus
 
 from __future__ import annotations
 
+import hashlib
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ import msgspec
 from fuzzer.campaign.investigate import entry_of, restated, shrink, versions_of
 from fuzzer.campaign.isolated import Death, run_isolated
 from fuzzer.campaign.seeds import SLICE, case_seed
+from fuzzer.corpus.entry import Entry
 from fuzzer.corpus.store import Store
 from fuzzer.finding import Finding
 from fuzzer.generate.cases import CaseGenerator
@@ -104,12 +106,18 @@ def _search(
                     entry = entry_of(smallest, seed=f"{seed:#x}/{number:#x}", plant=bug.name,
                                      versions=versions_of(target))  # fmt: skip
                     entry.status = "fixed"
+                    entry.signature = _signature_of(entry, bug)
                     Store(corpus).save(entry, outcomes_of(smallest.case))
                 return True, functions, _size(smallest), sorted(others)
             break
     if smallest is not None:
         return True, functions, _size(smallest), sorted(others)
     return False, functions, 0, sorted(others)
+
+
+def _signature_of(entry: Entry, bug: Bug) -> str:
+    """Of the planted bug: two that look alike have an entry each, and neither stands for a real one."""
+    return hashlib.sha256(f"{entry.signature}\0{bug.name}".encode()).hexdigest()[:12]
 
 
 def _size(finding: Finding) -> int:

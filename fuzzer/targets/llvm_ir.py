@@ -158,6 +158,9 @@ class Translator:
 
     def _trap(self, code: str) -> None:
         self._declared.add("declare void @llvm.ubsantrap(i8)")
+        # Memory at a trap is compared: without the fence, which becomes no instruction, LLVM may
+        # drop a store that only code behind the trap could have seen overwritten.
+        self._emit('fence syncscope("singlethread") seq_cst')
         self._emit(f"call void @llvm.ubsantrap(i8 {trap_number(code)})")
         self._emit("unreachable")
 

@@ -63,3 +63,14 @@ def test_two_bugs_in_one_function_can_be_planted_together() -> None:
         assert {v.check for v in _tried(case_of(second))} >= {"buffer"}
     for bug in (first, second, third, fourth, stale):
         assert _tried(case_of(bug)) == []
+
+
+def test_bug_that_shows_everywhere_hides_no_other() -> None:
+    everywhere, other = BUGS["caller-frame"], BUGS["subtract-reversed"]
+    with everywhere.plant(), other.plant():
+        assert {v.check for v in _tried(case_of(other))} >= {everywhere.check, other.check}
+        assert other.check not in {v.check for v in _tried(case_of(everywhere))}
+
+
+def test_every_check_is_expected_by_some_bug() -> None:
+    assert {bug.check for bug in BUGS.values()} == set(CHECKS)

@@ -30,4 +30,5 @@ ISA: Final = Isa(
     pseudos=PSEUDOS,
     invert=invert,
     stack_align=16,
+    crossings=(ROWS["fmov_from.x"], ROWS["fmov_to.x"]),
 )  # fmt: skip

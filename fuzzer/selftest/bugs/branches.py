@@ -172,9 +172,9 @@ BUGS: Final = (
         "result", 5, _TEST.replace("i32", "i64").replace("0, 1", "0x100000000, 1"),
         lambda: rule("brif_wide", emit=("cbnz.R", "cbnz.w"))),
     Bug("sign-bit-of-register", "branches", "a branch on the sign of an i8 or i16 tests bit 31",
-        "poison", 5,
-        clif("i8 i8 i8", "", "v3 = iconst.i8 0; v4 = icmp slt v0, v3; brif v4, block1, block2; block1:; return;"
-             "block2:; trap user1", "-1, -1, -1", "-1, -1, -1"),
+        "result", 6,
+        clif("i8 i32 i32", "i32", "v3 = iconst.i8 0; v4 = icmp slt v0, v3; brif v4, block1, block2;"
+             "block1:; return v1; block2:; return v2", "1, 5, 6", "1, 5, 6", "-1, 5, 6", "-1, 5, 6"),
         lambda: rule("brif_slt_zero_w", emit=("{bits(x) - 1}", "{31}"))),
     Bug("trap-sense-inverted", "branches", "trapz of a comparison traps if it holds",
         "trap", 5,

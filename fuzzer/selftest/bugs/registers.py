@@ -137,10 +137,10 @@ def _hints_outlive_functions() -> Iterator[None]:
 
 BUGS: Final = (
     Bug("cycle-without-temporary", "registers", "a cycle of moves is unwound without saving a value first",
-        "allocation", 3, _SWAP,
+        "allocation", 4, _SWAP,
         lambda: edited(parallel_moves.sequence_moves, "done.append((scratch, start))", "pass")),
     Bug("cycle-temporary-unused", "registers", "a cycle's last move reads its overwritten source",
-        "allocation", 3, _SWAP,
+        "allocation", 4, _SWAP,
         lambda: edited(parallel_moves.sequence_moves, "waiting[reader] = temporary", "readers[start] += 1",
                        "readers[start] = 0\n            ready.append(start)",
                        "ready.append(start)\n            readers[start] -= 1")),

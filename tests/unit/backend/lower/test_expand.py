@@ -48,7 +48,8 @@ def source(name: str, type_: str) -> str:
     elif name == "iconcat":
         returns, body = double, "v2 = iconcat v0, v1\nreturn v2"
     elif name == "isplit":
-        return f"function %f({type_}) -> {half}, {half} {{\n{one}\nv1, v2 = isplit v0\nreturn v1, v2\n}}"
+        body = "v1, v2 = isplit v0\nreturn v1, v2"
+        return f"function %f({type_}) -> {half}, {half} {{\n{one}\n{body}\n}}"
     elif name.startswith("stack_"):
         return (f"function %f({type_}) -> {type_} {{\nss0 = explicit_slot 24\n{one}\n"
                 f"stack_store v0, ss0+8\nv1 = stack_load.{type_} ss0+8\nreturn v1\n}}")  # fmt: skip
@@ -80,7 +81,8 @@ def test_an_expansion_means_the_same(name: str, type_: str) -> None:
     check(source(name, type_))
 
 
-@pytest.mark.parametrize("name", ["load.i8", "load.i16", "load.i32", "load.i64", "uload8.i32", "uload16.i32", "uload32.i64",
+@pytest.mark.parametrize("name", ["load.i8", "load.i16", "load.i32", "load.i64",
+                                  "uload8.i32", "uload16.i32", "uload32.i64",
                                   "sload8.i64", "sload16.i64", "sload16.i32", "sload32.i64"])  # fmt: skip
 def test_big_endian_loads(name: str) -> None:
     type_ = name.partition(".")[2]
