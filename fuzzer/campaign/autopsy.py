@@ -20,7 +20,7 @@ from fuzzer.generate.draft import Limits
 from fuzzer.selftest.plant import planted
 from fuzzer.targets import target_named
 from fuzzer.targets.target import Target
-from fuzzer.trial import Trial, compile_case, execute, interpret
+from fuzzer.trial import Trial, compile_case, execute, interpret, run_trial
 
 _CALLS: Final = {"crash": (200, 600), "hang": (15, 60)}
 """Calls of the predicate in the two stages of shrinking: a hang costs a whole timeout each."""
@@ -48,12 +48,18 @@ def death_of(case: Case, target: Target, settings: Settings, seconds: float) -> 
     return ended if isinstance(ended, Death) else None
 
 
-def _patience(target: Target, isa: str, settings: Settings) -> float:
-    """How long to wait for a candidate: a slow start or a busy machine must not look like a hang."""
-    nothing = parse_function("function %f() {\nblock0:\n  return\n}")
+def _warm_up(target: Target, isa: str, settings: Settings) -> float:
+    """Seconds that a function that does nothing takes, compiler started and all.
+
+    If it lives, it is also tried in this process, so that the many to come find the compiler started.
+    """
+    case = Case(parse_function("function %f() {\nblock0:\n  return\n}"), [()], isa=isa)
     started = time.monotonic()
-    death_of(Case(nothing, [()], isa=isa), target, settings, settings.timeout)
-    return min(settings.timeout, max(_PATIENCE, _SLOWER * (time.monotonic() - started)))
+    death = death_of(case, target, settings, settings.timeout)
+    spent = time.monotonic() - started
+    if death is None:
+        run_trial(case, target)
+    return spent
 
 
 def violation_of(death: Death) -> Violation:
@@ -78,7 +84,10 @@ def examine(settings: Settings, slice_: int, index: int) -> Iterator[Found]:
             return
         violation = violation_of(death)
         hangs = violation.check == "hang"
-        patience = _patience(target, isa, settings) if hangs else settings.timeout
+        cold = _warm_up(target, isa, settings)
+        patience = settings.timeout
+        if hangs:  # a slow start or a busy machine must not look like one
+            patience = min(patience, max(_PATIENCE, _SLOWER * cold))
         draws, edits = _CALLS[violation.check]
         investigator = Investigator(
             target, Store(settings.corpus), ",".join(settings.plants), versions_of(target)

@@ -192,6 +192,8 @@ class Campaign:
             self.watcher.tick(self.totals)
             if self._enough() and not self._stopping:
                 self._stopping = True
+                for hand in self._hands:
+                    hand.in_flight.stop()
                 finish_by = time.monotonic() + _FINISH
             if self.totals.interrupted > 1 or (finish_by and time.monotonic() > finish_by):
                 return

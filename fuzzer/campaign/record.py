@@ -19,10 +19,21 @@ _FORMAT: Final = struct.Struct("<QQQd")
 
 
 class InFlight:
-    """One worker's record. Made by the parent before the fork, shared afterwards."""
+    """One worker's record. Made by the parent before the fork, shared afterwards.
+
+    The other way round there is one byte: whether the worker is to take no further case.
+    """
 
     def __init__(self) -> None:
-        self._memory = mmap.mmap(-1, _FORMAT.size)
+        self._memory = mmap.mmap(-1, _FORMAT.size + 1)
+
+    def stop(self) -> None:
+        """Tell the worker to finish what it has begun, and no more."""
+        self._memory[_FORMAT.size] = 1
+
+    @property
+    def stopped(self) -> bool:
+        return self._memory[_FORMAT.size] != 0
 
     def write(self, phase: int, slice_: int = 0, index: int = 0) -> None:
         _FORMAT.pack_into(self._memory, 0, phase, slice_, index, time.monotonic())

@@ -107,7 +107,7 @@ class Worker:
         said = time.monotonic()
         for index in range(start, stop):
             now = time.monotonic()
-            if settings.deadline is not None and now > settings.deadline:
+            if in_flight.stopped or (settings.deadline is not None and now > settings.deadline):
                 break
             if now > said + 1:
                 said = now

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from fuzzer.checks.check import Check
 from fuzzer.execute.emulator import FAULT, STRAY
+from fuzzer.execute.layout import CODE
 from fuzzer.finding import Violation
 from fuzzer.outcome import Trapped
 
@@ -25,7 +26,7 @@ def _look(trial: Trial) -> Iterator[Violation]:
         if run is None:
             continue
         if run.stop == STRAY:
-            yield Violation("bounds", f"left the code for offset {run.offset:#x} instead of returning "
+            yield Violation("bounds", f"left the code for {CODE + run.offset:#x} instead of returning "
                             f"(error {run.error})", "stray", index)  # fmt: skip
         elif run.stop == FAULT:
             if isinstance(outcome, Trapped) and trial.outcome_of(run) is not None:

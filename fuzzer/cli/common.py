@@ -159,6 +159,8 @@ def load_case(path: Path, isa: str) -> Case:
 
 
 def _place(path: str, error: Exception) -> str:
+    if isinstance(error, ClifError) and error.line:
+        error.path = path
     text = str(error)
     return text if text.startswith(path) else f"{path}: {text}"
 

@@ -8,6 +8,7 @@ import sys
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import Final
 
 import click
 
@@ -26,6 +27,11 @@ from fuzzer.cli.common import (
     target_option,
 )
 from fuzzer.report.terminal import watcher_for
+
+_LEAST_MEMORY: Final = 256 << 20
+"""Bytes of address space in which a worker can start at all."""
+_LEAST_TIMEOUT: Final = 0.1
+"""Seconds below which a case that is merely slow would count as a hang."""
 
 
 @click.command("fuzz")
@@ -77,6 +83,10 @@ def command(
 
     Exit status 1 if there are findings, 0 if there are none.
     """
+    if mem < _LEAST_MEMORY:
+        fail(f"--mem: a worker needs {_LEAST_MEMORY >> 20}m at least")
+    if timeout < _LEAST_TIMEOUT:
+        fail(f"--timeout: a case needs {_LEAST_TIMEOUT}s at least")
     made = find_target(target)
     isas = find_isas(made, isa)
     plants = _plants(plant, target)

@@ -123,18 +123,19 @@ class Draft(ABC):
         source = self.source
         source.start(OPERAND)
         if form is None:
-            forms = self.repertoire.nested[type_]
-            form = forms[source.int(0, len(forms) - 1)]
+            choices = self.repertoire.nested[type_]
+            forms = choices[source.int(0, len(choices) - 1)]
+            form = forms[0] if len(forms) == 1 else forms[source.int(0, 3) % len(forms)]
         keyword = ""
         if form.op.shape == "int_compare":
             keyword = INT_CC[source.int(0, len(INT_CC) - 1)]
         self.nesting += 1
         first, *rest = form.operands
-        deeper = self.nesting < _MAX_NESTING and source.bool(0.5)
+        deeper = self.nesting < _MAX_NESTING and source.bool(0.5 if rest else 0.8)
         args = [self.nested(first) if deeper else self.operand(first)]
         for other in rest:
             way = source.int(0, 7)
-            if way > 5:
+            if way > 4:
                 args.append(self.operand(other))
             elif form.op.name in _SHIFTS:
                 amount = source.int(0, 4) if way < 2 else source.int(0, type_.bits - 1)

@@ -28,8 +28,8 @@ from backend.ir.entities import AbiParam, Function, Inst, Signature, StackSlot, 
 from backend.ir.opcodes import INT_CC, opcode_named
 from backend.ir.types import I8, I64, Type
 from fuzzer.generate import memory, structures
-from fuzzer.generate.draft import DEFAULT_LIMITS, Draft, Limits
-from fuzzer.generate.operations import TYPES, Form, Operation, Repertoire
+from fuzzer.generate.draft import DEFAULT_LIMITS, Draft, Limits, draw_integer
+from fuzzer.generate.operations import DIVIDE, TYPES, Form, Operation, Repertoire
 from fuzzer.generate.source import Source
 from fuzzer.generate.structures import DRAWN_TRAPS
 
@@ -200,7 +200,7 @@ class FunctionGenerator(Draft):
         args: list[Value] = []
         for type_ in form.operands:
             twin = self.expression
-            if args and twin is not None and twin.results[0] is type_ and source.bool(0.25):
+            if args and twin is not None and twin.results[0] is type_ and source.bool(0.5):
                 args.append(self.nested(type_, twin))
             else:
                 args.append(self.operand(type_))
@@ -217,6 +217,9 @@ class FunctionGenerator(Draft):
 
     def _tame(self, operation: Operation, form: Form, args: list[Value]) -> None:
         """Mostly avoid a trap that would hide all that follows it."""
+        if operation.family == DIVIDE:
+            self._draw_divisor(form.operands[0], args)
+            return
         if not self.source.bool(0.85):
             return
         type_ = form.operands[0]
@@ -227,8 +230,17 @@ class FunctionGenerator(Draft):
             self.value_types[args[0]] = I8
         elif operation.shape == "add_trap":
             args[1] = self.emit(_BAND, type_, (args[1], self.constant(type_, 0xFF)))
-        else:
+
+    def _draw_divisor(self, type_: Type, args: list[Value]) -> None:
+        """Mostly an odd value or a constant, since a division by zero would hide all that follows;
+        one time in eight -1, the divisor that can overflow."""
+        way = self.source.int(0, 7)
+        if way < 4:
             args[1] = self.emit(_BOR, type_, (args[1], self.constant(type_, 1)))
+        elif way < 6:
+            args[1] = self.constant(type_, draw_integer(self.source, type_) or 1)
+        elif way == 6:
+            args[1] = self.constant(type_, type_.mask)
 
     # -- memory ------------------------------------------------------------------------------------------
 

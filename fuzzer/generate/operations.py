@@ -46,6 +46,7 @@ NESTED: Final = ("iadd", "ishl", "bnot", "imul", "uextend", "sextend", "ushr", "
 STRUCTURES: Final = frozenset({"loop", "pressure", "funnel", "stack_load", "stack_store"})
 _NAMES: Final = tuple(FAMILIES)
 FAMILY_COUNT: Final = len(FAMILIES)
+DIVIDE: Final = _NAMES.index("divide")
 
 Supports = Callable[[Opcode, Type | None, Type | None], bool]
 
@@ -121,7 +122,7 @@ def _drawable(op: Opcode, control: Type | None, second: Type | None) -> bool:
 class Repertoire:
     """All operations a target supports, and the weighted tables cut from them by swarm masks.
 
-    ``nested``: by result type, the forms that an operand may be made of.
+    ``nested``: by result type, the opcodes an operand may be made of, each as its forms.
     """
 
     def __init__(self, supports: Supports) -> None:
@@ -133,12 +134,12 @@ class Repertoire:
                 operation = Operation(name, family, op, supports)
                 if op is None or operation.forms:
                     self._weighted.append((operation, weight))
-        self.nested: dict[Type, tuple[Form, ...]] = dict.fromkeys(TYPES, ())
-        for name in NESTED:
-            operation = Operation(name, 0, by_name[name], supports)
-            for forms in operation.forms.values():
-                for form in forms:
-                    self.nested[form.results[0]] += (form,)
+        self.nested: dict[Type, tuple[tuple[Form, ...], ...]] = {}
+        operations = [Operation(name, 0, by_name[name], supports) for name in NESTED]
+        for type_ in TYPES:
+            giving = [[form for forms in operation.forms.values() for form in forms
+                       if form.results[0] is type_] for operation in operations]  # fmt: skip
+            self.nested[type_] = tuple(tuple(forms) for forms in giving if forms)
         self._tables: dict[int, tuple[Operation, ...]] = {}
         self._types: dict[int, tuple[Type, ...]] = {}
 

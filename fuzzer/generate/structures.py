@@ -115,7 +115,10 @@ def _condition(g: Draft) -> Value:
     if way == 1:
         return g.operand(type_)
     if way in (5, 6):
-        bit = g.constant(type_, 1 << source.int(0, type_.bits - 1))
+        if source.bool(0.3):
+            bit = g.operand(type_)
+        else:
+            bit = g.constant(type_, 1 << source.int(0, type_.bits - 1))
         tested = g.emit(_BAND, type_, (g.operand(type_), bit))
         if way == 5:
             return tested

@@ -222,14 +222,18 @@ def _delete(case: Case, low: int, size: int, how: str) -> bool:
     if not gone:
         return False
     mapping: dict[Value, Value] = {}
-    for inst in gone:
+    used = {value for inst in function.instructions() for value in inst.uses()}
+    for inst in reversed(gone):
         for result in inst.results:
+            if result not in used:
+                continue
             stand_in = _stand_in(function, inst, types[result], how)
             if stand_in is None:
                 if size == 1:
                     return False
                 stand_in = edit.constant(function, types[result])
             mapping[result] = stand_in
+            used.add(stand_in)
     return edit.replace_values(function, mapping)
 
 

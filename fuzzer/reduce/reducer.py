@@ -18,6 +18,7 @@ from backend.ir.printer import print_function
 from backend.ir.verifier import verify
 from fuzzer.case import Case
 from fuzzer.reduce import edit
+from fuzzer.reduce.leaks import leaks_stack_address
 
 MAX_EDITS: Final = 1500
 
@@ -68,6 +69,7 @@ class Reducer:
         self.best = case.copy()
         self._interesting = interesting
         self._cost = cost(self.best)
+        self._guarded = not leaks_stack_address(self.best.function)
         self._limit = limit
         self._asked: set[int] = set()
         self.calls = 0
@@ -111,6 +113,8 @@ class Reducer:
                 return False
             self._asked.add(key)
             verify(case.function)
+            if self._guarded and leaks_stack_address(case.function):
+                return False
         except (VerifyError, KeyError, IndexError, ValueError):
             return False
         self.calls += 1

@@ -13,7 +13,7 @@ import llvmlite
 from llvmlite import binding
 
 from backend.errors import Unsupported
-from backend.ir.opcodes import Opcode
+from backend.ir.opcodes import Opcode, resolve
 from backend.ir.printer import print_function
 from backend.ir.types import Type
 from backend.machine.compiled import CompiledCode
@@ -61,9 +61,11 @@ class Llvm(Target):
         return f"LLVM {major}.{minor}.{patch} (llvmlite {llvmlite.__version__})"
 
     def supports(self, isa: str, op: Opcode, type_: Type | None, second: Type | None) -> bool:
-        return op.name in SUPPORTED and all(
-            t is None or (t.is_int and t.bits <= 64) for t in (type_, second)
-        )
+        if op.name not in SUPPORTED:
+            return False
+        terms = (term for term in (*op.operands, *op.results) if term != "...")
+        types = [resolve(term, type_, second) for term in terms]
+        return all(t is None or (t.is_int and t.bits <= 64) for t in types)
 
     def _machine(self, isa: str, level: int) -> Any:
         found = self._machines.get((isa, level))

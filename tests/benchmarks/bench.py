@@ -20,11 +20,13 @@ from backend.compile import compile_function
 
 from backend.ir.printer import print_function
 from backend.ir.verifier import verify
+from backend.isa import isa_named
 from fuzzer.case import Case
 from fuzzer.checks import violations
 from fuzzer.generate.cases import CaseGenerator
 from fuzzer.generate.draft import Limits
 from fuzzer.targets import target_named
+from fuzzer.targets.target import Target
 from fuzzer.trial import Trial, compile_case, execute, interpret, run_trial
 
 clock = time.process_time
@@ -81,6 +83,14 @@ def split() -> None:
           f"{len(whole) / seconds:.0f} functions/s, {executed / seconds:.0f} runs/s")  # fmt: skip
 
 
+def compiled(case: Case, target: Target) -> Trial:
+    """A trial that is ready to execute."""
+    trial = Trial(case, target, False)
+    interpret(trial)
+    compile_case(trial)
+    return trial
+
+
 def growth() -> None:
     """Each stage against the size of the function; the last column is time over n, relative to the first row."""
     target = target_named("builtin")
@@ -107,14 +117,8 @@ def growth() -> None:
         verifying = each(lambda case: verify(case.function))
         interpreting = each(lambda case: interpret(Trial(case, target, False)))
         compiling = each(lambda case: compile_function(case.function))
-
-        def run(case: Case) -> None:
-            trial = Trial(case, target, False)
-            interpret(trial)
-            compile_case(trial)
-            execute(trial)
-
-        executing = each(run) - interpreting - compiling
+        trials = iter([compiled(case, target) for case in cases])
+        executing = each(lambda case, t=trials: execute(next(t)))
         first = first or compiling
         print(f"  {count / len(cases):12.0f} {generate:9.1f} {printing:7.1f} {verifying:7.1f} "
               f"{interpreting:9.1f} {compiling:8.1f} {executing:8.1f} {compiling / first:9.2f}")  # fmt: skip
@@ -146,6 +150,7 @@ def shrink() -> None:
 
 
 if __name__ == "__main__":
+    isa_named("aarch64").rule_set.compile_all()  # matchers are compiled at first use
     chosen = sys.argv[1:] or ["split", "growth", "shrink"]
     for word in chosen:
         {"split": split, "growth": growth, "memory": memory, "shrink": shrink}[word]()

@@ -171,11 +171,11 @@ BUGS: Final = (
     Bug("branch-tests-low-half", "branches", "a branch on an i64 tests its low half",
         "result", 5, _TEST.replace("i32", "i64").replace("0, 1", "0x100000000, 1"),
         lambda: rule("brif_wide", emit=("cbnz.R", "cbnz.w"))),
-    Bug("sign-bit-of-register", "branches", "a branch on the sign of an i8 or i16 tests bit 31",
+    Bug("sign-bit-off-by-one", "branches", "a branch on the sign tests the bit below it",
         "result", 6,
-        clif("i8 i32 i32", "i32", "v3 = iconst.i8 0; v4 = icmp slt v0, v3; brif v4, block1, block2;"
-             "block1:; return v1; block2:; return v2", "1, 5, 6", "1, 5, 6", "-1, 5, 6", "-1, 5, 6"),
-        lambda: rule("brif_slt_zero_w", emit=("{bits(x) - 1}", "{31}"))),
+        clif("i32 i32 i32", "i32", "v3 = iconst.i32 0; v4 = icmp slt v0, v3; brif v4, block1, block2;"
+             "block1:; return v1; block2:; return v2", "0x40000000, 5, 6"),
+        lambda: rule("brif_slt_zero_w", emit=("{bits(x) - 1}", "{bits(x) - 2}"))),
     Bug("trap-sense-inverted", "branches", "trapz of a comparison traps if it holds",
         "trap", 5,
         clif("i32 i32", "", "v2 = icmp ult v0, v1; trapz v2, user1; return", "1, 2", "2, 1"),

@@ -71,7 +71,7 @@ BUGS: Final = (
         "buffer", 3, _TRAPZ.replace("input: 1", "input: 0"),
         lambda: edited(MachBuffer.trap, "(self.code.length, code)", "(self.code.length + 4, code)")),
     Bug("pool-label-unaligned", "buffer", "a constant's label is bound before the padding that aligns it",
-        "result", 3, _POOL,
+        "result", 4, _POOL,
         lambda: edited(MachBuffer._emit_pool, "self.align_to(align)\n        self.bind(label)",
                        "self.bind(label)\n        self.align_to(align)")),
     Bug("pool-label-late", "buffer", "a constant's label is bound behind it",

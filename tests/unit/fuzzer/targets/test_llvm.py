@@ -1,0 +1,326 @@
+"""LLVM's translation means what CLIF means, for every opcode and type it says it supports.
+
+Small functions, one an opcode and types, run on boundary values against the reference, unoptimised and
+optimised. A wrong translation would be blamed on LLVM.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+import pytest
+
+pytest.importorskip("llvmlite")
+
+from backend.errors import Unsupported
+from backend.ir.builder import FunctionBuilder
+from backend.ir.entities import BlockCall, Function
+from backend.ir.opcodes import INT_CC, OPCODES, Opcode, opcode_named, resolve, second_types
+from backend.ir.parser import parse_function
+from backend.ir.types import F32, I8, I16, I32, I64, I128, Type, type_named
+from backend.ir.verifier import verify
+from fuzzer.case import DATA_BASE, Case, Input
+from fuzzer.targets import target_named
+from fuzzer.targets.llvm_ir import SUPPORTED, TRAP_CODES, trap_code, trap_number
+from fuzzer.trial import run_trial
+
+LLVM = target_named("llvm")
+N64 = (I8, I16, I32, I64)
+LEVELS = ("none", "speed")
+#: what is written otherwise than as operands and results of its own
+STRUCTURES = {"jump", "brif", "br_table", "return", "trap", "nop", "stack_addr"}
+MEMORY = sorted(
+    name for name in SUPPORTED if opcode_named(name).shape in ("load", "store")
+)  # fmt: skip
+VALUES = sorted(SUPPORTED - STRUCTURES - set(MEMORY))
+
+
+def boundary(type_: Type) -> list[int]:
+    bits, mask = type_.bits, type_.mask
+    return [
+        v & mask for v in (0, 1, -1, 1 << (bits - 1), (1 << (bits - 1)) - 1, bits, bits - 1, 0x5A)
+    ]
+
+
+def inputs_of(types: list[Type], limit: int = 48) -> list[Input]:
+    """All pairs of boundary values of the first two, what remains cycling."""
+    rows = itertools.product(*(boundary(t) for t in types))
+    found = list(rows)
+    step = max(1, len(found) // limit)
+    return found[::step] if step % 2 else found[:: step + 1]
+
+
+def forms(name: str, types: tuple[Type, ...] = N64) -> Iterator[tuple[Type | None, Type | None]]:
+    """Every (T, S) over ``types`` at which the table has the opcode."""
+    op = opcode_named(name)
+    for control in types if op.over else (None,):
+        if control is not None and control not in op.over:
+            continue
+        if "S" not in op.operands:
+            yield control, None
+            continue
+        seconds = second_types(op, control) if control is not None else op.second
+        yield from ((control, second) for second in types if second in seconds)
+
+
+def function_of(
+    op: Opcode, control: Type | None, second: Type | None, keyword: str = ""
+) -> Function:
+    """All operands are parameters, all results are returned."""
+    operands = [t for term in op.operands if (t := resolve(term, control, second)) is not None]
+    results = [t for term in op.results if (t := resolve(term, control, second)) is not None]
+    builder = FunctionBuilder("%f", operands, results)
+    inst = builder.emit(op.name, *builder.params, type=control, keyword=keyword)
+    builder.ret(*inst.results)
+    return builder.finish()
+
+
+def keywords(op: Opcode) -> tuple[str, ...]:
+    if op.shape == "int_compare":
+        return INT_CC
+    return ("user3",) if op.shape in ("cond_trap", "add_trap") else ("",)
+
+
+def check(function: Function, inputs: list[Input], memory: bytes = b"") -> None:
+    """Both levels agree with the reference on all inputs, with all checks."""
+    for level in LEVELS:
+        case = Case(function, inputs, memory=memory, options=dict(LLVM.opt_levels[level]))
+        trial, found = run_trial(case, LLVM, thorough=True)
+        assert trial.unsupported == ""
+        assert found == [], f"{level}: {found[0].check}: {found[0].detail}"
+        assert trial.executed == len(inputs)
+
+
+@pytest.mark.parametrize("name", [name for name in VALUES if name != "iconst"])
+def test_values(name: str) -> None:
+    op = opcode_named(name)
+    tried = 0
+    for control, second in forms(name):
+        if not LLVM.supports("aarch64", op, control, second):
+            continue
+        for keyword in keywords(op):
+            function = function_of(op, control, second, keyword)
+            params = [param.type for param in function.signature.params]
+            check(function, inputs_of(params))
+            tried += 1
+    assert tried >= 1
+
+
+@pytest.mark.parametrize("type_", N64, ids=lambda t: t.name)
+def test_constants(type_: Type) -> None:
+    for value in boundary(type_):
+        builder = FunctionBuilder("%f", [], [type_])
+        builder.ret(builder.iconst(type_, value))
+        check(builder.finish(), [()])
+
+
+@pytest.mark.parametrize("name", MEMORY)
+def test_memory(name: str) -> None:
+    """In bounds, at both ends, astride an end, outside, around the address space."""
+    op = opcode_named(name)
+    addresses = [DATA_BASE + at for at in (0, 1, 1016, 1020, 1022, 1023, 1024, -1, -8, 0x10_0000)]
+    addresses += [0, (1 << 64) - 1, (1 << 64) - 8]
+    memory = bytes((i * 37 + 200) & 0xFF for i in range(1024))
+    for (type_, _), offset in itertools.product(forms(name), (0, 4, -4)):
+        assert type_ is not None
+        suffix, sign = type_.name, f"{offset:+}" if offset else ""
+        if op.shape == "load":
+            text = (
+                f"function %f(i64) -> {suffix} {{\nblock0(v0: i64):\n  v1 = {name}.{suffix} v0{sign}\n"
+                "  return v1\n}"
+            )
+            inputs: list[Input] = [(address,) for address in addresses]
+        else:
+            text = (
+                f"function %f(i64, {suffix}) {{\nblock0(v0: i64, v1: {suffix}):\n"
+                f"  {name} v1, v0{sign}\n  return\n}}"
+            )
+            inputs = [(address, 0x8182838485868788 & type_.mask) for address in addresses]
+        check(parse_function(text), inputs, memory)
+
+
+CONTROL: dict[str, tuple[str, list[Input]]] = {
+    "brif": ("""function %f(i8, i64) -> i64 {
+block0(v0: i8, v1: i64):
+  brif v0, block1(v1), block1(v2)
+block1(v3: i64):
+  return v3
+}""".replace("brif", "v2 = iconst.i64 7\n  brif"), [(0, 1), (1, 1), (255, 1), (128, 9)]),
+    "loop": ("""function %f(i32) -> i32 {
+block0(v0: i32):
+  v1 = iconst.i32 0
+  jump block1(v0, v1)
+block1(v2: i32, v3: i32):
+  v4 = iadd v3, v2
+  v5 = iconst.i32 1
+  v6 = isub v2, v5
+  brif v6, block1(v6, v4), block2
+block2:
+  return v4
+}""", [(1,), (2,), (10,), (1000,)]),
+    "swap in a loop": ("""function %f(i32, i64, i64) -> i64, i64 {
+block0(v0: i32, v1: i64, v2: i64):
+  jump block1(v0, v1, v2)
+block1(v3: i32, v4: i64, v5: i64):
+  v6 = iconst.i32 1
+  v7 = isub v3, v6
+  brif v7, block1(v7, v5, v4), block2
+block2:
+  return v4, v5
+}""", [(1, 5, 6), (2, 5, 6), (3, 5, 6)]),
+    "a block that nothing leads to": ("""function %f(i8) -> i8 {
+block0(v0: i8):
+  return v0
+block1(v1: i8):
+  jump block1(v1)
+}""", [(3,)]),
+    "trap": ("function %f(i8) -> i8 {\nblock0(v0: i8):\n  trap user250\n}", [(3,)]),
+    "nop": ("function %f(i8) -> i8 {\nblock0(v0: i8):\n  nop\n  return v0\n}", [(3,)]),
+    "eight results": ("""function %f(i8, i16) -> i8, i16, i8, i16, i8, i16, i8, i16 {
+block0(v0: i8, v1: i16):
+  return v0, v1, v0, v1, v0, v1, v0, v1
+}""", [(1, 2), (255, 65535)]),
+    "arguments on the stack": (
+        "function %f(i64, i64, i64, i64, i64, i64, i64, i64, i8, i16, i64) -> i64, i16, i8 {\n"
+        "block0(v0: i64, v1: i64, v2: i64, v3: i64, v4: i64, v5: i64, v6: i64, v7: i64, v8: i8, "
+        "v9: i16, v10: i64):\n  return v10, v9, v8\n}",
+        [tuple(range(1, 12)), (*range(8), 255, 65535, (1 << 64) - 1)],
+    ),
+    "stack slots": ("""function %f(i64, i8) -> i64, i8, i64 {
+  ss0 = explicit_slot 24
+  ss1 = explicit_slot 1
+block0(v0: i64, v1: i8):
+  v2 = stack_addr.i64 ss0+16
+  v3 = stack_addr.i64 ss1
+  store v0, v2
+  store v1, v3
+  v4 = load.i64 v2
+  v5 = load.i8 v3
+  v6 = iconst.i64 -8
+  v7 = iadd v2, v6
+  store v4, v7
+  v8 = stack_addr.i64 ss0
+  v9 = load.i64 v8+8
+  return v4, v5, v9
+}""", [(1, 2), ((1 << 64) - 1, 255)]),
+    "shared traps keep their codes": ("""function %f(i8, i8) -> i8 {
+block0(v0: i8, v1: i8):
+  trapz v0, user1
+  trapz v1, user2
+  v2 = udiv v0, v1
+  trapnz v2, heap_oob
+  return v2
+}""", [(0, 0), (1, 0), (0, 1), (1, 1), (1, 2)]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CONTROL)
+def test_control(name: str) -> None:
+    text, inputs = CONTROL[name]
+    function = parse_function(text)
+    verify(function)
+    check(function, inputs)
+
+
+@pytest.mark.parametrize("entries", [0, 1, 3, 40])
+def test_switches_and_the_tables_they_become(entries: int) -> None:
+    """40 entries with results no arithmetic makes: LLVM puts a table of addresses or values into data."""
+    builder = FunctionBuilder("%f", [I32], [I64])
+    (index,) = builder.params
+    blocks = [builder.block() for _ in range(entries + 1)]
+    builder.emit("br_table", index, targets=tuple(BlockCall(block.id) for block in blocks))
+    for number, block in enumerate(blocks):
+        builder.switch_to(block)
+        if number % 3 == 2:
+            builder.emit("trap", keyword=f"user{number}")
+            continue
+        found = builder.iconst(I64, pow(3, 5 * number + 7, 1 << 61))
+        builder.ret(builder.ins("bxor", found, builder.ins(
+            "uextend", index, type=I64)))  # fmt: skip
+    function = builder.finish()
+    inputs: list[Input] = [(v & I32.mask,) for v in (*range(entries + 2), -1, 1 << 31, 255, 256)]
+    check(function, inputs)
+    if entries == 40:
+        code = LLVM.compile(Case(function, inputs))
+        assert code.data_ranges, "no table in data: this test shows nothing"
+        assert code.code[code.data_ranges[0][0] : code.data_ranges[0][1]].strip(b"\0")
+
+
+def test_every_supported_opcode_is_tried_here() -> None:
+    texts = " ".join(text for text, _ in CONTROL.values())
+    assert {name for name in STRUCTURES if name not in texts} == {"br_table"}
+    assert set(VALUES) | set(MEMORY) | STRUCTURES == SUPPORTED
+
+
+def test_supports_is_what_compiles() -> None:
+    types = (*N64, I128, F32, type_named("i32x4"))
+    agreed = {True: 0, False: 0}
+    for op in OPCODES:
+        if (
+            op.shape not in ("values", "int_compare", "cond_trap", "add_trap")
+            or "..." in op.operands
+        ):
+            continue
+        for control, second in forms(op.name, types):
+            try:
+                function = function_of(op, control, second, keywords(op)[0])
+            except ValueError:
+                continue  # no such form of the opcode
+            params = [param.type for param in function.signature.params]
+            case = Case(function, [tuple(0 for _ in params)])
+            try:
+                LLVM.compile(case)
+                compiles = True
+            except Unsupported:
+                compiles = False
+            assert LLVM.supports("aarch64", op, control, second) == compiles, (
+                op.name,
+                control,
+                second,
+            )
+            agreed[compiles] += 1
+    assert agreed[True] > 150
+    assert agreed[False] > 100
+
+
+def test_trap_codes_have_a_byte_each() -> None:
+    codes = [*TRAP_CODES, *(f"user{n}" for n in range(1, 251))]
+    numbers = [trap_number(code) for code in codes]
+    assert len(set(numbers)) == len(codes)
+    assert set(numbers) <= set(range(256))
+    assert [trap_code(number) for number in numbers] == codes
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_trap_codes_come_back_from_the_code(level: str) -> None:
+    for code in (*TRAP_CODES, "user1", "user128", "user250"):
+        text = f"function %f(i8) {{\nblock0(v0: i8):\n  trapz v0, {code}\n  return\n}}"
+        case = Case(parse_function(text), [(0,)], options=dict(LLVM.opt_levels[level]))
+        assert [name for _, name in LLVM.compile(case).traps] == [code]
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("function %f(i128) {\nblock0(v0: i128):\n  return\n}", "type i128"),
+        ("function %f(i64) -> i8 {\nblock0(v0: i64):\n  v1 = load.i8 big v0\n  return v1\n}", "big-endian"),
+        ("function %f(i64) -> i8 {\nblock0(v0: i64):\n  v1 = load.i8 notrap v0\n  return v1\n}", "notrap"),
+        ("function %f(i64) {\n  sig0 = ()\nblock0(v0: i64):\n  call_indirect sig0, v0()\n  return\n}",
+         "call_indirect"),
+    ],
+)  # fmt: skip
+def test_what_it_does_not_take_is_said(text: str, why: str) -> None:
+    function = parse_function(text)
+    with pytest.raises(Unsupported, match=why):
+        LLVM.compile(Case(function, [tuple(0 for _ in function.signature.params)]))
+
+
+@pytest.mark.parametrize("stage", ["clif", "llvm", "optimised", "asm", "bytes"])
+def test_stages_print(stage: str) -> None:
+    text = "function %f(i32) -> i32 {\nblock0(v0: i32):\n  v1 = iadd v0, v0\n  return v1\n}"
+    code = LLVM.compile(Case(parse_function(text), [(0,)]))
+    shown = code.stages[stage]()
+    words = {"clif": "iadd", "llvm": "add i32", "optimised": "ret i32", "asm": "ret",
+             "bytes": "c0035fd6"}  # fmt: skip
+    assert words[stage] in shown

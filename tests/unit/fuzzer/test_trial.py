@@ -1,0 +1,159 @@
+"""When a run is what had to happen, and when the executor's word is not taken for it."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import pytest
+
+from backend.ir.opcodes import Opcode
+from backend.ir.parser import parse_function
+from backend.ir.types import Type
+from backend.machine.compiled import CompiledCode
+from fuzzer import trial as trials
+from fuzzer.case import Case
+from fuzzer.checks.reassembly import assemble
+from fuzzer.execute.emulator import FAULT, RETURN, STRAY, TIMEOUT, TRAP, Run
+from fuzzer.outcome import Outcome, OutOfFuel, Returned, Trapped
+from fuzzer.targets.target import Target
+from fuzzer.trial import Trial, agrees, execute, interpret, run_trial
+
+A, B = b"a" * 8, b"b" * 8
+CODES = {8: ("heap_oob",), 12: ("int_divz", "int_ovf")}
+FRAME = (("sp", 1, 2),)
+
+
+def ended(
+    stop: str, *values: int, memory: bytes = A, offset: int = 0,
+    frame: tuple[tuple[str, int, int], ...] = (),
+) -> Run:  # fmt: skip
+    return Run(stop, offset, 0, -1, values, memory, frame)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "run", "same"),
+    [
+        (Returned((1, 2), A), ended(RETURN, 1, 2), True),
+        (Returned((), b""), ended(RETURN, memory=b""), True),
+        (Returned((1, 2), A), ended(RETURN, 1, 3), False),
+        (Returned((1,), A), ended(RETURN, 1, memory=B), False),
+        (Returned((1,), A), ended(RETURN, 1, frame=FRAME), False),
+        (Returned((1,), A), ended(TRAP, offset=8), False),
+        (Returned((1,), A), ended(FAULT, offset=8), False),
+        (Returned((1,), A), ended(TIMEOUT), False),
+        (Returned((), A), ended(STRAY), False),
+        (Trapped("heap_oob", A), ended(TRAP, offset=8), True),
+        (Trapped("heap_oob", A), ended(TRAP, offset=8, memory=B), False),
+        (Trapped("heap_oob", A), ended(FAULT, offset=8), True),
+        (Trapped("heap_oob", A), ended(FAULT, offset=8, memory=B), True),
+        (Trapped("heap_oob", A), ended(TRAP, offset=4), False),
+        (Trapped("heap_oob", A), ended(FAULT, offset=4), False),
+        (Trapped("heap_oob", A), ended(TRAP, offset=12), False),
+        (Trapped("int_divz", A), ended(TRAP, offset=12), True),
+        (Trapped("int_ovf", A), ended(TRAP, offset=12), True),
+        (Trapped("heap_oob", A), ended(RETURN), False),
+        (Trapped("heap_oob", A), ended(RETURN, offset=8), False),
+        (Trapped("heap_oob", A), ended(TIMEOUT, offset=8), False),
+        (Trapped("heap_oob", A), ended(STRAY, offset=8), False),
+        (OutOfFuel(), ended(TIMEOUT), True),
+    ],
+)
+def test_what_agrees(outcome: Outcome, run: Run, same: bool) -> None:
+    assert agrees(outcome, run, CODES) is same
+
+
+class Words(Target):
+    """Hands out what it was given."""
+
+    name = "words"
+    isas: ClassVar[tuple[str, ...]] = ("aarch64",)
+
+    def __init__(self, *texts: str, code: bytes = b"") -> None:
+        self.code = code + b"".join(assemble("aarch64", text) for text in texts)
+        self.texts: list[tuple[int, str]] | None = None
+
+    @property
+    def version(self) -> str:
+        return "words 1"
+
+    def supports(self, isa: str, op: Opcode, type_: Type | None, second: Type | None) -> bool:
+        return True
+
+    def compile(self, case: Case) -> CompiledCode:
+        made = CompiledCode("aarch64", self.code)
+        if self.texts is not None:
+            texts = self.texts
+            made.texts = lambda: texts
+        return made
+
+
+def identity(*inputs: int) -> Case:
+    text = "function %f(i64) -> i64 {\nblock0(v0: i64):\n  return v0\n}"
+    return Case(parse_function(text), [(value,) for value in inputs])
+
+
+def test_suspicion_marks_what_was_executed_and_nothing_else() -> None:
+    """LDRAA, which Unicorn gets wrong, behind the return: the value is suspect, the encoding is not."""
+    target = Words("mov x0, #7", "ret", code=b"")
+    target.code += bytes.fromhex("000420f8")  # ldraa x0, [x0]
+    target.texts = [(0, "mov x0, #8"), (4, "ret"), (8, "nop")]
+    _, found = run_trial(identity(1), target)
+    suspects = {violation.check: violation.suspect for violation in found}
+    assert suspects == {"result": "Unicorn 2.1.4: LDRAA/LDRAB", "encoding": ""}
+
+
+def test_nothing_is_suspect_without_a_known_fault() -> None:
+    _, found = run_trial(identity(1), Words("mov x0, #7", "ret"))
+    assert [(violation.check, violation.suspect) for violation in found] == [("result", "")]
+
+
+def test_inputs_that_the_reference_gives_up_on_are_not_run() -> None:
+    text = """function %f(i64) -> i64 {
+block0(v0: i64):
+  brif v0, block1, block2
+block1:
+  jump block1
+block2:
+  return v0
+}"""
+    case = Case(parse_function(text), [(1,), (0,), (2,)])
+    trial, found = run_trial(case, Words("ret"))
+    assert found == []
+    assert [run is None for run in trial.runs] == [True, False, True]
+    assert trial.executed == 1
+
+
+def test_a_hang_is_seen_once() -> None:
+    """Each run of a hang costs much: when nothing else is asked, the first is enough."""
+    case = identity(1, 2, 3)
+    trial, found = run_trial(case, Words("b #0"), only="hang")
+    assert trial.anomalies == [0]
+    assert [run is None for run in trial.runs] == [False, True, True]
+    assert [violation.check for violation in found] == ["hang"]
+
+
+def test_code_that_the_executor_cannot_hold_is_unsupported() -> None:
+    trial, found = run_trial(identity(1), Words("ret", code=bytes(8 << 20)))
+    assert found == []
+    assert trial.unsupported.startswith("executor limit: ")
+    assert trial.executed == 0
+
+
+def test_poison_alternates_over_inputs(monkeypatch: pytest.MonkeyPatch) -> None:
+    poisons = []
+
+    class Engine:
+        def load(self, *args: object) -> None:
+            pass
+
+        def run(self, values: tuple[int, ...], memory: bytes, poison: int) -> Run:
+            poisons.append(poison)
+            return ended(RETURN, *values, memory=b"")
+
+    monkeypatch.setattr(trials, "emulator_for", lambda isa: Engine())
+    trial = Trial(identity(1, 2, 3), Words("ret"), False)
+    interpret(trial)
+    trials.compile_case(trial)
+    execute(trial)
+    assert poisons == [0, 1, 0]
+    assert trial.anomalies == []
