@@ -29,7 +29,7 @@ from backend.ir.opcodes import INT_CC, opcode_named
 from backend.ir.types import I8, I64, Type
 from fuzzer.generate import memory, structures
 from fuzzer.generate.draft import DEFAULT_LIMITS, Draft, Limits, draw_integer
-from fuzzer.generate.operations import DIVIDE, TYPES, Form, Operation, Repertoire
+from fuzzer.generate.operations import DIVIDE, SELECT, TYPES, Form, Operation, Repertoire
 from fuzzer.generate.source import Source
 from fuzzer.generate.structures import DRAWN_TRAPS
 
@@ -208,6 +208,8 @@ class FunctionGenerator(Draft):
             if source.bool(0.3):
                 args[0] = self.nested(form.operands[0])
             args[1] = self.constant(form.operands[1], 0)
+        if operation.family == SELECT and source.bool(0.3):
+            self._draw_arms(form, args)
         if op.traps:
             self._tame(operation, form, args)
         results = tuple([self.new(type_) for type_ in form.results])
@@ -230,6 +232,14 @@ class FunctionGenerator(Draft):
             self.value_types[args[0]] = I8
         elif operation.shape == "add_trap":
             args[1] = self.emit(_BAND, type_, (args[1], self.constant(type_, 0xFF)))
+
+    def _draw_arms(self, form: Form, args: list[Value]) -> None:
+        """Now and then the constants that a condition gives without a register: 0, 1, all ones."""
+        for place in (-2, -1):
+            type_ = form.operands[place]
+            way = self.source.int(0, 7)
+            if way > 4:
+                args[place] = self.constant(type_, (0, 1, type_.mask)[way - 5])
 
     def _draw_divisor(self, type_: Type, args: list[Value]) -> None:
         """Mostly an odd value or a constant, since a division by zero would hide all that follows;

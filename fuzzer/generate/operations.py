@@ -47,6 +47,7 @@ STRUCTURES: Final = frozenset({"loop", "pressure", "funnel", "stack_load", "stac
 _NAMES: Final = tuple(FAMILIES)
 FAMILY_COUNT: Final = len(FAMILIES)
 DIVIDE: Final = _NAMES.index("divide")
+SELECT: Final = _NAMES.index("select")
 
 Supports = Callable[[Opcode, Type | None, Type | None], bool]
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
 from fuzzer.case import Case
 from fuzzer.checks import CHECKS
+from fuzzer.corpus.entry import load_entry
 from fuzzer.finding import Violation
 from fuzzer.selftest.bugs import BUGS
 from fuzzer.selftest.witness import case_of
@@ -17,6 +19,10 @@ from fuzzer.trial import run_trial
 _CLASSES = {"encoding", "branches", "buffer", "registers", "frame", "lowering"}
 _NAMED_BY_THE_PROJECT = {"pair-writeback", "frame-pointer-xzr", "load-pair-as-store", "caller-frame",
                          "fixup-after-word"}  # fmt: skip
+
+
+_CORPUS = Path(__file__).resolve().parents[2] / "corpus"
+_ENTRIES = [load_entry(path) for path in sorted(_CORPUS.glob("*/*.clif"))]
 
 
 def _tried(case: Case) -> list[Violation]:
@@ -44,6 +50,18 @@ def test_bug_is_seen_while_planted_and_only_then(name: str) -> None:
         seen = {violation.check for violation in _tried(case)}
     assert bug.check in seen, f"seen: {sorted(seen)}"
     assert _tried(case) == []
+
+
+@pytest.mark.parametrize("name", BUGS)
+def test_corpus_has_an_entry_that_fails_while_the_bug_is_planted(name: str) -> None:
+    entries = [entry for entry in _ENTRIES if entry.plant == name]
+    assert entries
+    for entry in entries:
+        assert entry.status == "fixed"
+        assert entry.case.function.instruction_count() <= BUGS[name].limit
+        assert _tried(entry.case) == []
+        with BUGS[name].plant():
+            assert entry.check in {violation.check for violation in _tried(entry.case)}
 
 
 def test_planting_restores_the_backend_after_an_exception() -> None:

@@ -9,7 +9,7 @@ from typing import Final
 from backend.isa.aarch64.lower import RULES
 from backend.lower.driver import Lowering
 from fuzzer.selftest.bug import Bug
-from fuzzer.selftest.patch import edited, item, recompiled, rule
+from fuzzer.selftest.patch import edited, item, recompiled, rule, together
 from fuzzer.selftest.witness import clif
 
 
@@ -131,9 +131,9 @@ BUGS: Final = (
         "result", 5,
         clif("i32 i32 i32", "i32", "v3 = bitselect v0, v1, v2; return v3", "1, 3, 4"),
         lambda: rule("bitselect", emit="and_rr.R t, y, c; bic_rr.R t0, x, c; orr_rr.R d, t, t0")),
-    Bug("swapped-comparison", "lowering", "slt with its operands exchanged becomes sge instead of sgt",
+    Bug("swapped-comparison", "lowering", "a comparison keeps its condition as its operands are exchanged",
         "result", 4, _constant("icmp slt", "i32", "5", "5", "6", "4", operands="v1, v0", result="i8"),
-        lambda: item(RULES.swap, "slt", "sge")),
+        lambda: together(*(item(RULES.swap, keyword, keyword) for keyword in RULES.swap))),
     Bug("multiply-add-subtracts", "lowering", "an addition of a product is fused into a subtraction",
         "result", 6,
         clif("i32 i32 i32", "i32", "v3 = imul v0, v1; v4 = iadd v2, v3; return v4", "2, 3, 4"),
