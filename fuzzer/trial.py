@@ -6,6 +6,8 @@ The hot path is the case in which all is well: a run is compared with its outcom
 
 from __future__ import annotations
 
+from traceback import clear_frames
+
 from backend.errors import Unsupported
 from backend.machine.compiled import CompiledCode
 from fuzzer.case import Case
@@ -70,6 +72,8 @@ def compile_case(trial: Trial) -> None:
         trial.unsupported = str(reason) or "unsupported"
         return
     except Exception as error:
+        # Its frames may hold all the memory there was, and this trial in a cycle with them.
+        clear_frames(error.__traceback__)
         trial.error = error
         return
     trial.code = code

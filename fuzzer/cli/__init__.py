@@ -27,11 +27,18 @@ COMMANDS: Final[dict[str, str]] = {
 }
 
 
+class _NobodyReads(Exception):
+    """Standard output was closed. Under a name of our own, since Click would exit with 1."""
+
+
 class _Lazy(click.Group):
-    """Commands by name; a command's module is imported when it is run or asked for its help."""
+    """Commands by name; a command's module is imported when it is run or asked for its help.
+
+    The modules are attributes of this package: ``list`` and ``compile`` are not the builtins here.
+    """
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
+        return [*COMMANDS]
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
@@ -41,7 +48,13 @@ class _Lazy(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+            formatter.write_dl([*COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise _NobodyReads from error
 
 
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
@@ -61,7 +74,7 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except BrokenPipeError:
+    except (BrokenPipeError, _NobodyReads):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
     except (click.Abort, KeyboardInterrupt):

@@ -107,8 +107,10 @@ class Emulator:
         self._handle = uc._uch
         uc.mem_map(layout.CODE, layout.CODE_SIZE, unicorn.UC_PROT_READ | unicorn.UC_PROT_EXEC)
         uc.mem_map(layout.RETURN, layout.RETURN_SIZE, unicorn.UC_PROT_READ | unicorn.UC_PROT_EXEC)
-        self._stack = mmap.mmap(-1, layout.STACK_SIZE)
-        self._data = mmap.mmap(-1, layout.DATA_SIZE)
+        # Private: after a fork each process has its own, or workers would overwrite each other's.
+        private = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+        self._stack = mmap.mmap(-1, layout.STACK_SIZE, flags=private)
+        self._data = mmap.mmap(-1, layout.DATA_SIZE, flags=private)
         self._pins = [ctypes.c_char.from_buffer(self._stack), ctypes.c_char.from_buffer(self._data)]
         read_write = unicorn.UC_PROT_READ | unicorn.UC_PROT_WRITE
         stack_pointer, self._data_pointer = (ctypes.addressof(pin) for pin in self._pins)

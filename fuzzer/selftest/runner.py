@@ -27,7 +27,7 @@ from fuzzer.trial import run_trial
 
 _GRACE: Final = 30.0
 """Seconds that shrinking may take past the budget before the process is given up."""
-_ENOUGH: Final = 3
+_ENOUGH: Final = 6
 """Findings of the expected check to shrink before the smallest is taken for the answer."""
 _MEMORY: Final = 4 << 30
 

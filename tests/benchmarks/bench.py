@@ -17,7 +17,6 @@ import time
 from collections.abc import Callable
 
 from backend.compile import compile_function
-
 from backend.ir.printer import print_function
 from backend.ir.verifier import verify
 from backend.isa import isa_named
@@ -139,7 +138,6 @@ def memory() -> None:
 def shrink() -> None:
     """What shrinking costs, on a bug that needs some structure."""
     from fuzzer.selftest.bugs import BUGS
-
     from fuzzer.selftest.runner import look_for
 
     print("shrink: planted bugs found and shrunk")

@@ -22,7 +22,12 @@ def test_entry(path: Path) -> None:
     entry = load_entry(path)
     assert path.parent.name == entry.kind
     verdict = replay(entry, target_named(entry.target), entry.case.isa)
-    assert verdict.verdict == {"seed": "clean", "fixed": "fixed", "open": "failing", "wontfix": "failing"}[entry.status]
+    assert (
+        verdict.verdict
+        == {"seed": "clean", "fixed": "fixed", "open": "failing", "wontfix": "failing"}[
+            entry.status
+        ]
+    )
 
 
 def test_the_seeds_cover_every_operation_and_type() -> None:

@@ -47,7 +47,9 @@ def test_the_same_is_computed(homes: str, registers: int) -> None:
 def test_values_do_live_there() -> None:
     function = parse_function(LOOP)
     count = {
-        homes: compile_function(function, options=Options.from_dict({"homes": homes})).stages["asm"]().count("fmov")
+        homes: compile_function(function, options=Options.from_dict({"homes": homes}))
+        .stages["asm"]()
+        .count("fmov")
         for homes in ("int", "mixed", "float")
     }
     assert count["int"] < count["mixed"] < count["float"]

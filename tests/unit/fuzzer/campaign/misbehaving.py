@@ -45,6 +45,11 @@ class Raises(Misbehaving):
         raise LookupError("no register for v7")
 
 
+class RaisesToo(Misbehaving):
+    def misbehave(self, case: Case) -> CompiledCode:
+        raise ValueError("another")
+
+
 class Segfault(Misbehaving):
     def misbehave(self, case: Case) -> CompiledCode:
         os.kill(os.getpid(), signal.SIGSEGV)
@@ -67,9 +72,9 @@ class Loops(Misbehaving):
 
 class Hoards(Misbehaving):
     def misbehave(self, case: Case) -> CompiledCode:
-        hoard = []
+        hoard = [bytearray(8 << 20)]
         while True:
-            hoard.append(bytearray(32 << 20))
+            hoard.append(bytearray(2 * len(hoard[-1])))
 
 
 class Endless(Misbehaving):
@@ -119,7 +124,10 @@ class Drags(Misbehaving):
 
 
 if __name__ == "__main__":
+    from fuzzer.campaign import autopsy
     from fuzzer.cli import main
 
+    # Each call is a process: enough to see that it shrinks, not to the last instruction.
+    autopsy._CALLS.update(crash=(60, 120), hang=(12, 12))
     TARGETS["bad"] = Row("__main__", sys.argv.pop(1), "misbehaves")
     main()

@@ -172,7 +172,8 @@ def test_an_unavailable_target_is_one_line(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_a_closed_pipe_is_no_finding(tmp_path: Path) -> None:
     process = start("list", "opcodes", folder=tmp_path)
-    assert process.stdout is not None and process.stderr is not None
+    assert process.stdout is not None
+    assert process.stderr is not None
     process.stdout.close()
     error = process.stderr.read()
     assert process.wait(20) == 141

@@ -14,6 +14,7 @@ from fuzzer.cli.fuzz import command as fuzz
 from fuzzer.cli.replay import command as replay
 from fuzzer.corpus.entry import load_entry
 from fuzzer.targets import target_named
+from tests.unit.fuzzer.campaign.processes import run
 
 KEYS = {"target", "isas", "seed", "shard", "seconds", "functions", "runs", "findings", "rules_hit",
         "rules_total", "rules_missed", "rows_hit", "rows_total", "unsupported", "worker_deaths",
@@ -62,6 +63,7 @@ def test_a_clean_run() -> None:
 def test_a_planted_bug_end_to_end() -> None:
     result = invoke(fuzz, *PLANTED, "--out", "out")
     assert result.exit_code == 1
+    assert not list(Path("corpus").rglob("*.clif"))
     assert ", planted caller-frame, " in result.output.splitlines()[0]
     found = stats()["findings"][0]
     line = next(line for line in result.output.splitlines() if line.startswith("FOUND "))
@@ -86,16 +88,9 @@ def test_a_planted_bug_end_to_end() -> None:
     assert invoke(replay, "--bisect-exit", found["path"]).exit_code == 0
 
 
-def test_planted_findings_stay_out_of_the_corpus_unless_asked() -> None:
-    invoke(fuzz, *PLANTED, "--out", "out")
-    assert not list(Path("corpus").rglob("*.clif"))
-    invoke(fuzz, *PLANTED, "--out", "b", "--corpus", "corpus")
-    assert list(Path("corpus").rglob("*.clif"))
-
-
 def test_the_same_seed_finds_the_same() -> None:
     for out in ("a", "b"):
-        invoke(fuzz, "--plant", "caller-frame", "-n", "6", "--seed", "3", "--out", out)
+        invoke(fuzz, "--plant", "caller-frame", "-n", "2", "--seed", "3", "--out", out)
     first, second = stats("a"), stats("b")
     assert first["findings"]
     for key in ("functions", "runs", "instructions", "rules_missed", "rows_missed"):
@@ -117,8 +112,9 @@ def test_shards_draw_different_cases() -> None:
 
 
 @pytest.mark.parametrize("jobs", ["2", "auto"])
-def test_workers_share_exactly_n(jobs: str) -> None:
-    assert invoke(fuzz, "-n", "70", "-j", jobs, "--seed", "3", "--out", "out").exit_code == 0
+def test_workers_share_exactly_n(tmp_path: Path, jobs: str) -> None:
+    done = run(tmp_path, "fuzz", "-n", "70", "-j", jobs, "--seed", "3", "--out", "out")
+    assert done.status == 0
     assert stats()["functions"] == 70
 
 
@@ -131,9 +127,10 @@ def test_a_budget_of_time() -> None:
 
 def test_max_findings() -> None:
     result = invoke(fuzz, "--plant", "caller-frame", "--max-findings", "2", "-n", "200", "--seed", "3",
-                    "--out", "out")  # fmt: skip
+                    "--out", "out", "--corpus", "kept")  # fmt: skip
     assert result.exit_code == 1
     assert len(stats()["findings"]) >= 2
+    assert len(list(Path("kept").rglob("*.clif"))) == len(stats()["findings"])
     assert stats()["functions"] < 200
 
 
