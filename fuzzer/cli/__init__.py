@@ -1,7 +1,7 @@
 """The command line. Commands are imported when they are called, so that help is quick.
 
-Exit status: 0 clean; 1 findings; 2 usage, configuration or internal error, or nothing was tested; 130
-and 143 interrupted. A user's mistake is one line, never a traceback.
+Exit status: 0 clean; 1 findings; 2 usage, configuration or internal error, or nothing was tested; 3
+degraded (statistics could not be written); 130 and 143 interrupted. A user's mistake is one line, never a traceback.
 """
 
 from __future__ import annotations

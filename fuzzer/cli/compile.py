@@ -42,6 +42,8 @@ def command(file: Path, target: str, isa: str | None, emit: str, options: tuple[
         fail(f"{file}: the compiler broke an invariant of its own: {error}")
     except (BackendError, CompileError) as error:
         fail(f"{file}: {printable(str(error))}")
+    except Exception as error:
+        fail(f"{file}: the compiler failed: {type(error).__name__}: {printable(str(error))}")
     if emit not in code.stages:
         fail(f"--emit: {target} prints {', '.join(code.stages)}, not {emit!r}")
     click.echo(code.stages[emit]().rstrip("\n"))

@@ -28,6 +28,8 @@ from fuzzer.cli.common import (
 )
 from fuzzer.report.terminal import watcher_for
 
+_DEGRADED: Final = 3
+"""Exit status of a campaign that could not write what it should have."""
 _LEAST_MEMORY: Final = 256 << 20
 """Bytes of address space in which a worker can start at all."""
 _LEAST_TIMEOUT: Final = 0.1
@@ -119,8 +121,12 @@ def command(
     )
     campaign = Campaign(settings, watcher)
     totals = campaign.run()
-    write_stats(settings, totals, made)
     watcher.end(totals)
+    try:
+        write_stats(settings, totals, made)
+    except OSError as error:
+        click.echo(f"clifhanger: {folder / 'stats.json'}: {error.strerror}", err=True)
+        sys.exit(_DEGRADED)
     sys.exit(_status(totals))
 
 

@@ -25,6 +25,8 @@ _TRAP: Final = opcode_named("trap")
 
 ARM: Final = 106
 _MAX_DEPTH: Final = 3
+_SIGN_TESTS: Final = ("slt", "sge", "sgt", "sle")
+"""Conditions that a comparison with zero decides by the sign."""
 DRAWN_TRAPS: Final = ("user1", "user2", "int_ovf", "user200", "bad_toint")
 
 
@@ -126,6 +128,8 @@ def _condition(g: Draft) -> Value:
     else:
         tested = g.operand(type_)
         keyword = INT_CC[source.int(0, len(INT_CC) - 1)]
+    if way == 3:
+        keyword = _SIGN_TESTS[source.int(0, 3)]
     zero = way in (3, 4, 6)
     other = g.constant(type_, 0) if zero else g.operand(type_)
     value = g.new(I8)
