@@ -12,7 +12,6 @@ A comment block of flat TOML lines holds what filetests have no syntax for::
     target aarch64
 
     function %f() -> i32 { ... }
-
     ; run: %f() == 42
 
 An entry holds the function, the inputs, the memory image and the options, never only a seed: a change of
@@ -134,7 +133,7 @@ def print_entry(entry: Entry, outcomes: list[Outcome]) -> str:
     lines.append(print_function(case.function).rstrip("\n"))
     run_lines = _run_lines(case, outcomes)
     if run_lines:
-        lines += ["", *run_lines]
+        lines += run_lines
     return "\n".join(lines) + "\n"
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from backend.ir.filetest import parse_file, print_file
 from backend.ir.opcodes import OPCODES
 from backend.ir.types import I8, I16, I32, I64
 from fuzzer.corpus.entry import load_entry
@@ -45,3 +46,9 @@ def test_the_seeds_cover_every_operation_and_type() -> None:
     assert {"return", "jump", "brif", "br_table", "trap", "stack_addr", "iconst"} <= names
     for name in ("iadd", "imul", "ishl", "icmp", "select", "udiv", "store", "load", "popcnt"):
         assert {type_ for op, type_ in covered if op == name} >= {I8, I16, I32, I64}
+
+
+def test_entries_are_canonical() -> None:
+    for path in ENTRIES:
+        text = path.read_text()
+        assert print_file(parse_file(text)) == text, path
