@@ -6,7 +6,6 @@ from importlib.metadata import version
 from typing import ClassVar
 
 from backend.compile import compile_function
-
 from backend.ir.opcodes import Opcode
 from backend.ir.types import Type
 from backend.isa import ISA_NAMES, isa_named
