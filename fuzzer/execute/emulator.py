@@ -122,6 +122,8 @@ class Emulator:
         self._entry = layout.CODE
         self._contexts: list[Any] = []
         self._stacks: list[bytes] = []
+        self._tops: list[bytes] = []
+        self._canaries: list[bytes] = []
         self._fills: list[list[int]] = []
         self._expected: list[bytes] = []
         checked = [saved.id for saved in m.saved]
@@ -148,6 +150,7 @@ class Emulator:
         uc.reg_write(m.link, layout.RETURN)
         self._contexts.append(uc.context_save())
         self._stacks.append(rng.randbytes(layout.STACK_SIZE))
+        self._tops.append(self._stacks[-1][-layout.STACK_RESET :])
         self._fills.append([rng.getrandbits(64) for _ in range(64)])
         uc.reg_write(m.pc, layout.RETURN)
         self._read(self._out)
@@ -172,6 +175,7 @@ class Emulator:
         self._uc.ctl_remove_cache(layout.CODE, layout.CODE + end)
         self._code_length = len(code)
         self._entry = layout.CODE + entry
+        self._stack[:] = self._stacks[0]
         if memory_size != self._mapped:
             self._map_data(memory_size)
         self._set_signature(signature)
@@ -206,13 +210,14 @@ class Emulator:
         self._results = [result.type.mask for result in signature.returns]
         self._canary_from = layout.STACK_SIZE - layout.CALLER_FRAME + on_stack * m.stack_slot
 
+        self._canaries = [image[self._canary_from :] for image in self._stacks]
+
     def run(self, inputs: Input, memory: bytes, poison: int = 0) -> Run:
         """Call the loaded function once. ``memory``: the data region's bytes before the call."""
         m, lib, handle = self.machine, self._lib, self._handle
         lib.uc_context_restore(handle, self._contexts[poison].context)
         stack = self._stack
-        image = self._stacks[poison]
-        stack[:] = image
+        stack[-layout.STACK_RESET :] = self._tops[poison]
         if memory:
             self._data[: len(memory)] = memory
         registers = len(m.arguments)
@@ -246,8 +251,8 @@ class Emulator:
             start = self._canary_from
             frame: tuple[tuple[str, int, int], ...] = ()
             if (
-                out.bytes[: self._checked_bytes] != self._expected[poison]
-                or stack[start:] != image[start:]
+                bytes(out.bytes[: self._checked_bytes]) != self._expected[poison]
+                or stack[start:] != self._canaries[poison]
             ):
                 frame = self._broken_promises(poison)
             return Run(RETURN, pc - layout.CODE, 0, -1, results, after, frame)

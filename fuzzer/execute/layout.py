@@ -22,6 +22,9 @@ STACK: Final = 0x3000_0000
 STACK_SIZE: Final = 0x1_0000
 CALLER_FRAME: Final = 0x800
 """Bytes of the caller's frame above SP: stack arguments, then the canary."""
+STACK_RESET: Final = 0x4000
+"""Bytes at the top of the stack that get fresh poison in every run; what lies deeper gets it when
+code is loaded, and holds what earlier runs of the same code left there."""
 STACK_TOP: Final = STACK + STACK_SIZE - CALLER_FRAME
 RETURN: Final = 0x4000_0000
 RETURN_SIZE: Final = 0x1000

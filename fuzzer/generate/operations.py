@@ -40,8 +40,9 @@ FAMILIES: Final[dict[str, dict[str, int]]] = {
 ``stack_load`` and ``stack_store`` stand for accesses through ``stack_addr``."""
 
 NESTED: Final = ("iadd", "ishl", "bnot", "imul", "uextend", "sextend", "ushr", "sshr", "band", "ineg",
-                "rotr", "bxor", "icmp", "isub")  # fmt: skip
-"""What an operand is made of when it is made for one use only: the trees that instruction selectors fold."""
+                "rotr", "bxor", "icmp", "isub", "ishl", "uextend", "sextend")  # fmt: skip
+"""What an operand is made of when it is made for one use only: the trees that instruction selectors fold.
+An opcode stands as often as its weight."""
 
 STRUCTURES: Final = frozenset({"loop", "pressure", "funnel", "stack_load", "stack_store"})
 _NAMES: Final = tuple(FAMILIES)

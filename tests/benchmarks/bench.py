@@ -20,6 +20,7 @@ from backend.compile import compile_function
 from backend.ir.printer import print_function
 from backend.ir.verifier import verify
 from backend.isa import isa_named
+from fuzzer.campaign.worker import tune_collector
 from fuzzer.case import Case
 from fuzzer.checks import violations
 from fuzzer.generate.cases import CaseGenerator
@@ -148,6 +149,7 @@ def shrink() -> None:
 
 
 if __name__ == "__main__":
+    tune_collector()
     isa_named("aarch64").rule_set.compile_all()  # matchers are compiled at first use
     chosen = sys.argv[1:] or ["split", "growth", "shrink"]
     for word in chosen:
