@@ -26,7 +26,8 @@ def write_stats(settings: Settings, totals: Totals, target: Target) -> None:
         "unsupported": totals.unsupported,
         "worker_deaths": totals.deaths,
         "known": totals.known,
-        "findings": [
+        "findings": len(totals.findings),
+        "entries": [
             {"signature": f.signature, "check": f.check, "isa": f.isa, "path": f.path,
              "detail": f.detail, "instructions": f.after, "suspect": f.suspect}
             for f in totals.findings.values()

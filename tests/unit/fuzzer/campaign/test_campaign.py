@@ -38,7 +38,7 @@ def test_a_fault_is_found_shrunk_and_survived(
     done = fuzz(tmp_path, target, "--stop-on-first", *options)
     assert done.status == 1
     stats = done.stats()
-    (finding, *more) = stats["findings"]
+    (finding, *more) = stats["entries"]
     assert finding["check"] == check
     assert words in finding["detail"]
     assert stats["functions"] >= 1
@@ -63,8 +63,8 @@ def test_every_case_is_accounted_for_though_workers_die(tmp_path: Path) -> None:
     assert done.status == 1
     assert stats["functions"] == 10
     assert stats["worker_deaths"] > 2
-    assert {"exit 7", "SIGABRT"} == {f["detail"].split(" while")[0] for f in stats["findings"]}
-    assert len(done.entries()) == len(stats["findings"]) == 2
+    assert {"exit 7", "SIGABRT"} == {f["detail"].split(" while")[0] for f in stats["entries"]}
+    assert len(done.entries()) == len(stats["entries"]) == 2
     assert "a worker died (exit status 7) at case 0/" in done.out
 
 
@@ -76,7 +76,7 @@ def test_the_same_whoever_does_it(tmp_path: Path) -> None:
         done = fuzz(folder, "Raises", "-j", jobs, functions=33)
         stats = done.stats()
         assert stats["functions"] == 33
-        found.append({finding["signature"] for finding in stats["findings"]})
+        found.append({finding["signature"] for finding in stats["entries"]})
     assert len(found[0]) == 1
     assert found[0] == found[1]
 
@@ -86,7 +86,7 @@ def test_what_is_unsupported_is_counted_by_reason(tmp_path: Path) -> None:
     stats = done.stats()
     count = stats["unsupported"]["no multiplication here"]
     assert 0 < count < 40
-    assert (done.status, stats["findings"], stats["functions"]) == (0, [], 40)
+    assert (done.status, stats["entries"], stats["functions"]) == (0, [], 40)
     assert f"unsupported {count} times: no multiplication here" in done.out
 
 
@@ -105,7 +105,7 @@ def test_two_campaigns_on_one_corpus_keep_the_union(tmp_path: Path) -> None:
     one, two = first.finish(), second.finish()
     assert one.status == two.status == 1
     paths = {
-        f["path"] for done, out in ((one, "a"), (two, "b")) for f in done.stats(out)["findings"]
+        f["path"] for done, out in ((one, "a"), (two, "b")) for f in done.stats(out)["entries"]
     }
     assert len(paths) == 2
     assert paths == {str(path.relative_to(tmp_path)) for path in one.entries("shared")}
@@ -115,7 +115,7 @@ def test_a_finding_known_from_before_is_not_new(tmp_path: Path) -> None:
     (path,) = fuzz(tmp_path, "Raises", "--stop-on-first", functions=16).entries()
     before = path.read_bytes()
     again = fuzz(tmp_path, "Raises", functions=16)
-    assert again.stats()["findings"] == []
+    assert again.stats()["entries"] == []
     assert again.stats()["known"] >= 1
     assert "FOUND" not in again.out
     assert again.entries() == [path]
