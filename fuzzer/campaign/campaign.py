@@ -269,6 +269,8 @@ class Campaign:
                 with contextlib.suppress(OSError, TypeError):
                     os.kill(hand.process.pid, signal.SIGUSR1)
                     time.sleep(0.05)
+                if hand.in_flight.read()[3] != since:
+                    continue  # it moves after all: the record was read while it was written
                 self._bury(hand, f"no answer for {self.settings.timeout:g}s")
 
     def _bury(self, hand: _Hand, why: str) -> None:

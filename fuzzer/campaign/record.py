@@ -36,7 +36,8 @@ class InFlight:
         return self._memory[_FORMAT.size] != 0
 
     def write(self, phase: int, slice_: int = 0, index: int = 0) -> None:
-        _FORMAT.pack_into(self._memory, 0, phase, slice_, index, time.monotonic())
+        # One copy: pack_into would zero the record first, and a reader could see no time at all.
+        self._memory[: _FORMAT.size] = _FORMAT.pack(phase, slice_, index, time.monotonic())
 
     def read(self) -> tuple[int, int, int, float]:
         """(phase, slice, index, time.monotonic() of the writing)."""

@@ -98,3 +98,16 @@ def test_what_is_in_flight_can_be_read_from_outside() -> None:
     phase, slice_, index, since = record.read()
     assert (phase, slice_, index) == (TRYING, 7, 31)
     assert since <= time.monotonic()
+
+
+def test_a_record_read_while_it_is_written_always_has_a_time() -> None:
+    record = InFlight()
+    record.write(TRYING, 0, 0)
+    child = os.fork()
+    if child == 0:
+        for number in range(200_000):
+            record.write(TRYING, number, number)
+        os._exit(0)
+    torn = sum(record.read()[3] == 0.0 for _ in range(200_000))
+    os.waitpid(child, 0)
+    assert torn == 0
