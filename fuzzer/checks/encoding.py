@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from fuzzer.trial import Trial
 
 _MEMORY: Final = 1 << 17
+_BATCH: Final = 32
+"""Bytes of code for each unseen instruction below which all of it is decoded at once."""
+_AWAY: Final = 0x4000
+"""Another address to read an instruction at, to see whether its text depends on it."""
 _agreed: set[tuple[bytes, str]] = set()
 """(word, text) that agreed at more than one address: position-independent, no need to decode again."""
 
@@ -44,17 +48,25 @@ def _look(trial: Trial) -> Iterator[Violation]:
     ends.append(min([start for start, _ in compiled.data_ranges if start > texts[-1][0]],
                     default=len(code)))  # fmt: skip
     data = {start for start, _ in compiled.data_ranges}
+    unseen = []
     for (offset, meant), end in zip(texts, ends, strict=True):
         word = (
             code[offset:end] if end - offset <= 4 or isa == "x86_64" else code[offset : offset + 4]
         )
-        if (word, meant) in _agreed or offset in data:
-            continue
-        got = _text(isa, word, offset)
+        if (word, meant) not in _agreed and offset not in data:
+            unseen.append((offset, meant, word))
+    if not unseen:
+        return
+    # All at once costs 1 us an instruction, one by one 6: worth it unless most are known.
+    batch = len(code) < _BATCH * len(unseen)
+    here = dict(decode(isa, code)) if batch else {}
+    there = dict(decode(isa, code, _AWAY)) if batch else {}
+    for offset, meant, word in unseen:
+        got = here.get(offset) or _text(isa, word, offset)
         if got != meant:
             yield Violation("encoding", f"at {offset:#x}: meant {meant!r}, emitted {word.hex()} = {got!r}",
                             f"{_mnemonic(meant)} as {_mnemonic(got)}")  # fmt: skip
-        elif _text(isa, word, offset + 0x4000) == meant:
+        elif (there.get(offset) or _text(isa, word, offset + _AWAY)) == meant:
             if len(_agreed) >= _MEMORY:
                 _agreed.clear()
             _agreed.add((word, meant))

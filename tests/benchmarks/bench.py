@@ -32,17 +32,17 @@ from fuzzer.trial import Trial, compile_case, execute, interpret, run_trial
 clock = time.process_time
 
 
-def sized(count: int, low: int, high: int) -> list[Case]:
-    """``count`` cases of ``low`` to ``high`` instructions and 16 inputs."""
+def sized(count: int, low: int, high: int) -> list[tuple[int, Case]]:
+    """``count`` cases of ``low`` to ``high`` instructions and 16 inputs, with their seeds."""
     generator = CaseGenerator(target_named("builtin"), "aarch64")
-    cases: list[Case] = []
+    cases: list[tuple[int, Case]] = []
     seed = 0
     while len(cases) < count:
         case = generator.from_seed(seed)
         seed += 1
         if low <= case.function.instruction_count() <= high and case.inputs[0]:
             case.inputs = (case.inputs * 16)[:16]
-            cases.append(case)
+            cases.append((seed - 1, case))
     return cases
 
 
@@ -51,15 +51,15 @@ def split() -> None:
     target = target_named("builtin")
     cases = sized(400, 22, 38)
     generator = CaseGenerator(target, "aarch64")
-    size = statistics.mean(case.function.instruction_count() for case in cases)
+    size = statistics.mean(case.function.instruction_count() for _, case in cases)
     print(f"split: {len(cases)} functions of {size:.1f} instructions on average, 16 inputs each")
-    for case in cases[:50]:
+    for _, case in cases[:50]:
         run_trial(case, target)
     spent = dict.fromkeys(("generate", "interpret", "compile", "execute", "check"), 0.0)
     runs = 0
-    for case in cases:
+    for seed, case in cases:
         before = clock()
-        generator.from_choices(case.choices)
+        generator.from_seed(seed)
         spent["generate"] += clock() - before
         trial = Trial(case, target, False)
         for name, stage in (("interpret", interpret), ("compile", compile_case),
