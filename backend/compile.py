@@ -56,7 +56,8 @@ def compile_function(
             "vcode": lambda: print_vcode(vcode, env),
             "alloc": lambda: print_allocated(vcode, allocation, env),
             "asm": lambda: "".join(
-                f"{at:6x}:  {text}\n" for at, text in texts(emitter.items, finished, target)
+                f"{at:6x}:  {text}\n"
+                for at, text in texts(emitter.items, finished, target, absolute=True)
             ),
             "bytes": lambda: print_bytes(finished),
         },

@@ -41,6 +41,7 @@ GROWTH: Final = 32
 """Default of ``growth``: a 16-byte constant with its padding, or a veneer of up to 8
 instructions.
 """
+_NEVER: Final = 1 << 62
 
 
 class Fixup:
@@ -87,7 +88,7 @@ class MachBuffer:
 
     __slots__ = ("_constant_labels", "_constants", "_data", "_deadlines", "_fixups", "_growth",
                  "_labels", "_late", "_nop", "_pool", "_pool_bytes", "_relocs", "_spans", "_traps",
-                 "_uses", "_veneer_bytes", "_waiting", "code")  # fmt: skip
+                 "_uses", "_veneer_bytes", "_waiting", "calm", "code")  # fmt: skip
 
     def __init__(self, nop_word: int, capacity: int = 16, *, growth: int = GROWTH) -> None:
         self.code = CodeBuffer(capacity)
@@ -103,6 +104,8 @@ class MachBuffer:
         self._deadlines: list[tuple[int, int, Fixup]] = []
         self._uses = 0
         self._veneer_bytes = 0
+        #: code that may end here, growth included, needs no island before it; the worst case while unknown
+        self.calm = -1
         self._pool: list[tuple[int, bytes, int]] = []
         self._pool_bytes = 0
         self._constants: dict[tuple[bytes, int], int] = {}
@@ -201,6 +204,7 @@ class MachBuffer:
         elif target - fixup.offset >= -use.max_neg:
             self._late.append(fixup)
             return
+        self.calm = -1
         self._uses += 1
         self._veneer_bytes += len(use.veneer_code)
         heappush(self._deadlines, (fixup.offset + use.max_pos, self._uses, fixup))
@@ -231,6 +235,7 @@ class MachBuffer:
         label = self.new_label()
         self._constants[data, align] = label
         self._constant_labels[label] = (data, align)
+        self.calm = -1
         self._pool.append((align, data, label))
         self._pool_bytes += size
         return label
@@ -251,17 +256,25 @@ class MachBuffer:
 
     # ---- islands
 
-    def _worst_end(self, upcoming_bytes: int) -> int:
-        to_come = upcoming_bytes + (upcoming_bytes + 3) // 4 * self._growth
+    def _worst_island(self) -> int:
         # 3: padding behind the pool, back to a word
         pool = self._pool_bytes + 3 if self._pool_bytes else 0
-        return self.code.length + to_come + JUMP_AROUND + self._veneer_bytes + pool
+        return JUMP_AROUND + self._veneer_bytes + pool
+
+    def _worst_end(self, upcoming_bytes: int) -> int:
+        to_come = upcoming_bytes + (upcoming_bytes + 3) // 4 * self._growth
+        return self.code.length + to_come + self._worst_island()
 
     def island_needed(self, upcoming_bytes: int) -> bool:
-        """Whether an island must come before the next ``upcoming_bytes`` bytes of instructions."""
+        """Whether an island must come before the next ``upcoming_bytes`` bytes of instructions.
+
+        Not before the end of these, with ``growth`` for each word of them, is beyond ``calm``: so the
+        hot path may compare first and call this only then.
+        """
         deadlines = self._deadlines
         while deadlines and not deadlines[0][2].open:
             heappop(deadlines)
+        self.calm = deadlines[0][0] - self._worst_island() if deadlines else _NEVER
         return bool(deadlines) and self._worst_end(upcoming_bytes) > deadlines[0][0]
 
     def emit_island(self, upcoming_bytes: int, around: tuple[int, LabelUse] | None = None) -> None:

@@ -40,7 +40,8 @@ class CompiledCode:
 
     ``traps``: (offset, trap code) of every instruction that may trap, by offset; an offset with two
     codes appears twice. ``data_ranges``: byte ranges that are data, not instructions. ``texts``: if the
-    compiler knows, what each instruction was meant to be: (offset, text in Capstone's syntax).
+    compiler knows, what each instruction was meant to be: (offset, text in Capstone's syntax as the
+    instruction reads when it stands at address 0, so that equal bytes have equal texts).
     ``stages``: name -> function that prints the stage. ``rule_hits``: numbers of the lowering rules
     that fired; ``row_hits``: indices of the machine-instruction rows emitted.
     """

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 GROWTH: Final = 16
 """Bytes a word can add to the next island: a 64-bit constant with its padding."""
+_WORST: Final = 1 + GROWTH // 4
+"""Bytes that a byte of whole words can come to."""
 _EDIT_BYTES: Final = 8
 _INST_BYTES: Final = 8
 _LEAVE_BYTES: Final = 160
@@ -135,19 +137,20 @@ class Emitter:
         """The instructions of a block, the first of which has number ``index``; does it fall
         through?"""
         edits, locations = allocation.edits, allocation.locations
-        buffer, hits = self.buffer, self.hits
-        island_needed = buffer.island_needed
+        buffer, hits, items = self.buffer, self.hits, self.items
+        code, put4 = buffer.code, buffer.put4
         flow = NEXT
         for inst in insts:
-            moves = edits.get(index)
             row: Row = inst.row  # type: ignore[assignment]  # the protocol's only implementation
             flow = row.flow
-            size = (_INST_BYTES if flow <= BRANCH else _LEAVE_BYTES) + 4 * len(inst.ops)
-            if moves is not None:
-                self._emit_moves(moves)
-            if island_needed(size) or (short and flow == BRANCH):
-                self._island(size, True)
+            if index in edits:
+                self._emit_moves(edits[index])
             ops = inst.ops.copy()
+            size = (_INST_BYTES if flow <= BRANCH else _LEAVE_BYTES) + 4 * len(ops)
+            if (code.length + _WORST * size > buffer.calm and buffer.island_needed(size)) or (
+                short and flow == BRANCH
+            ):
+                self._island(size, True)
             for operand, register in zip(inst.operands, locations[index], strict=True):
                 ops[operand.index] = register
             index += 1
@@ -167,8 +170,8 @@ class Emitter:
                 if row.traps and ops[-1] >= 0:
                     buffer.trap(TRAP_CODES[ops[-1]])
                 word = row.encode(ops)
-                self.items.append((buffer.code.length, row, ops))
-                buffer.put4(word, row.name)
+                items.append((code.length, row, ops))
+                put4(word, row.name)
             elif flow == BRANCH:
                 self._emit_branch(row, ops)
             elif flow == JUMP:
@@ -255,17 +258,21 @@ def _thread(vcode: VCode, starts: list[int], edits: dict[int, list[tuple[int, in
     return targets
 
 
-def texts(items: list[Item], finished: Finished, isa: Isa) -> list[tuple[int, str]]:
-    """What each instruction was meant to be, by offset, veneers included."""
-    goals = {offset: target for offset, _, target, _ in finished.audit.fixups}
+def texts(
+    items: list[Item], finished: Finished, isa: Isa, *, absolute: bool = False
+) -> list[tuple[int, str]]:
+    """What each instruction was meant to be, by offset, veneers included: as it reads at address 0,
+    or with ``absolute`` at its own offset."""
+    goals = {owner: target for _, owner, target, _ in finished.audit.fixups}
     made = []
     for offset, row, ops in items:
         if row.label >= 0:
             ops = ops.copy()
-            ops[row.label] = goals[offset]
+            ops[row.label] = goals[offset] - (0 if absolute else offset)
         made.append((offset, row.text(ops)))
     jump = isa.jump
-    made += [(offset, jump.text([goals[offset]])) for offset, _, what in finished.audit.spans
-             if what == "island" and offset in goals]  # fmt: skip
+    for offset, _, what in finished.audit.spans:
+        if what == "island" and offset in goals:
+            made.append((offset, jump.text([goals[offset] - (0 if absolute else offset)])))
     made.sort()
     return made

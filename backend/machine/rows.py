@@ -34,6 +34,8 @@ BRANCH: Final = 2
 LEAVE: Final = 3
 """Ends the block in a way of its own: a return, a trap, a jump table."""
 
+_TEXTS: Final = 1 << 8
+"""Texts that a row remembers."""
 _FIELD: Final = re.compile(r"\{(\w+):(\w+)\}")
 
 
@@ -47,9 +49,9 @@ class Row:
     where the condition holds.
     """
 
-    __slots__ = ("_printed", "_text", "aliases", "encode", "fields", "flow", "index", "inverse", "is_move", "label",
-                 "mask", "match", "name", "operands", "pattern", "pseudo", "template", "tie",
-                 "traps", "use")  # fmt: skip
+    __slots__ = ("_printed", "_text", "_texts", "aliases", "encode", "fields", "flow", "index",
+                 "inverse", "is_move", "label", "mask", "match", "name", "operands", "pattern",
+                 "pseudo", "template", "tie", "traps", "use")  # fmt: skip
 
     def __init__(
         self,
@@ -87,6 +89,8 @@ class Row:
         self.template = template
         self.pattern = pattern
         self._text: Text | None = None
+        #: texts by operands, since most are asked for again and again
+        self._texts: dict[tuple[int, ...], str] = {}
         self.mask = self.match = 0
         self.encode: Callable[[Sequence[int]], int] = self._refuse
         if pattern:
@@ -101,12 +105,19 @@ class Row:
         if template is not None:
             self.template = template
             self._text = None
+            self._texts.clear()
 
     def text(self, ops: Sequence[int]) -> str:
         """The instruction in Capstone's syntax. A label's op is its address."""
-        if self._text is None:
-            self._text = _compile_text(self.template, self.aliases, self.fields)
-        return self._text(ops)
+        key = tuple(ops)
+        text = self._texts.get(key)
+        if text is None:
+            if self._text is None:
+                self._text = _compile_text(self.template, self.aliases, self.fields)
+            if len(self._texts) >= _TEXTS:
+                self._texts.clear()
+            text = self._texts[key] = self._text(ops)
+        return text
 
     def operands_without(self, ops: Sequence[object]) -> tuple[Operand, ...]:
         """The operands whose op is None in ``ops``: the others are fixed by their user."""

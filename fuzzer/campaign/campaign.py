@@ -73,7 +73,9 @@ class _Hand:
 
         self.in_flight = InFlight()
         self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=main, args=(settings, theirs, self.in_flight))
+        self.process = context.Process(
+            target=main, args=(settings, theirs, self.in_flight, os.getpid())
+        )
         self.process.start()
         theirs.close()
         self.order: tuple[int, int, int] | None = None
@@ -101,7 +103,9 @@ class _Autopsy:
         self.draft: Found | None = None
         self.heard = False
         self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=_autopsy, args=(settings, slice_, index, theirs))
+        self.process = context.Process(
+            target=_autopsy, args=(settings, slice_, index, theirs, os.getpid())
+        )
         self.process.start()
         theirs.close()
 
@@ -322,11 +326,11 @@ class Campaign:
         self._autopsies.remove(autopsy)
 
 
-def _autopsy(settings: Settings, slice_: int, index: int, pipe: Connection) -> None:
+def _autopsy(settings: Settings, slice_: int, index: int, pipe: Connection, parent: int) -> None:
     from fuzzer.campaign.autopsy import examine
     from fuzzer.campaign.isolated import die_with_parent
 
-    die_with_parent()
+    die_with_parent(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for found in examine(settings, slice_, index):
         pipe.send_bytes(encode(found))

@@ -38,9 +38,10 @@ def run_isolated(
     address space. No process is left behind.
     """
     read_end, write_end = os.pipe()
+    parent = os.getpid()
     child = os.fork()
     if child == 0:
-        _child(work, read_end, write_end, memory)
+        _child(work, parent, read_end, write_end, memory)
     os.close(write_end)
     try:
         data, in_time = _collect(read_end, time.monotonic() + seconds)
@@ -68,20 +69,26 @@ def run_isolated(
 _PR_SET_PDEATHSIG: Final = 1
 
 
-def die_with_parent() -> None:
-    """Have the kernel kill this process when its parent ends, however that ends (prctl(2), Linux)."""
+def die_with_parent(parent: int) -> None:
+    """Have the kernel kill this process when its parent ends, however that ends (prctl(2), Linux).
+
+    ``parent``: its process number, taken before the fork: it may have ended before this was called.
+    """
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL))
+    if os.getppid() != parent:
+        os._exit(70)
 
 
 def _child(
-    work: Callable[[Callable[[str], None]], bytes], read_end: int, write_end: int, memory: int
-) -> None:
+    work: Callable[[Callable[[str], None]], bytes], parent: int, read_end: int, write_end: int,
+    memory: int,
+) -> None:  # fmt: skip
     code = 70
     try:
         os.close(read_end)
         os.setpgid(0, 0)
-        die_with_parent()
+        die_with_parent(parent)
         faulthandler.disable()
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -176,11 +176,11 @@ def tune_collector() -> None:
     gc.set_threshold(100_000, 20, 100)
 
 
-def main(settings: Settings, pipe: Connection, in_flight: InFlight) -> None:
-    """The body of a worker process."""
+def main(settings: Settings, pipe: Connection, in_flight: InFlight, parent: int) -> None:
+    """The body of a worker process; ``parent`` is the process it must not outlive."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    die_with_parent()
+    die_with_parent(parent)
     trace = open(settings.out / "stuck.txt", "a")  # noqa: SIM115  # stays open for the signal handler
     faulthandler.register(STUCK, trace)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

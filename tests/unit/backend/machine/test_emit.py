@@ -79,7 +79,7 @@ block3:
 }""")
     assert words(code) == ["stp", "mov", "b"]
     assert code.texts is not None
-    assert code.texts()[-1] == (8, "b #8")
+    assert code.texts()[-1] == (8, "b #0")
 
 
 def test_cold_blocks_go_last() -> None:
