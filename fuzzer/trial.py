@@ -16,7 +16,8 @@ from fuzzer.execute.emulator import Emulator, ExecutorLimit, Run, emulator_for
 from fuzzer.execute.quarantine import suspicion
 from fuzzer.finding import Violation
 from fuzzer.outcome import Outcome, OutOfFuel, Returned, Trapped
-from fuzzer.reference.evaluate import Program, prepare
+from fuzzer.reference.evaluate import prepare
+from fuzzer.reference.program import Program
 from fuzzer.targets.target import Target
 
 
@@ -59,7 +60,7 @@ class Trial:
 def interpret(trial: Trial, program: Program | None = None) -> None:
     """What had to happen on each input."""
     case = trial.case
-    program = prepare(case.function) if program is None else program
+    program = prepare(case.function, lean=True) if program is None else program
     run, memory = program.run, case.memory
     trial.outcomes = [run(values, memory) for values in case.inputs]
 

@@ -48,7 +48,7 @@ class _Rule:
     def __init__(self, op: Opcode, type_: Type | None) -> None:
         self.fault = ""
         self.operands: tuple[Type | None, ...] = ()
-        self.results: tuple[Type | None, ...] = ()
+        self.results: list[Type | None] = []
         self.seconds: frozenset[Type] = frozenset(op.second)
         self.check = SHAPE_RULES.get(op.shape)
         #: number of operands, or _ELSEWHERE, or _WRONG
@@ -64,7 +64,7 @@ class _Rule:
             if self.count >= 0:
                 self.operands = tuple(opcodes.resolve(term, type_) for term in op.operands)
             if op.results != ("...",):
-                self.results = tuple(opcodes.resolve(term, type_) for term in op.results)
+                self.results = [opcodes.resolve(term, type_) for term in op.results]
         except ValueError:
             self.fault = f"{op.name} does not take type {type_}"
             self.count = _WRONG
@@ -194,17 +194,15 @@ class _Verifier:
                     if have is not want and (want is not None or have not in rule.seconds):
                         sound = False
                         yield self._operand_error(value, want, rule)
-                    elif value not in seen and self._hidden(value, number):
-                        yield self.error(self._why_hidden(value))
-            elif rule.count == _ELSEWHERE:
-                for value in args:
-                    if value not in seen and self._hidden(value, number):
-                        yield self.error(self._why_hidden(value))
-            else:
+            elif rule.count != _ELSEWHERE:
                 sound = False
                 yield self.error(
                     rule.fault or f"{op.name} takes {rule.count} operands, not {len(args)}"
                 )
+            if sound and not seen.issuperset(args):
+                for value in args:
+                    if value not in seen and self._hidden(value, number):
+                        yield self.error(self._why_hidden(value))
             if op.terminator and (inst.targets or inst.data is not None):
                 yield from self._edges(inst, seen)
             if sound:
@@ -212,13 +210,15 @@ class _Verifier:
                     message = rule.check(function, inst)
                     if message:
                         yield self.error(message)
-                yield from self._results(inst, rule) if inst.results or rule.results else ()
+                made: list[Type | None] = [types[value] for value in inst.results]
+                if made != rule.results:
+                    yield from self._results(inst, rule)
             seen.update(inst.results)
             if function.annotations:
                 yield from self._annotation(inst)
 
     def _results(self, inst: Inst, rule: _Rule) -> Iterator[VerifyError]:
-        """The results' types, unless the rule of the shape knows them (calls)."""
+        """What is wrong with the results, unless the rule of the shape knows them (calls)."""
         op, types = inst.op, self.function.value_types
         if op.results == ("...",):
             return

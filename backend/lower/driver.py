@@ -97,9 +97,8 @@ class Lowering:
     def constant(self, value: int, bits: int) -> int:
         """A new register of ``bits`` (32 or 64) that holds ``value``."""
         vreg = self.temp(INT)
-        for matcher in self.dispatch.constants[bits]:
-            if matcher(self, value, vreg):
-                return vreg
+        if self.dispatch.constants[bits](self, value, vreg):
+            return vreg
         raise Unsupported(f"constant {value:#x} of {bits} bits")
 
     def extended(self, value: int, bits: int, signed: bool) -> int:
@@ -118,10 +117,9 @@ class Lowering:
         """Emits a test of ``value``; the machine condition under which it is not 0."""
         if self.fuses(value):
             return self.compare(self.defs[value])
-        for matcher in self.dispatch.nonzero[self.types[value].index]:
-            condition: int = matcher(self, value)
-            if condition >= 0:
-                return condition
+        condition: int = self.dispatch.nonzero[self.types[value].index](self, value)
+        if condition >= 0:
+            return condition
         raise Unsupported(f"a condition of type {self.types[value]}")
 
     def fuses(self, value: int) -> bool:
@@ -133,10 +131,9 @@ class Lowering:
     def compare(self, inst: Inst) -> int:
         """Emits the comparison of an icmp; the machine condition under which it holds."""
         type_ = self.types[inst.args[0]]
-        for matcher in self.dispatch.compares[type_.index]:
-            condition: int = matcher(self, inst)
-            if condition >= 0:
-                return condition
+        condition: int = self.dispatch.compares[type_.index](self, inst)
+        if condition >= 0:
+            return condition
         raise Unsupported(f"icmp.{type_}")
 
     def edge(self, call: BlockCall) -> int:
@@ -272,10 +269,8 @@ class Lowering:
             key |= (type_.index + 1) << 8
         elif how == _BY_T_AND_S and type_ is not None:
             key |= (type_.index + 1) << 8 | (self.types[inst.args[0]].index + 1)
-        for matcher in self.dispatch.insts[key]:
-            if matcher(self, inst):
-                return
-        raise Unsupported(f"no rule for {op.name}" + (f".{type_}" if type_ is not None else ""))
+        if not self.dispatch.insts[key](self, inst):
+            raise Unsupported(f"no rule for {op.name}" + (f".{type_}" if type_ is not None else ""))
 
     def _enter_arguments(self, entry: VBlock) -> None:
         self.origin = -1

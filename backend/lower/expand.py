@@ -82,6 +82,10 @@ _BIG: Final[dict[Opcode, tuple[Part, ...]]] = {
 }  # fmt: skip
 
 
+_CANDIDATES: Final = frozenset(op.index for op in (*ALWAYS, *_BIG))
+"""What :func:`_parts_of` has to be asked about."""
+
+
 def _parts_of(inst: Inst) -> tuple[Part, ...]:
     parts = ALWAYS.get(inst.op)
     if parts is not None:
@@ -123,7 +127,10 @@ def _type(name: str, type_: Type | None) -> Type | None:
 
 def expand(function: Function) -> Function:
     """``function`` in simpler opcodes: itself if there is nothing to do, else a copy."""
-    if not any(map(_parts_of, function.instructions())):
+    if not any(
+        inst.op.index in _CANDIDATES and _parts_of(inst)
+        for block in function.blocks for inst in block.insts
+    ):  # fmt: skip
         return function
     function = function.copy()
     for block in function.blocks:

@@ -28,33 +28,25 @@ function of (lowering, instruction, everything bound, in order).
 **Roots that are no opcodes.** ``cmp``: an icmp wanted as a machine condition. ``nz``: a value wanted as the
 condition that it is not 0. ``const``: a constant ``k`` wanted in a register of RB bits.
 
-A rule is compiled to one function a type, when it is first tried. A group can be switched off, to
-reach the more general rules behind its own.
+All rules of an opcode at a type are compiled to one function, when it is first needed
+(:mod:`backend.lower.matchers`). A group can be switched off, to reach the more general rules behind its own.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Final
 
-from backend.ir.opcodes import TRAP_CODES, Opcode, find_opcode
+from backend.ir.opcodes import Opcode, find_opcode
 from backend.ir.types import I64, Type, type_named
-from backend.lower.patterns import Leaf, Node, differ, leaves, orders, parse_pattern
+from backend.lower.matchers import FAILURE, Emit, Matcher, Wanted, compile_matcher
+from backend.lower.patterns import parse_pattern
 from backend.machine.rows import RowTable
-from backend.machine.vcode import MInst
 
-TRAP_NUMBER: Final = {code: number for number, code in enumerate(TRAP_CODES)}
 ALL: Final = "i8 i16 i32 i64"
 NARROW: Final = "i8 i16"
 WIDE: Final = "i32 i64"
 _ROOTS: Final = ("cmp", "nz", "const")
-_TEMP: Final = re.compile(r"[tf]\d?")
-
-Emit = Callable[..., None]
-Matcher = Callable[..., Any]
-"""Tries a rule: (lowering, instruction) -> bool; ``cmp`` -> condition or -1; ``nz``: (lowering, value) -> condition or
--1; ``const``: (lowering, k, register) -> bool."""
 
 
 class Rule:
@@ -80,15 +72,21 @@ class Rule:
         return f"<rule {self.index} {self.name}: {self.text}>"
 
 
-class Matchers(dict[int, list[Matcher]]):
-    """Matchers by key, each list compiled when it is first asked for; ``wanted`` says from what."""
+class Matchers(dict[int, Matcher]):
+    """Matchers by key, each compiled when it is first asked for; ``wanted`` says from which rules: (rule,
+    root, opcode, T)."""
 
-    def __init__(self, wanted: dict[int, list[Callable[[], Matcher]]]) -> None:
+    def __init__(self, rules: RuleSet, failure: int = False) -> None:
         super().__init__()
-        self.wanted = wanted
+        self.rules = rules
+        self.failure = failure
+        self.wanted: dict[int, list[Wanted]] = {}
 
-    def __missing__(self, key: int) -> list[Matcher]:
-        made = self[key] = [compile_() for compile_ in self.wanted.get(key, ())]
+    def __missing__(self, key: int) -> Matcher:
+        wanted = self.wanted.get(key)
+        made = self[key] = (
+            (lambda *_: self.failure) if wanted is None else self.rules.matcher(wanted)
+        )
         return made
 
 
@@ -98,12 +96,12 @@ class Dispatch:
 
     __slots__ = ("compares", "constants", "fusion", "insts", "nonzero")
 
-    def __init__(self, fusion: bool) -> None:
+    def __init__(self, rules: RuleSet, fusion: bool) -> None:
         self.fusion = fusion
-        self.insts = Matchers({})
-        self.compares = Matchers({})
-        self.nonzero = Matchers({})
-        self.constants = Matchers({})
+        self.insts = Matchers(rules)
+        self.compares = Matchers(rules, FAILURE["cmp"])
+        self.nonzero = Matchers(rules, FAILURE["nz"])
+        self.constants = Matchers(rules)
 
     def all(self) -> list[Matchers]:
         return [self.insts, self.compares, self.nonzero, self.constants]
@@ -140,8 +138,8 @@ class RuleSet:
         self.substitutes = substitutes
         self.rules: list[Rule] = []
         self._dispatches: dict[str, Dispatch] = {}
-        #: shared by all dispatches: a disabled group changes which rules are tried, not what they do
-        self._compiled: dict[tuple[int, str, str], Matcher] = {}
+        #: by root, T and rules: most functions are the same whichever group is disabled
+        self._compiled: dict[tuple[object, ...], Matcher] = {}
 
     def rule(
         self,
@@ -173,10 +171,19 @@ class RuleSet:
         self._dispatches.clear()
         self._compiled.clear()
 
+    def matcher(self, wanted: list[Wanted]) -> Matcher:
+        """The function that tries ``wanted`` in order."""
+        _, root, _, type_ = wanted[0]
+        known = (root, type_, *(rule.index for rule, *_ in wanted))
+        made = self._compiled.get(known)
+        if made is None:
+            made = self._compiled[known] = compile_matcher(self, wanted)
+        return made
+
     def compile_all(self) -> int:
-        """Compile every rule now; how many matchers there are. ValueError for a rule that is wrong."""
+        """Compile every rule now; how many functions there are. ValueError for a rule that is wrong."""
         tables = self.dispatch().all()
-        return sum(len(table[at]) for table in tables for at in table.wanted)
+        return sum(table[at] is not None for table in tables for at in table.wanted)
 
     def groups(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(rule.group for rule in self.rules if rule.group))
@@ -192,7 +199,7 @@ class RuleSet:
         return key(op, type_, second) in self.dispatch().insts.wanted
 
     def _compile(self, disabled: str) -> Dispatch:
-        made = Dispatch(fusion=disabled != "fusion")
+        made = Dispatch(self, fusion=disabled != "fusion")
         for rule in self.rules:
             if disabled and rule.group == disabled:
                 continue
@@ -206,13 +213,13 @@ class RuleSet:
             for name in rule.types:
                 type_ = type_named(name)
                 at = type_.bits if root == "const" else type_.index
-                self._want(table, at, rule, root, None, type_)
+                table.wanted.setdefault(at, []).append((rule, root, None, type_))
             return
         op = find_opcode(root)
         if op is None:
             raise ValueError(f"{rule.name}: no opcode {root}")
         if not op.over and op.operands[:1] != ("S",):
-            self._want(made.insts, key(op, None, None), rule, root, op, I64)
+            made.insts.wanted.setdefault(key(op, None, None), []).append((rule, root, op, I64))
             return
         second = type_named(rule.second) if rule.second else None
         for name in rule.types:
@@ -223,20 +230,8 @@ class RuleSet:
                 or self._lacks(rule, root, name)
             ):
                 continue
-            self._want(made.insts, key(op, type_, second), rule, root, op, type_)
-
-    def _want(
-        self, table: Matchers, at: int, rule: Rule, root: str, op: Opcode | None, type_: Type
-    ) -> None:
-        compiled = self._compiled
-
-        def compile_() -> Matcher:
-            known = (rule.index, root, type_.name)
-            if known not in compiled:
-                compiled[known] = _Compiler(self, rule, root, op, type_).compile()
-            return compiled[known]
-
-        table.wanted.setdefault(at, []).append(compile_)
+            wanted = made.insts.wanted.setdefault(key(op, type_, second), [])
+            wanted.append((rule, root, op, type_))
 
     def _lacks(self, rule: Rule, root: str, type_name: str) -> bool:
         """Has the machine no such instruction as ``$M...`` for this opcode and type?"""
@@ -252,230 +247,3 @@ class RuleSet:
 
 def _int_types() -> tuple[Type, ...]:
     return tuple(type_named(name) for name in ALL.split())
-
-
-class _Compiler:
-    """Compiles one rule for one opcode and type into a Python function."""
-
-    def __init__(
-        self, rules: RuleSet, rule: Rule, root: str, op: Opcode | None, type_: Type
-    ) -> None:
-        self.rules = rules
-        self.rule = rule
-        self.root = root
-        self.op = op
-        self.type = type_
-        bits = type_.bits
-        self.width = 64 if bits == 64 else 32
-        self.names: dict[str, object] = {
-            **rules.names, "MInst": MInst, "TRAP_NUMBER": TRAP_NUMBER, "SWAP": rules.swap,
-            "B": bits, "RB": self.width, "MASK": type_.mask,
-        }  # fmt: skip
-        self.substitutes: Mapping[str, str] = rules.substitutes.get((root, type_.name), {})
-        self.lines: list[str] = []
-        self.nodes = 0
-        #: SSA value's variable of each name bound to a register, a condition or a value
-        self.values: dict[str, str] = {}
-        self.failure = "-1" if root in ("cmp", "nz") else "False"
-
-    def compile(self) -> Matcher:
-        parameters = {"nz": "low, value", "const": "low, k, d"}.get(self.root, "low, inst")
-        self.lines = [f"def match({parameters}):"]
-        self._put("consts = low.consts; defs = low.defs; counts = low.counts; out = low.out")
-        if self.root == "nz":
-            self._put("args = (value,)")
-        elif self.root != "const":
-            self._put("args = inst.args")
-        pattern = self.rule.pattern.args
-        for order in orders(pattern, self.op is not None and self.op.commutes):
-            self._variant(order, False)
-            if self.root == "cmp" and differ(*order):
-                self._variant(order[::-1], True)
-        self._put(f"return {self.failure}")
-        source = "\n".join(self.lines)
-        exec(
-            compile(source, f"<rule {self.rule.name} of {self.root}.{self.type}>", "exec"),
-            self.names,
-        )
-        matcher: Matcher = self.names["match"]  # type: ignore[assignment]  # made by the line above
-        return matcher
-
-    def _put(self, line: str, depth: int = 1) -> None:
-        self.lines.append("    " * depth + line)
-
-    def _variant(self, args: tuple[Leaf | Node, ...], swapped: bool) -> None:
-        self.values.clear()
-        self.nodes = 0
-        self._put("for _ in ONCE:")
-        self.names["ONCE"] = (0,)
-        self._match("args", args)
-        texts = self.rule.when + (self.rule.emit if isinstance(self.rule.emit, str) else "")
-        if self.root == "cmp":
-            self._put("cc = SWAP[inst.keyword]" if swapped else "cc = inst.keyword", 2)
-        elif re.search(r"\bcc\b", texts):
-            self._put("cc = inst.keyword", 2)
-        if re.search(r"\bimm\b", texts):
-            self._put("imm = inst.imm", 2)
-        if self.rule.when:
-            self._put(f"if not ({self._expression(self.rule.when)}): break", 2)
-        if isinstance(self.rule.emit, str):
-            self._emit_lines(self.rule.emit, args)
-        else:
-            self._call(self.rule.emit, args)
-
-    # ---- matching
-
-    def _match(self, args_name: str, args: Sequence[Leaf | Node]) -> None:
-        for i, arg in enumerate(args):
-            value = f"{args_name}[{i}]"
-            if isinstance(arg, Node):
-                self._match_node(value, arg)
-            elif arg.kind == "const":
-                self._put(f"{arg.name} = consts.get({value})", 2)
-                self._put(f"if {arg.name} is None: break", 2)
-                self.values[arg.name] = value
-                if arg.register:
-                    self.values[arg.register] = value
-            else:
-                self.values[arg.name] = value
-
-    def _match_node(self, value: str, node: Node) -> None:
-        self.nodes += 1
-        name = f"i{self.nodes}"
-        op = f"OP_{node.op.name}"
-        self.names[op] = node.op
-        self._put(f"{name} = defs.get({value})", 2)
-        self._put(f"if {name} is None or {name}.op is not {op} or counts[{value}] != 1: break", 2)
-        self._match(f"{name}.args", node.args)
-
-    def _expression(self, text: str) -> str:
-        text = self._substitute(text)
-        text = re.sub(r"\bfuses\((\w+)\)", lambda m: f"low.fuses({self.values[m[1]]})", text)
-        return re.sub(r"\bbits\((\w+)\)", lambda m: f"low.types[{self.values[m[1]]}].bits", text)
-
-    def _substitute(self, text: str) -> str:
-        for name, value in self.substitutes.items():
-            text = text.replace("$" + name, value)
-        return text.replace(".R", ".x" if self.width == 64 else ".w")
-
-    # ---- emitting
-
-    def _register(self, leaf: Leaf) -> str:
-        """The call that puts what ``leaf`` bound in a register, extended as it says."""
-        value = self.values[leaf.register or leaf.name]
-        if leaf.extend and self.type.bits < 32:
-            return f"low.extended({value}, {self.type.bits}, {leaf.extend == 's'})"
-        return f"low.use({value})"
-
-    def _call(self, emit: Emit, args: tuple[Leaf | Node, ...]) -> None:
-        self.names["emit"] = emit
-        given = {"const": ["low", "k", "d"], "nz": ["low", "value"]}.get(self.root, ["low", "inst"])
-        for leaf in leaves(args):
-            if leaf.kind == "value":
-                given.append(self.values[leaf.name])
-            elif leaf.kind == "cond":
-                given.append(self._condition(leaf))
-            else:
-                given.append(leaf.name if leaf.kind == "const" else self._register(leaf))
-        self._put(f"low.hits.add({self.rule.index})", 2)
-        self._put(f"emit({', '.join(given)})", 2)
-        self._put("return True", 2)
-
-    def _condition(self, leaf: Leaf) -> str:
-        if self.root == "icmp":
-            return "low.compare(inst)"
-        return f"low.condition({self.values[leaf.name]})"
-
-    def _emit_lines(self, text: str, args: tuple[Leaf | Node, ...]) -> None:
-        lines = [line.strip() for line in self._substitute(text).split(";") if line.strip()]
-        operands = [_split_operands(line) for line in lines if not line.startswith("->")]
-        used = {operand for _, line in operands for operand in line}
-        joined = " ".join(lines)
-        for leaf in leaves(args):
-            name = leaf.register if leaf.kind == "const" else leaf.name
-            if leaf.kind != "cond" and name and name in used:
-                self._put(f"{name} = {self._register(leaf)}", 2)
-        constants: dict[str, str] = {}
-        for operand in sorted(o for o in used if o[0] == "="):
-            width, _, expression = operand[1:].rpartition(":")
-            name = constants[operand] = f"c{len(constants)}"
-            self._put(
-                f"{name} = low.constant({self._expression(expression)}, {width or self.width})", 2
-            )
-        for leaf in leaves(args):
-            if leaf.kind == "cond":
-                self._put(f"{leaf.name} = {self._condition(leaf)}", 2)
-        self._bind_implicit(used, joined)
-        result = "True"
-        for line in lines:
-            if line.startswith("->"):
-                result = self._expression(line[2:].strip())
-        for row_name, line_operands in operands:
-            self._emit_one(row_name, line_operands, constants)
-        self._put(f"low.hits.add({self.rule.index})", 2)
-        self._put(f"return {result}", 2)
-
-    def _bind_implicit(self, used: set[str], joined: str) -> None:
-        """Names that a template uses without a pattern having bound them."""
-        if "d" in used and self.root != "const":
-            self._put("d = low.result(inst.results[0])", 2)
-        if "d2" in used:
-            self._put("d2 = low.result(inst.results[1])", 2)
-        for name in sorted(used):
-            if _TEMP.fullmatch(name) and name not in self.values:
-                self._put(f"{name} = low.temp({int(name[0] == 'f')})", 2)
-        if "trap" in used:
-            self._put("trap = -1 if inst.flags.trap is None else TRAP_NUMBER[inst.flags.trap]", 2)
-        if "then" in used:
-            self._put("then = low.edge(inst.targets[0])", 2)
-        if "else" in used:
-            self._put("other = low.edge(inst.targets[1])", 2)
-        if "!inst" in used or "code" in joined:
-            self._put("code = TRAP_NUMBER[inst.keyword]", 2)
-
-    def _emit_one(self, row_name: str, operands: list[str], constants: dict[str, str]) -> None:
-        row = self.rules.table[row_name]
-        if len(operands) != len(row.fields):
-            raise ValueError(f"{self.rule.name}: {row_name} takes {len(row.fields)} operands")
-        ops: list[str] = []
-        fixed: list[object] = []
-        for operand in operands:
-            literal = self.names.get(f"register {operand}")
-            fixed.append(literal)
-            if literal is not None:
-                ops.append(str(literal))
-            elif operand[0] == "=":
-                ops.append(constants[operand])
-            elif operand[0] == "{":
-                ops.append(f"({self._expression(operand[1:-1])})")
-            elif operand == "!inst":
-                ops.append("-1 - code")
-            elif operand[0] == "!":
-                ops.append(str(-1 - TRAP_NUMBER[operand[1:]]))
-            else:
-                ops.append("other" if operand == "else" else operand)
-        tag = f"row{row.index}"
-        self.names[tag] = row
-        if any(literal is not None for literal in fixed):
-            shape = f"operands{row.index}_{len(self.names)}"
-            self.names[shape] = row.operands_without(fixed)
-            extra = f", {shape}, 0, low.origin"
-        else:
-            extra = ", None, 0, low.origin"
-        self._put(f"out.append(MInst({tag}, [{', '.join(ops)}]{extra}))", 2)
-
-
-def _split_operands(line: str) -> tuple[str, list[str]]:
-    """Row name and operands; commas inside braces or parentheses do not separate."""
-    name, _, rest = line.partition(" ")
-    operands: list[str] = []
-    depth = 0
-    for character in rest:
-        if character == "," and not depth:
-            operands.append("")
-            continue
-        depth += (character in "{(") - (character in "})")
-        if not operands:
-            operands.append("")
-        operands[-1] += character
-    return name, [operand.strip() for operand in operands]

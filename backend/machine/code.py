@@ -27,10 +27,12 @@ _WORD: Final = Struct("<I")
 _pack_word: Final = _WORD.pack_into
 _unpack_word: Final = _WORD.unpack_from
 _PATTERN: Final = bytes((0xA5 + 29 * i) & 0xFF for i in range(256))
+_LONG: Final = _PATTERN * 64
 
 
-def _pattern(size: int) -> bytearray:
-    return bytearray((_PATTERN * (size // 256 + 1))[:size])
+def _pattern(size: int) -> bytes:
+    """What ``size`` bytes of storage hold before anything is put."""
+    return _LONG[:size] if size <= len(_LONG) else (_PATTERN * (size // 256 + 1))[:size]
 
 
 class CodeBuffer:
@@ -43,7 +45,7 @@ class CodeBuffer:
         self.length = 0
         self.taken = 0
         self._witnessed: list[str] = []
-        self._store = _pattern(ZONE + capacity + ZONE)
+        self._store = bytearray(_pattern(ZONE + capacity + ZONE))
         #: what ``length`` may grow to without a look: the capacity, nothing once taken
         self._room = capacity
 
@@ -103,7 +105,7 @@ class CodeBuffer:
         self._witnessed += self._inspect()
         while self.capacity < needed:
             self.capacity = max(4, self.capacity * 2)
-        store = _pattern(ZONE + self.capacity + ZONE)
+        store = bytearray(_pattern(ZONE + self.capacity + ZONE))
         store[ZONE : ZONE + self.length] = self._store[ZONE : ZONE + self.length]
         self._store = store
         self._room = self.capacity

@@ -105,15 +105,17 @@ class Emulator:
         uc.ctl_set_tcg_buffer_size(8 << 20)
         self._lib: Any = _raw.uclib
         self._handle = uc._uch
-        uc.mem_map(layout.CODE, layout.CODE_SIZE, unicorn.UC_PROT_READ | unicorn.UC_PROT_EXEC)
         uc.mem_map(layout.RETURN, layout.RETURN_SIZE, unicorn.UC_PROT_READ | unicorn.UC_PROT_EXEC)
         # Private: after a fork each process has its own, or workers would overwrite each other's.
         private = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
         self._stack = mmap.mmap(-1, layout.STACK_SIZE, flags=private)
         self._data = mmap.mmap(-1, layout.DATA_SIZE, flags=private)
-        self._pins = [ctypes.c_char.from_buffer(self._stack), ctypes.c_char.from_buffer(self._data)]
+        self._code = mmap.mmap(-1, layout.CODE_SIZE, flags=private)
+        self._pins = [ctypes.c_char.from_buffer(m) for m in (self._stack, self._data, self._code)]
         read_write = unicorn.UC_PROT_READ | unicorn.UC_PROT_WRITE
-        stack_pointer, self._data_pointer = (ctypes.addressof(pin) for pin in self._pins)
+        stack_pointer, self._data_pointer, code = (ctypes.addressof(pin) for pin in self._pins)
+        read_execute = unicorn.UC_PROT_READ | unicorn.UC_PROT_EXEC
+        uc.mem_map_ptr(layout.CODE, layout.CODE_SIZE, read_execute, code)
         uc.mem_map_ptr(layout.STACK, layout.STACK_SIZE, read_write, stack_pointer)
         self._mapped = 0
         self._fault_address = -1
@@ -136,7 +138,8 @@ class Emulator:
         self._canary_from = 0
         self.signature = Signature()
         self._parameters: list[tuple[int, int]] = []
-        self._results: list[int] = []
+        #: place in ``_out`` and mask of each result
+        self._results: list[tuple[int, int]] = []
 
     def _on_fault(self, uc: Any, access: int, address: int, size: int, value: int, _: Any) -> bool:
         self._fault_address = address
@@ -171,7 +174,8 @@ class Emulator:
         end = max(len(code), self._code_length) + 64
         fill = m.trap_fill
         tail = (end - len(code)) // len(fill)
-        self._uc.mem_write(layout.CODE, code + fill * tail)
+        image = code + fill * tail
+        self._code[: len(image)] = image
         self._uc.ctl_remove_cache(layout.CODE, layout.CODE + end)
         self._code_length = len(code)
         self._entry = layout.CODE + entry
@@ -207,52 +211,34 @@ class Emulator:
             above = 0 if param.extension else _WORD ^ param.type.mask
             sign = param.type.sign if param.extension == "sext" else 0
             self._parameters.append((above, sign))
-        self._results = [result.type.mask for result in signature.returns]
+        self._results = [(self._result_index + 2 * i, result.type.mask)
+                         for i, result in enumerate(signature.returns)]  # fmt: skip
         self._canary_from = layout.STACK_SIZE - layout.CALLER_FRAME + on_stack * m.stack_slot
 
         self._canaries = [image[self._canary_from :] for image in self._stacks]
 
     def run(self, inputs: Input, memory: bytes, poison: int = 0) -> Run:
         """Call the loaded function once. ``memory``: the data region's bytes before the call."""
-        m, lib, handle = self.machine, self._lib, self._handle
+        lib, handle, stack = self._lib, self._handle, self._stack
         lib.uc_context_restore(handle, self._contexts[poison].context)
-        stack = self._stack
         stack[-layout.STACK_RESET :] = self._tops[poison]
         if memory:
             self._data[: len(memory)] = memory
-        registers = len(m.arguments)
-        batch = self._in
-        values = batch.values
-        fills = self._fills[poison]
-        for i, value in enumerate(inputs):
-            above, sign = self._parameters[i]
-            if sign:
-                word = ((value ^ sign) - sign) & _WORD
-            else:
-                word = value | (fills[i & 63] & above)
-            if i < registers:
-                values[2 * i] = word
-            else:
-                at = layout.STACK_SIZE - layout.CALLER_FRAME + (i - registers) * m.stack_slot
-                stack[at : at + m.stack_slot] = word.to_bytes(m.stack_slot, "little")
-        used = min(len(inputs), registers)
-        if used:
-            lib.uc_reg_write_batch(handle, batch.ids, batch.pointers, used)
+        if inputs:
+            self._pass(inputs, poison)
         self._fault_address = -1
         error = lib.uc_emu_start(handle, self._entry, layout.RETURN, 0, MAX_INSTRUCTIONS)
         out = self._out
         lib.uc_reg_read_batch(handle, out.ids, out.pointers, out.count)
-        pc = out.values[0]
+        word_of = out.values
+        pc = word_of[0]
         after = self._data[: self._mapped] if self._mapped else b""
         if error == 0 and pc == layout.RETURN:
-            at = self._result_index
-            word_of = out.values
-            results = tuple([word_of[at + 2 * i] & mask for i, mask in enumerate(self._results)])
-            start = self._canary_from
+            results = tuple([word_of[at] & mask for at, mask in self._results])
             frame: tuple[tuple[str, int, int], ...] = ()
             if (
                 bytes(out.bytes[: self._checked_bytes]) != self._expected[poison]
-                or stack[start:] != self._canaries[poison]
+                or stack[self._canary_from :] != self._canaries[poison]
             ):
                 frame = self._broken_promises(poison)
             return Run(RETURN, pc - layout.CODE, 0, -1, results, after, frame)
@@ -265,6 +251,25 @@ class Emulator:
             after,
             (),
         )
+
+    def _pass(self, inputs: Input, poison: int) -> None:
+        """Put the arguments where the calling convention wants them."""
+        m, batch, fills = self.machine, self._in, self._fills[poison]
+        registers = len(m.arguments)
+        values = batch.values
+        for i, value in enumerate(inputs):
+            above, sign = self._parameters[i]
+            if sign:
+                value = ((value ^ sign) - sign) & _WORD
+            elif above:
+                value |= fills[i & 63] & above
+            if i < registers:
+                values[2 * i] = value
+            else:
+                at = layout.STACK_SIZE - layout.CALLER_FRAME + (i - registers) * m.stack_slot
+                self._stack[at : at + m.stack_slot] = value.to_bytes(m.stack_slot, "little")
+        used = min(len(inputs), registers)
+        self._lib.uc_reg_write_batch(self._handle, batch.ids, batch.pointers, used)
 
     @staticmethod
     def _why_stopped(error: int, pc: int) -> str:

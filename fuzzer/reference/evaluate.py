@@ -1,15 +1,6 @@
 """The reference interpreter: what running a function *has to* come to.
 
-A function is translated once (:func:`prepare`) and run on many inputs. Values get dense numbers, so that
-a run's state is one list of ints; constants sit in it from the start. An instruction becomes a row
-
-    (shape, function, result, T, operands..., index)
-
-and a block a list of rows and a terminator. The rows' functions are the meanings of
-:mod:`fuzzer.reference.semantics`; what touches memory or may trap on a condition is a closure over
-(values, memory). One unit of fuel is an instruction, terminators included; a run that would spend more
-than it has is :class:`~fuzzer.outcome.OutOfFuel`.
-
+A function is translated once (:func:`prepare`) and run on many inputs (:mod:`fuzzer.reference.program`).
 What has no meaning here (floats, vectors, calls, the environment) raises ``Unsupported`` when the
 function is prepared, never in a run. The function has to be valid (:mod:`backend.ir.verifier`).
 """
@@ -17,14 +8,15 @@ function is prepared, never in a run. The function has to be valid (:mod:`backen
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
 from backend.errors import Unsupported
 from backend.ir.entities import Block, BlockCall, Function, Inst, Value
 from backend.ir.opcodes import Opcode, opcode_named
 from backend.ir.types import I64, Type
-from fuzzer.case import Case, Input
-from fuzzer.outcome import Outcome, OutOfFuel, Returned, Trapped
+from fuzzer.case import Case
+from fuzzer.outcome import Outcome
 from fuzzer.reference import semantics
 from fuzzer.reference.memory import (
     ADDRESS_MASK,
@@ -33,166 +25,50 @@ from fuzzer.reference.memory import (
     UndefinedBehaviour,
     slot_address,
 )
+from fuzzer.reference.program import (
+    BINARY,
+    BR_TABLE,
+    BRIF,
+    EFFECT,
+    JUMP,
+    MANY,
+    RETURN,
+    SEVERAL,
+    TRAP,
+    UNARY,
+    BlockCode,
+    Edge,
+    Effect,
+    Program,
+    Values,
+)
 from fuzzer.reference.semantics import signed
 
-DEFAULT_FUEL: Final = 10_000
 
-# What a row's first element says of how its function is called.
-_EFFECT: Final = 0
-"""function(values, memory)"""
-_UNARY: Final = 1
-_BINARY: Final = 2
-_MANY: Final = 3
-"""Any number of operands; the fifth element is a tuple of them."""
-_SEVERAL: Final = 4
-"""As _MANY, and the third element is a tuple of results."""
-
-_JUMP: Final = 0
-_BRIF: Final = 1
-_BR_TABLE: Final = 2
-_RETURN: Final = 3
-_TRAP: Final = 4
-
-_Row = tuple[int, Callable[..., Any], Any, Any, Any, int, int]
-_Values = list[int]
-_Effect = Callable[[_Values, Memory], None]
-_Edge = tuple[int, tuple[int, ...], tuple[int, ...]]
-"""Position of the block it leads to, the parameters there, the arguments."""
-
-
-class _Code:
-    """A block as it is run. ``rows``: without those of constants; ``cost``: its instructions."""
-
-    __slots__ = ("cost", "edges", "id", "insts", "operands", "rows", "terminator")
-
-    def __init__(self, block: Block) -> None:
-        self.id = block.id
-        self.cost = len(block.insts)
-        self.rows: list[_Row] = []
-        self.terminator = _TRAP
-        #: condition, index or return values, by value number; the trap code for _TRAP
-        self.operands: Any = ()
-        self.edges: list[_Edge] = []
-        #: numbers of the results of each instruction, for tracing
-        self.insts: list[tuple[int, ...]] = []
-
-
-Step = tuple[int, int, tuple[int, ...]]
-"""One executed instruction: block number, index in it, the results' bits (none if it trapped)."""
-
-
-class Program:
-    """A function made ready to run. Made by :func:`prepare`."""
-
-    __slots__ = ("_blocks", "_initial", "_needs_memory", "_parameters", "_slot_sizes")
-
-    def __init__(
-        self,
-        blocks: list[_Code],
-        initial: _Values,
-        parameters: int,
-        slot_sizes: tuple[int, ...],
-        needs_memory: bool,
-    ) -> None:
-        self._blocks = blocks
-        self._initial = initial
-        self._parameters = parameters
-        self._slot_sizes = slot_sizes
-        self._needs_memory = needs_memory
-
-    def run(self, input: Input, memory: bytes = b"", fuel: int = DEFAULT_FUEL) -> Outcome:
-        """What the function does on one input: unsigned bits of each parameter's type.
-
-        ``memory``: the data region's bytes before. UndefinedBehaviour if the input makes the case
-        invalid; ValueError if it has not one value for each parameter.
-        """
-        return self._run(input, memory, fuel, None)
-
-    def trace(self, input: Input, memory: bytes = b"", fuel: int = DEFAULT_FUEL) -> list[Step]:
-        """The instructions executed, in order; the last of them may have trapped."""
-        steps: list[Step] = []
-        self._run(input, memory, fuel, steps)
-        return steps
-
-    def _run(self, input: Input, memory: bytes, fuel: int, steps: list[Step] | None) -> Outcome:
-        if len(input) != self._parameters:
-            raise ValueError(f"{len(input)} values for {self._parameters} parameters")
-        values = self._initial[:]
-        values[: self._parameters] = input
-        state = Memory(memory, self._slot_sizes) if self._needs_memory else None
-        blocks = self._blocks
-        code = blocks[0]
-        index = 0
-        try:
-            while True:
-                fuel -= code.cost
-                rows = code.rows
-                if fuel < 0:
-                    left = fuel + code.cost
-                    rows = [row for row in rows if row[6] < left]
-                for shape, function, result, t, a, b, index in rows:  # noqa: B007  # read on a trap
-                    if shape == _BINARY:
-                        values[result] = function(t, values[a], values[b])
-                    elif shape == _UNARY:
-                        values[result] = function(t, values[a])
-                    elif shape == _EFFECT:
-                        function(values, state)
-                    elif shape == _MANY:
-                        values[result] = function(t, *[values[i] for i in a])
-                    else:
-                        for number, part in zip(result, function(t, *[values[i] for i in a]),
-                                                strict=True):  # fmt: skip
-                            values[number] = part
-                if steps is not None:
-                    _record(steps, code, values, fuel)
-                if fuel < 0:
-                    return OutOfFuel()
-                terminator = code.terminator
-                if terminator == _JUMP:
-                    edge = code.edges[0]
-                elif terminator == _BRIF:
-                    edge = code.edges[0 if values[code.operands] else 1]
-                elif terminator == _RETURN:
-                    after = memory if state is None else bytes(state.data)
-                    return Returned(tuple([values[i] for i in code.operands]), after)
-                elif terminator == _BR_TABLE:
-                    case = values[code.operands] + 1
-                    edge = code.edges[case if case < len(code.edges) else 0]
-                else:
-                    index = code.cost - 1
-                    raise Trap(code.operands)
-                target, params, args = edge
-                if len(params) == 1:
-                    values[params[0]] = values[args[0]]
-                elif params:
-                    moved = [values[i] for i in args]
-                    for param, value in zip(params, moved, strict=True):
-                        values[param] = value
-                code = blocks[target]
-        except Trap as trap:
-            if steps is not None and index < code.cost - 1:
-                _record(steps, code, values, index - code.cost)
-                steps.append((code.id, index, ()))
-            after = memory if state is None else bytes(state.data)
-            return Trapped(trap.code, after, (code.id, index))
-
-
-def _record(steps: list[Step], code: _Code, values: _Values, fuel: int) -> None:
-    """Add a block's executed instructions; SSA keeps their results until the block is run again.
-
-    ``fuel``: negative by as many instructions as were not executed.
-    """
-    executed = code.insts if fuel >= 0 else code.insts[: max(0, code.cost + fuel)]
-    for index, results in enumerate(executed):
-        steps.append((code.id, index, tuple([values[i] for i in results])))
-
-
-def prepare(function: Function, byte_order: str = "little") -> Program:
-    """Translate a valid function. ``byte_order``: that of accesses whose flags name none.
+def prepare(function: Function, byte_order: str = "little", *, lean: bool = False) -> Program:
+    """Translate a valid function. ``byte_order``: that of accesses whose flags name none. ``lean``: leave out what
+    no outcome can depend on; of a trace the values of such instructions are not to be asked.
 
     Unsupported if it uses what has no meaning here.
     """
-    return _Translator(function, byte_order).translate()
+    return _Translator(function, byte_order, _idle(function) if lean else frozenset()).translate()
+
+
+def _idle(function: Function) -> AbstractSet[Value]:
+    """Results of instructions without effects that nothing uses, or only other such instructions."""
+    needed: set[Value] = set()
+    idle: set[Value] = set()
+    for block in reversed(function.blocks):
+        for inst in reversed(block.insts):
+            results = inst.results
+            if needed.isdisjoint(results) and not inst.op.side_effects:
+                idle.update(results)
+                continue
+            needed.update(inst.args)
+            for call in inst.targets:
+                needed.update(call.args)
+    # A use may stand before its definition in the text, when blocks are not in order of dominance.
+    return idle if idle.isdisjoint(needed) else frozenset()
 
 
 def evaluate(case: Case, index: int) -> Outcome:
@@ -212,19 +88,20 @@ def outcomes_of(case: Case) -> list[Outcome]:
 class _Translator:
     """Translates one function; use once."""
 
-    __slots__ = ("byte_order", "code", "function", "index", "initial", "needs_memory", "numbers",
+    __slots__ = ("byte_order", "code", "function", "idle", "index", "initial", "needs_memory", "numbers",
                  "positions", "slots", "types")  # fmt: skip
 
-    def __init__(self, function: Function, byte_order: str) -> None:
+    def __init__(self, function: Function, byte_order: str, idle: AbstractSet[Value]) -> None:
         self.function = function
+        self.idle = idle
         self.byte_order = byte_order
         self.types: dict[Value, Type] = function.value_types
         self.numbers: dict[Value, int] = {}
-        self.initial: _Values = []
+        self.initial: Values = []
         self.positions = {block.id: i for i, block in enumerate(function.blocks)}
         self.slots = {slot: i for i, slot in enumerate(function.stack_slots)}
         self.needs_memory = bool(self.slots)
-        self.code = _Code(function.blocks[0])
+        self.code = BlockCode(function.blocks[0])
         self.index = 0
 
     def translate(self) -> Program:
@@ -248,34 +125,41 @@ class _Translator:
             if not type_.is_int:
                 raise Unsupported(f"type {type_}")
 
-    def _block(self, block: Block) -> _Code:
-        code = self.code = _Code(block)
-        numbers, rows = self.numbers, code.rows
+    def _block(self, block: Block) -> BlockCode:
+        code = self.code = BlockCode(block)
+        numbers, rows, idle = self.numbers, code.rows, self.idle
         for index, inst in enumerate(block.insts):
             op = inst.op
-            code.insts.append(tuple([numbers[v] for v in inst.results]))
+            results = inst.results
+            code.insts.append(tuple([numbers[v] for v in results]))
             meaning = _PLAIN.get(op)
+            left_out = bool(results) and results[0] in idle
             if meaning is not None:
+                if left_out:
+                    continue
                 args = inst.args
-                if len(inst.results) != 1:
+                if len(results) != 1:
                     dense = tuple([numbers[v] for v in args])
-                    rows.append((_SEVERAL, meaning, code.insts[-1], inst.type, dense, 0, index))
+                    rows.append((SEVERAL, meaning, code.insts[-1], inst.type, dense, 0, index))
                 elif len(args) == 2:
-                    rows.append((_BINARY, meaning, numbers[inst.results[0]], inst.type,
+                    rows.append((BINARY, meaning, numbers[inst.results[0]], inst.type,
                                  numbers[args[0]], numbers[args[1]], index))  # fmt: skip
                 elif len(args) == 1:
-                    rows.append((_UNARY, meaning, numbers[inst.results[0]], inst.type,
+                    rows.append((UNARY, meaning, numbers[inst.results[0]], inst.type,
                                  numbers[args[0]], 0, index))  # fmt: skip
                 else:
                     dense = tuple([numbers[v] for v in args])
-                    rows.append((_MANY, meaning, numbers[inst.results[0]], inst.type, dense, 0,
+                    rows.append((MANY, meaning, numbers[inst.results[0]], inst.type, dense, 0,
                                  index))  # fmt: skip
                 continue
             special = _SPECIAL.get(op)
             if special is None:
                 raise Unsupported(op.name)
             self.index = index
-            special(self, inst)
+            before = len(rows)
+            special(self, inst)  # also of what is left out: it may be unsupported
+            if left_out:
+                del rows[before:]
         return code
 
     # -- pieces --------------------------------------------------------------------------------------------------
@@ -291,8 +175,8 @@ class _Translator:
         result = self.numbers[inst.results[0]] if inst.results else 0
         self.code.rows.append((shape, function, result, t, a, b, self.index))
 
-    def effect(self, function: _Effect) -> None:
-        self.code.rows.append((_EFFECT, function, 0, None, 0, 0, self.index))
+    def effect(self, function: Effect) -> None:
+        self.code.rows.append((EFFECT, function, 0, None, 0, 0, self.index))
 
     def operands(self, inst: Inst) -> list[int]:
         numbers = self.numbers
@@ -315,7 +199,7 @@ class _Translator:
     def order(self, inst: Inst) -> Any:
         return inst.flags.endian or self.byte_order
 
-    def edge(self, call: BlockCall) -> _Edge:
+    def edge(self, call: BlockCall) -> Edge:
         position, numbers = self.positions[call.block], self.numbers
         params = self.function.blocks[position].params
         return (position, tuple([numbers[v] for v in params]),
@@ -337,13 +221,13 @@ class _Translator:
 
     def icmp(self, inst: Inst) -> None:
         a, b = self.operands(inst)
-        self.add(_BINARY, semantics.INT_CONDITIONS[inst.keyword], inst, inst.type, a, b)
+        self.add(BINARY, semantics.INT_CONDITIONS[inst.keyword], inst, inst.type, a, b)
 
     def icmp_imm(self, inst: Inst) -> None:
         t = self.type_of(inst)
         right = self.constant(signed(I64, inst.imm) & t.mask)
         condition = semantics.INT_CONDITIONS[inst.keyword]
-        self.add(_BINARY, condition, inst, t, self.operands(inst)[0], right)
+        self.add(BINARY, condition, inst, t, self.operands(inst)[0], right)
 
     def immediate_form(self, inst: Inst) -> None:
         t = self.type_of(inst)
@@ -352,12 +236,12 @@ class _Translator:
         left, right = self.operands(inst)[0], self.constant(bits & t.mask)
         if reversed_:
             left, right = right, left
-        self.add(_BINARY, semantics.MEANINGS[name], inst, t, left, right)
+        self.add(BINARY, semantics.MEANINGS[name], inst, t, left, right)
 
     def conversion(self, inst: Inst) -> None:
         pair = (self.type_of(inst), self.types[inst.args[0]])
         function = semantics.CONVERSIONS[inst.op.name]
-        self.add(_UNARY, function, inst, pair, self.operands(inst)[0])
+        self.add(UNARY, function, inst, pair, self.operands(inst)[0])
 
     def load(self, inst: Inst) -> None:
         t = self.type_of(inst)
@@ -368,7 +252,7 @@ class _Translator:
         result, mask = self.numbers[inst.results[0]], t.mask
         align = _alignment(inst, size)
 
-        def load(values: _Values, memory: Memory) -> None:
+        def load(values: Values, memory: Memory) -> None:
             at = (values[address] + offset) & ADDRESS_MASK
             if at % align:
                 raise UndefinedBehaviour(f"a misaligned access at {at:#x}")
@@ -384,7 +268,7 @@ class _Translator:
         order, trap, mask = self.order(inst), inst.flags.trap, (1 << 8 * size) - 1
         align = _alignment(inst, size)
 
-        def store(values: _Values, memory: Memory) -> None:
+        def store(values: Values, memory: Memory) -> None:
             at = (values[address] + offset) & ADDRESS_MASK
             if at % align:
                 raise UndefinedBehaviour(f"a misaligned access at {at:#x}")
@@ -405,13 +289,13 @@ class _Translator:
             inst, t, lambda values, old: values[new] if old == values[expected] else None
         )
 
-    def _exchange(self, inst: Inst, t: Type, update: Callable[[_Values, int], int | None]) -> None:
+    def _exchange(self, inst: Inst, t: Type, update: Callable[[Values, int], int | None]) -> None:
         """Read, compute what to write (None: nothing), write; the result is what was read."""
         address, _ = self.access(inst)
         order, trap, size = self.order(inst), inst.flags.trap, t.bytes
         result = self.numbers[inst.results[0]]
 
-        def exchange(values: _Values, memory: Memory) -> None:
+        def exchange(values: Values, memory: Memory) -> None:
             at = values[address]
             if at % size:
                 raise UndefinedBehaviour(f"a misaligned atomic access at {at:#x}")
@@ -426,7 +310,7 @@ class _Translator:
     def trapz(self, inst: Inst) -> None:
         (condition,), code = self.operands(inst), inst.keyword
 
-        def trapz(values: _Values, _: Memory) -> None:
+        def trapz(values: Values, _: Memory) -> None:
             if not values[condition]:
                 raise Trap(code)
 
@@ -435,7 +319,7 @@ class _Translator:
     def trapnz(self, inst: Inst) -> None:
         (condition,), code = self.operands(inst), inst.keyword
 
-        def trapnz(values: _Values, _: Memory) -> None:
+        def trapnz(values: Values, _: Memory) -> None:
             if values[condition]:
                 raise Trap(code)
 
@@ -445,7 +329,7 @@ class _Translator:
         (x, y), code, mask = self.operands(inst), inst.keyword, self.type_of(inst).mask
         result = self.numbers[inst.results[0]]
 
-        def uadd_overflow_trap(values: _Values, _: Memory) -> None:
+        def uadd_overflow_trap(values: Values, _: Memory) -> None:
             total = values[x] + values[y]
             if total > mask:
                 raise Trap(code)
@@ -454,19 +338,19 @@ class _Translator:
         self.effect(uadd_overflow_trap)
 
     def jump(self, inst: Inst) -> None:
-        self._end(inst, _JUMP, ())
+        self._end(inst, JUMP, ())
 
     def brif(self, inst: Inst) -> None:
-        self._end(inst, _BRIF, self.operands(inst)[0])
+        self._end(inst, BRIF, self.operands(inst)[0])
 
     def br_table(self, inst: Inst) -> None:
-        self._end(inst, _BR_TABLE, self.operands(inst)[0])
+        self._end(inst, BR_TABLE, self.operands(inst)[0])
 
     def return_(self, inst: Inst) -> None:
-        self._end(inst, _RETURN, tuple(self.operands(inst)))
+        self._end(inst, RETURN, tuple(self.operands(inst)))
 
     def trap(self, inst: Inst) -> None:
-        self._end(inst, _TRAP, inst.keyword)
+        self._end(inst, TRAP, inst.keyword)
 
     def _end(self, inst: Inst, terminator: int, operands: Any) -> None:
         code = self.code

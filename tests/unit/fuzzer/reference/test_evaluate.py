@@ -9,8 +9,9 @@ from backend.ir.parser import parse_function
 from backend.ir.verifier import verify
 from fuzzer.case import DATA_BASE, Case
 from fuzzer.outcome import OutOfFuel, Returned, Trapped
-from fuzzer.reference.evaluate import Program, evaluate, outcomes_of, prepare
+from fuzzer.reference.evaluate import evaluate, outcomes_of, prepare
 from fuzzer.reference.memory import UndefinedBehaviour
+from fuzzer.reference.program import Program
 
 
 def program(text: str, byte_order: str = "little") -> Program:
@@ -188,3 +189,48 @@ def test_cases() -> None:
     case = Case(function, [(1,), (3,)], memory=b"\1\2")
     assert evaluate(case, 1) == Returned((0,), b"\1\2")
     assert outcomes_of(case) == [Returned((0,), b"\1\2")] * 2
+
+
+def test_a_lean_program_leaves_out_what_no_outcome_depends_on() -> None:
+    function = parse_function("""function %f(i32) -> i32 {
+block0(v0: i32):
+    v1 = iadd v0, v0
+    v2 = imul v1, v1
+    v3 = udiv v0, v0
+    v4 = bnot v0
+    return v4
+}""")
+    full, lean = prepare(function), prepare(function, lean=True)
+    assert [len(code.rows) for code in full._blocks] == [4]
+    assert [len(code.rows) for code in lean._blocks] == [2]
+    for value in (0, 5):
+        assert lean.run((value,)) == full.run((value,))
+    assert isinstance(lean.run((5,), fuel=4), OutOfFuel)
+
+
+def test_a_use_above_its_definition_in_the_text_keeps_it() -> None:
+    function = parse_function("""function %f(i32) -> i32 {
+block0(v0: i32):
+    jump block2
+block1:
+    return v1
+block2:
+    v1 = iadd v0, v0
+    jump block1
+}""")
+    verify(function)
+    assert prepare(function, lean=True).run((4,)) == prepare(function).run((4,))
+    assert prepare(function, lean=True).run((4,)) == Returned((8,), b"")
+
+
+@pytest.mark.parametrize("idle", ["v1 = fadd v0, v0", "v2 = stack_addr.i32 ss0"])
+def test_what_is_left_out_is_refused_all_the_same(idle: str) -> None:
+    type_ = "f32" if "fadd" in idle else "i32"
+    function = parse_function(f"""function %f({type_}) {{
+    ss0 = explicit_slot 8
+block0(v0: {type_}):
+    {idle}
+    return
+}}""")
+    with pytest.raises(Unsupported):
+        prepare(function, lean=True)
