@@ -11,6 +11,7 @@ from backend.lower.homes import move_homes
 from backend.machine.compiled import CompiledCode
 from backend.machine.emit import Emitter, texts
 from backend.machine.frame import layout_frame
+from backend.machine.places import find_places
 from backend.machine.stages import print_allocated, print_bytes, print_vcode
 from backend.options import Options
 from backend.regalloc.allocate import allocate
@@ -52,6 +53,9 @@ def compile_function(
         symbols={function.name: 0},
         data_ranges=finished.data_ranges,
         texts=lambda: texts(emitter.items, finished, target),
+        places=lambda: find_places(
+            function, simple, target, options, vcode, allocation, frame, finished.code
+        ),
         stages={
             "vcode": lambda: print_vcode(vcode, env),
             "alloc": lambda: print_allocated(vcode, allocation, env),

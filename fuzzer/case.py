@@ -52,6 +52,10 @@ class Case:
         self.options: dict[str, OptionValue] = {} if options is None else options
         self.choices = choices
 
+    def __repr__(self) -> str:
+        count = self.function.instruction_count()
+        return f"<Case for {self.isa}: {count} instructions, {len(self.inputs)} inputs, {self.options}>"
+
     def copy(self) -> Case:
         """A copy whose function and inputs can be changed; without the choices."""
         return Case(

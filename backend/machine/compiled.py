@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from backend.machine.places import Places
 
 
 @dataclass(slots=True)
@@ -42,8 +46,9 @@ class CompiledCode:
     codes appears twice. ``data_ranges``: byte ranges that are data, not instructions. ``texts``: if the
     compiler knows, what each instruction was meant to be: (offset, text in Capstone's syntax as the
     instruction reads when it stands at address 0, so that equal bytes have equal texts).
-    ``stages``: name -> function that prints the stage. ``rule_hits``: numbers of the lowering rules
-    that fired; ``row_hits``: indices of the machine-instruction rows emitted.
+    ``places``: if the compiler knows, what became of each CLIF instruction and where its values are;
+    computed when asked. ``stages``: name -> function that prints the stage. ``rule_hits``: numbers of
+    the lowering rules that fired; ``row_hits``: indices of the machine-instruction rows emitted.
     """
 
     isa: str
@@ -53,6 +58,7 @@ class CompiledCode:
     symbols: dict[str, int] = field(default_factory=dict)
     data_ranges: list[tuple[int, int]] = field(default_factory=list)
     texts: Callable[[], list[tuple[int, str]]] | None = None
+    places: Callable[[], Places] | None = None
     stages: dict[str, Callable[[], str]] = field(default_factory=dict)
     audit: BufferAudit | None = None
     rule_hits: set[int] = field(default_factory=set)

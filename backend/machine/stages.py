@@ -12,7 +12,8 @@ from backend.machine.rows import BRANCH, JUMP, Row
 from backend.machine.vcode import DEF, EARLY_DEF, Allocation, MInst, VCode
 
 
-def _instruction(inst: MInst, registers: list[int], env: MachineEnv) -> str:
+def print_instruction(inst: MInst, registers: list[int], env: MachineEnv) -> str:
+    """One instruction over ``registers``, those of its operands in their order."""
     row: Row = inst.row  # type: ignore[assignment]  # the protocol's only implementation
     shown = [str(op) for op in inst.ops]
     for i, field in enumerate(row.fields):
@@ -61,7 +62,7 @@ def _blocks(vcode: VCode, allocation: Allocation | None, env: MachineEnv) -> str
                 registers = allocation.locations[index]
                 lines += [f"        {env.name(to)} <- {env.name(source)}"
                           for to, source in allocation.edits.get(index, ())]  # fmt: skip
-            lines.append(f"    {_instruction(inst, registers, env)}")
+            lines.append(f"    {print_instruction(inst, registers, env)}")
             index += 1
         if allocation is None and block.args:
             lines[-1] += "(" + ", ".join(map(env.name, block.args)) + ")"

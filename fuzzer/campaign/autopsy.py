@@ -9,7 +9,7 @@ from typing import Final
 from backend.ir.parser import parse_function
 from fuzzer.campaign.investigate import Investigator, versions_of
 from fuzzer.campaign.isolated import Death, run_isolated
-from fuzzer.campaign.messages import Found
+from fuzzer.campaign.messages import Found, Order
 from fuzzer.campaign.seeds import case_seed
 from fuzzer.campaign.settings import Settings
 from fuzzer.case import Case
@@ -70,14 +70,15 @@ def violation_of(death: Death) -> Violation:
                      suspect=suspect, vague=True)  # fmt: skip
 
 
-def examine(settings: Settings, slice_: int, index: int) -> Iterator[Found]:
-    """Find out what the case of (slice, index) does to its process; nothing if it lives when alone."""
+def examine(settings: Settings, order: Order, index: int) -> Iterator[Found]:
+    """Find out what a case of an order does to its process; nothing if it lives when alone."""
     with planted(settings.plants):
         target = target_named(settings.target)
-        number = case_seed(settings.seed, settings.shard, slice_, index)
+        number = case_seed(settings.seed, settings.shard, order.slice, index)
         isa = settings.isas[number % len(settings.isas)]
         generator = CaseGenerator(target, isa, limits=Limits(settings.items),
                                   fixed=settings.options)  # fmt: skip
+        generator = generator.focused(order.focus.get(isa, ()))
         case = generator.from_seed(number)
         death = death_of(case, target, settings, settings.timeout)
         if death is None:
@@ -95,7 +96,7 @@ def examine(settings: Settings, slice_: int, index: int) -> Iterator[Found]:
         yield from investigator.investigate(
             Finding(case, target.name, violation),
             generator,
-            f"{settings.seed:#x}/{settings.shard}/{slice_}/{index}",
+            f"{settings.seed:#x}/{settings.shard}/{order.slice}/{index}",
             lambda candidate: death_of(candidate, target, settings, patience) == death,
             draws=draws,
             edits=edits,

@@ -7,16 +7,19 @@ same key.
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Final
 
 from backend.errors import BackendError
 from fuzzer.campaign.messages import Found
 from fuzzer.case import Case
 from fuzzer.checks import CHECKS
-from fuzzer.corpus.entry import Entry
+from fuzzer.corpus.entry import Entry, print_entry
 from fuzzer.corpus.signature import signature, skeleton
 from fuzzer.corpus.store import Store
 from fuzzer.finding import Finding, Violation
@@ -30,6 +33,8 @@ from fuzzer.targets.target import Target
 from fuzzer.trial import run_trial
 
 Predicate = Callable[[Case], bool]
+REPEATS: Final = 3
+"""Times a finding has to show again before it is believed to repeat. One that does not is kept as it is."""
 
 
 def same_violation(case: Case, target: Target, violation: Violation) -> Violation | None:
@@ -114,35 +119,50 @@ class Investigator:
 
     def investigate(
         self, finding: Finding, generator: CaseGenerator, seed: str, predicate: Predicate, *,
-        draws: int = MAX_DRAWS, edits: int = MAX_EDITS, restate: bool = True,
+        draws: int = MAX_DRAWS, edits: int = MAX_EDITS, restate: bool = True, until: float = math.inf,
     ) -> Iterator[Found]:  # fmt: skip
         """Put the finding on disk, shrink it, put the small one in its place; each step is told.
 
-        ``restate``: run the small case once more, in this process, for its own detail.
+        ``restate``: run the small case once more, in this process, for its own detail. ``until``:
+        ``time.monotonic()`` after which shrinking takes what it has.
         """
         before = finding.case.function.instruction_count()
-        draft, verdict = self._save(finding, seed)
-        yield self._found(finding, draft, before, "draft" if verdict == "new" else "known")
-        small = shrink(finding, self.target, generator, predicate=predicate, draws=draws,
-                       edits=edits)  # fmt: skip
+        repeated = sum(predicate(finding.case) for _ in range(REPEATS))
+        if repeated < REPEATS:
+            finding.violation.suspect = (
+                f"nondeterministic: seen again in {repeated} of {REPEATS} runs"
+            )
+        draft, verdict, text = self._save(finding, seed)
+        if repeated < REPEATS:
+            yield self._found(finding, draft, before, verdict, text)
+            return
+        yield self._found(finding, draft, before, "draft" if verdict == "new" else "known", text)
+        small = shrink(
+            finding, self.target, generator, draws=draws, edits=edits,
+            predicate=lambda case: time.monotonic() < until and predicate(case),
+        )  # fmt: skip
         if restate:
             small = restated(small, self.target)
-        path, final = self._save(small, seed)
+        path, final, text = self._save(small, seed)
         if verdict == "new":
             if path == draft:
                 final = "new"
             else:
                 draft.unlink(missing_ok=True)
-        yield self._found(small, path, before, "new" if final == "new" else "known")
+        yield self._found(small, path, before, final, text)
 
-    def _save(self, finding: Finding, seed: str) -> tuple[Path, str]:
+    def _save(self, finding: Finding, seed: str) -> tuple[Path, str, str]:
+        """Path, what became of what was there (as the store says), and the entry's text."""
         entry = entry_of(finding, seed=seed, plant=self.plants, versions=self.versions)
-        return self.store.save(entry, outcomes_of(finding.case))
+        text = print_entry(entry, outcomes_of(finding.case))
+        return *self.store.save(entry, text), text
 
     @staticmethod
-    def _found(finding: Finding, path: Path, before: int, verdict: str) -> Found:
+    def _found(finding: Finding, path: Path, before: int, verdict: str, text: str) -> Found:
         function, violation = finding.case.function, finding.violation
         return Found(
-            str(path), violation.check, finding.case.isa, signature(finding), skeleton(function),
-            violation.detail, before, function.instruction_count(), verdict, violation.suspect,
+            str(path), violation.check, CHECKS[violation.check].kind, finding.case.isa,
+            signature(finding), skeleton(function), violation.detail, before,
+            function.instruction_count(), verdict if verdict in ("draft", "new") else "known",
+            violation.suspect, text,
         )  # fmt: skip

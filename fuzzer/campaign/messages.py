@@ -1,31 +1,65 @@
-"""What workers tell the parent, one JSON line each over a pipe: plain data, no pickle."""
+"""What a campaign and those who work for it tell each other, one JSON document each: plain data, no pickle.
+
+An order goes one way. The other way come, for each order, any number of ``Progress``, one ``Tried``, any
+number of ``Found``, and ``Done``; ``Died``, and what an autopsy ``Found``, belong to no order.
+"""
 
 from __future__ import annotations
 
 import msgspec
 
+from fuzzer.campaign.coverage import Coverage
+
+
+class Order(msgspec.Struct, tag="order"):
+    """Cases ``start`` up to ``stop`` of a slice, but not those of ``skip``, which killed somebody before.
+
+    ``counted``: its ``Tried`` was heard before its doer died: only its findings are still wanted. ``focus``: forms
+    (opcode, type) to draw more often, by ISA; ``seen``: how often each kind of violation (check, NUL, key) had been
+    seen when the slice's epoch was planned.
+    """
+
+    slice: int
+    start: int
+    stop: int
+    focus: dict[str, list[tuple[str, str]]] = {}
+    seen: dict[str, int] = {}
+    skip: list[int] = []
+    counted: bool = False
+
 
 class Progress(msgspec.Struct, tag="progress"):
-    """Counts since the last message. ``rules``/``rows``: what fired for the first time in this worker."""
+    """What the current order has come to so far."""
 
+    slice: int
     functions: int
     runs: int
-    instructions: int
-    out_of_fuel: int
-    unsupported: dict[str, int]
-    rules: list[int]
-    rows: list[int]
+
+
+class Tried(msgspec.Struct, tag="tried"):
+    """All cases of an order were tried, up to ``stop`` if time was up. ``coverage``: by ISA; ``kinds``: violations
+    by kind (check, NUL, key)."""
+
     slice: int
-    done: bool
+    start: int
+    stop: int
+    functions: int = 0
+    runs: int = 0
+    instructions: int = 0
+    out_of_fuel: int = 0
+    unsupported: dict[str, int] = {}
+    coverage: dict[str, Coverage] = {}
+    kinds: dict[str, int] = {}
 
 
 class Found(msgspec.Struct, tag="found"):
-    """A finding that is on disk. ``verdict``: ``draft`` (not shrunk yet: another message follows unless the
-    sender dies), ``new`` or ``known``.
+    """A finding that is on its finder's disk. ``verdict``: ``draft`` (not shrunk yet: another message follows unless
+    the sender dies), ``new`` or ``known``. ``text``: the entry, for a campaign on another machine.
     """
 
     path: str
     check: str
+    kind: str
     isa: str
     signature: str
     skeleton: str
@@ -34,16 +68,34 @@ class Found(msgspec.Struct, tag="found"):
     after: int
     verdict: str
     suspect: str
+    text: str
+
+
+class Done(msgspec.Struct, tag="done"):
+    """The order is carried out. ``complete``: all that was worth it was investigated; else time was up, and the slice
+    is to be done again if the campaign goes on.
+    """
+
+    slice: int
+    complete: bool = True
+
+
+class Died(msgspec.Struct, tag="died"):
+    """A worker died, or a culprit turned out to be none. ``text``: for people; "" if it has been said often."""
+
+    text: str
+    worker: bool = True
 
 
 class Broken(msgspec.Struct, tag="broken"):
-    """The fuzzer itself failed: a traceback for its makers."""
+    """The fuzzer itself failed: a traceback for its makers, or with ``full`` a disk that took no more."""
 
     where: str
     traceback: str
+    full: bool = False
 
 
-Message = Progress | Found | Broken
+Message = Order | Progress | Tried | Found | Done | Died | Broken
 _decoder = msgspec.json.Decoder(Message)
 
 

@@ -13,7 +13,7 @@ class Settings:
     """``seconds``/``functions``: the budget, whichever ends first (None: no limit). ``shard`` of ``shards``,
     from 0. ``timeout``: seconds one case may take before its worker is killed; ``memory``: bytes of
     address space a worker may use; ``plants``: bugs planted into the builtin backend; ``deadline``:
-    ``time.monotonic()`` at which workers take no further case, set when the campaign starts.
+    ``time.monotonic()`` at which workers take no further case; ``baseline``: signatures that count as known.
     """
 
     target: str
@@ -33,3 +33,4 @@ class Settings:
     memory: int = 2 << 30
     items: int = 40
     deadline: float | None = None
+    baseline: frozenset[str] = frozenset()

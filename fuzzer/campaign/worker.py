@@ -1,11 +1,13 @@
-"""A worker: takes slices of cases, tries them, investigates what breaks, tells the parent.
+"""A worker: takes an order, tries its cases, tells what they came to, then investigates what broke.
 
-It ignores SIGINT: the parent owns the signals. It reports with messages, and through its in-flight
-record even when it is killed.
+It counts before it investigates, so that nobody waits for a slow shrink. It ignores SIGINT: the parent owns the
+signals. It reports with messages, and through its in-flight record even when it is killed.
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import faulthandler
 import gc
 import math
@@ -13,13 +15,15 @@ import resource
 import signal
 import time
 import traceback
+from collections import Counter
 from multiprocessing.connection import Connection
-from typing import Final
+from typing import Final, NamedTuple
 
 from fuzzer.campaign import record as phases
+from fuzzer.campaign.coverage import Coverage
 from fuzzer.campaign.investigate import Investigator, same_violation, versions_of
 from fuzzer.campaign.isolated import die_with_parent
-from fuzzer.campaign.messages import Broken, Progress, encode
+from fuzzer.campaign.messages import Broken, Done, Message, Order, Progress, Tried, decode, encode
 from fuzzer.campaign.record import InFlight
 from fuzzer.campaign.seeds import case_seed
 from fuzzer.campaign.settings import Settings
@@ -33,7 +37,7 @@ from fuzzer.outcome import OutOfFuel
 from fuzzer.selftest.plant import planted
 from fuzzer.targets import target_named
 from fuzzer.targets.target import Target
-from fuzzer.trial import run_trial
+from fuzzer.trial import Trial, run_trial
 
 THOROUGH_EVERY: Final = 8
 """One case in so many is also compiled twice, run under other poison and re-assembled."""
@@ -43,10 +47,9 @@ STUCK: Final = signal.SIGUSR1
 """Asks a worker that gives no answer to write where it is into ``stuck.txt``."""
 _SHRINK_AFTER: Final = 8.0
 """Seconds past the deadline after which shrinking takes what it has."""
-
-
-def _nothing(slice_: int) -> Progress:
-    return Progress(0, 0, 0, 0, {}, [], [], slice_, False)
+_NONE: Final[set[int]] = set()
+DISK_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What writing fails with when there is no room left."""
 
 
 class Suspects:
@@ -54,18 +57,33 @@ class Suspects:
 
     A violation whose key tells its cause is shrunk once. One that could be anything (a wrong value) is shrunk
     each time until a kind has come up often, then at the 16th, 32nd, 64th ... time, so that a bug that
-    shows everywhere does not eat the campaign and does not hide another for ever.
+    shows everywhere does not eat the campaign and does not hide another for ever. ``seen``: what an order says of
+    the slices before; so it is the same whoever does the slice.
     """
 
-    def __init__(self) -> None:
-        self._seen: dict[tuple[str, str], int] = {}
+    def __init__(self, seen: dict[str, int]) -> None:
+        self._seen = dict(seen)
 
     def worth(self, violation: Violation, by_shape: bool) -> bool:
-        kind = (violation.check, violation.key)
+        kind = kind_of(violation)
         count = self._seen[kind] = self._seen.get(kind, 0) + 1
         if count <= (8 if by_shape else 1):
             return True
         return by_shape and count & (count - 1) == 0
+
+
+def kind_of(violation: Violation) -> str:
+    """What violations are counted by."""
+    return f"{violation.check}\0{violation.key}"
+
+
+class _Suspect(NamedTuple):
+    """A finding to investigate: the ``nth`` of its kind in the order, from that case of the slice."""
+
+    nth: int
+    case: int
+    generator: CaseGenerator
+    finding: Finding
 
 
 class Worker:
@@ -76,95 +94,123 @@ class Worker:
         self.pipe = pipe
         self.in_flight = in_flight
         self.target: Target = target_named(settings.target)
-        limits = Limits(settings.items)
-        self.generators = [
-            CaseGenerator(self.target, isa, limits=limits, fixed=settings.options)
+        self.generators = {
+            isa: CaseGenerator(
+                self.target, isa, limits=Limits(settings.items), fixed=settings.options
+            )
             for isa in settings.isas
-        ]
-        self.suspects = Suspects()
+        }
         self.investigator = Investigator(
             self.target, Store(settings.corpus), ",".join(settings.plants), versions_of(self.target)
         )
-        self._rules: set[int] = set()
-        self._rows: set[int] = set()
 
     def serve(self) -> None:
-        """Take orders (slice, first case, end) from the pipe until an empty message says stop."""
-        while order := self.pipe.recv_bytes():
-            slice_, start, stop = map(int, order.split())
-            try:
-                self.run_slice(slice_, start, stop)
-            except (BrokenPipeError, KeyboardInterrupt):
-                return
-            except Exception:
-                where = f"slice {slice_}, case {self.in_flight.read()[2]}"
-                self.pipe.send_bytes(encode(Broken(where, traceback.format_exc())))
-                return
+        """Carry out orders from the pipe until it closes."""
+        with contextlib.suppress(EOFError, BrokenPipeError, KeyboardInterrupt):
+            while True:
+                order = decode(self.pipe.recv_bytes())
+                assert isinstance(order, Order)
+                try:
+                    self._carry_out(order)
+                except BrokenPipeError:
+                    raise
+                except Exception as error:
+                    where = f"slice {order.slice}, case {self.in_flight.read()[2]}"
+                    full = isinstance(error, OSError) and error.errno in DISK_FULL
+                    self._say(Broken(where, traceback.format_exc(), full))
+                    return
 
-    def run_slice(self, slice_: int, start: int, stop: int) -> None:
-        """Try the cases ``start`` up to ``stop`` of a slice, or until the deadline."""
+    def _say(self, message: Message) -> None:
+        self.pipe.send_bytes(encode(message))
+
+    def _carry_out(self, order: Order) -> None:
+        generators = {
+            isa: generator.focused(order.focus.get(isa, ()))
+            for isa, generator in self.generators.items()
+        }
+        suspects = self._try(order, generators)
+        complete = True
+        told: set[str] = set()
+        for suspect in suspects:
+            kind = kind_of(suspect.finding.violation)
+            if kind in told and self._late():
+                complete = False
+                continue
+            told.add(kind)
+            self._investigate(suspect, order.slice)
+        self.in_flight.write(phases.IDLE, order.slice, order.stop)
+        self._say(Done(order.slice, complete))
+
+    def _late(self) -> bool:
+        deadline = self.settings.deadline
+        return self.in_flight.stopped or (deadline is not None and time.monotonic() > deadline)
+
+    def _try(self, order: Order, generators: dict[str, CaseGenerator]) -> list[_Suspect]:
+        """Try the cases of an order, or those until the deadline; what is worth investigating, first of all one of
+        each kind."""
         settings, in_flight = self.settings, self.in_flight
-        self._progress = progress = _nothing(slice_)
+        tried = Tried(order.slice, order.start, order.start)
+        worthy = Suspects(order.seen)
+        suspects: list[_Suspect] = []
+        nth: Counter[str] = Counter()
         said = time.monotonic()
-        for index in range(start, stop):
+        for index in range(order.start, order.stop):
             now = time.monotonic()
-            if in_flight.stopped or (settings.deadline is not None and now > settings.deadline):
+            if self._late():
                 break
+            tried.stop = index + 1
+            if index in order.skip:
+                continue
             if now > said + 1:
                 said = now
-                progress = self._report(slice_)
-            seed = case_seed(settings.seed, settings.shard, slice_, index)
-            generator = self.generators[seed % len(self.generators)]
-            in_flight.write(phases.TRYING, slice_, index)
+                self._say(Progress(order.slice, tried.functions, tried.runs))
+            seed = case_seed(settings.seed, settings.shard, order.slice, index)
+            isa = settings.isas[seed % len(settings.isas)]
+            generator = generators[isa]
+            in_flight.write(phases.TRYING, order.slice, index)
             case = generator.from_seed(seed)
             trial, found = run_trial(case, self.target, thorough=seed % THOROUGH_EVERY == 0)
-            progress.functions += 1
-            progress.runs += trial.executed
-            progress.instructions += case.function.instruction_count()
-            progress.out_of_fuel += sum(o.__class__ is OutOfFuel for o in trial.outcomes)
-            if trial.unsupported:
-                count = progress.unsupported.get(trial.unsupported, 0)
-                progress.unsupported[trial.unsupported] = count + 1
-            if trial.code is not None:
-                self._note_coverage(trial.code.rule_hits, trial.code.row_hits, progress)
+            _count(tried, trial)
             for violation in found:
-                finding = Finding(case, self.target.name, violation)
-                if self.suspects.worth(violation, CHECKS[violation.check].by_shape):
-                    progress = self._report(slice_)
-                    self._investigate(finding, generator, slice_, index)
-        in_flight.write(phases.IDLE, slice_, stop)
-        progress.done = True
-        self._report(slice_)
+                kind = kind_of(violation)
+                tried.kinds[kind] = tried.kinds.get(kind, 0) + 1
+                if worthy.worth(violation, CHECKS[violation.check].by_shape):
+                    finding = Finding(case, self.target.name, violation)
+                    suspects.append(_Suspect(nth[kind], index, generator, finding))
+                    nth[kind] += 1
+        self._say(tried)
+        suspects.sort(key=lambda suspect: suspect.nth)
+        return suspects
 
-    def _report(self, slice_: int) -> Progress:
-        """Tell the parent what was counted since the last time; the new, empty count."""
-        self.pipe.send_bytes(encode(self._progress))
-        self._progress = _nothing(slice_)
-        return self._progress
-
-    def _note_coverage(self, rules: set[int], rows: set[int], progress: Progress) -> None:
-        if not rules <= self._rules:
-            progress.rules += sorted(rules - self._rules)
-            self._rules |= rules
-        if not rows <= self._rows:
-            progress.rows += sorted(rows - self._rows)
-            self._rows |= rows
-
-    def _investigate(
-        self, finding: Finding, generator: CaseGenerator, slice_: int, index: int
-    ) -> None:
+    def _investigate(self, suspect: _Suspect, slice_: int) -> None:
+        index, finding = suspect.case, suspect.finding
         seed = f"{self.settings.seed:#x}/{self.settings.shard}/{slice_}/{index}"
         give_up = (self.settings.deadline or math.inf) + _SHRINK_AFTER
 
         def ask(case: Case) -> bool:
             self.in_flight.write(phases.SHRINKING, slice_, index)
-            if time.monotonic() > give_up:
-                return False
             return same_violation(case, self.target, finding.violation) is not None
 
-        for found in self.investigator.investigate(finding, generator, seed, ask):
-            self.pipe.send_bytes(encode(found))
-        self.in_flight.write(phases.TRYING, slice_, index)
+        self.in_flight.write(phases.SHRINKING, slice_, index)
+        for found in self.investigator.investigate(
+            finding, suspect.generator, seed, ask, until=give_up
+        ):
+            self._say(found)
+
+
+def _count(tried: Tried, trial: Trial) -> None:
+    case, code = trial.case, trial.code
+    tried.functions += 1
+    tried.runs += trial.executed
+    tried.instructions += case.function.instruction_count()
+    tried.out_of_fuel += sum(o.__class__ is OutOfFuel for o in trial.outcomes)
+    if trial.unsupported:
+        tried.unsupported[trial.unsupported] = tried.unsupported.get(trial.unsupported, 0) + 1
+    coverage = tried.coverage.get(case.isa)
+    if coverage is None:
+        coverage = tried.coverage[case.isa] = Coverage()
+    rules, rows = (code.rule_hits, code.row_hits) if code is not None else (_NONE, _NONE)
+    coverage.count(case.function, rules, rows)
 
 
 def tune_collector() -> None:

@@ -18,6 +18,7 @@ COMMANDS: Final[dict[str, str]] = {
     "replay": "Run corpus entries again: fixed, still failing, changed.",
     "test": "Run the `; run:` lines of Cranelift filetests.",
     "shrink": "Make a corpus entry smaller.",
+    "explain": "Say why a corpus entry fails: the first wrong value, and the stage to blame.",
     "compile": "Compile a function and print a stage.",
     "fmt": "Rewrite CLIF files in canonical form.",
     "check": "Parse and verify CLIF files.",

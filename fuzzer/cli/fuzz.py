@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
+import sqlite3
 import sys
+import time
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
 import click
 
 from fuzzer.campaign.campaign import Campaign, Totals
+from fuzzer.campaign.crew import Crew
+from fuzzer.campaign.investigate import versions_of
 from fuzzer.campaign.settings import Settings
-from fuzzer.campaign.stats import write_stats
+from fuzzer.campaign.state import Header, State, StateError, create, exists
+from fuzzer.campaign.state import resume as resume_state
+from fuzzer.campaign.summary import out_folder, stats_of, summary_of
 from fuzzer.cli.common import (
     Duration,
     Seed,
@@ -26,7 +32,10 @@ from fuzzer.cli.common import (
     find_target,
     target_option,
 )
+from fuzzer.corpus.entry import EntryError, read_text
+from fuzzer.corpus.store import Store, write_durably
 from fuzzer.report.terminal import watcher_for
+from fuzzer.targets.target import Target
 
 _DEGRADED: Final = 3
 """Exit status of a campaign that could not write what it should have."""
@@ -54,10 +63,21 @@ _LEAST_TIMEOUT: Final = 0.1
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Folder of this campaign's statistics."
 )
+@click.option("--resume", is_flag=True, help="Go on with the campaign in --out, or begin one.")
+@click.option("--fresh", is_flag=True, help="Begin anew although there is a campaign in --out.")
 @click.option("--stop-on-first", is_flag=True, help="Stop at the first new finding.")
 @click.option("--max-findings", type=click.IntRange(1), help="Stop at so many new findings.")
 @click.option("--opt", "options", multiple=True, metavar="K=V", help="Fix an option of the target.")
 @click.option("--plant", metavar="BUG[,BUG]", help="Plant bugs in the builtin backend first.")
+@click.option(
+    "--report", metavar="KIND[,KIND]", default="", help="Reports to write into --out at the end."
+)
+@click.option(
+    "--baseline",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="A corpus folder or a report.json: what is in it counts as known.",
+)
 @click.option("--timeout", type=Duration(), default=10.0, show_default=True, help="For one case.")
 @click.option(
     "--mem", type=Size(), default=2 << 30, help="Address space of a worker, 2g by default."
@@ -73,10 +93,14 @@ def command(
     shard: tuple[int, int],
     corpus: Path | None,
     out: Path | None,
+    resume: bool,
+    fresh: bool,
     stop_on_first: bool,
     max_findings: int | None,
     options: tuple[str, ...],
     plant: str | None,
+    report: str,
+    baseline: tuple[Path, ...],
     timeout: float,
     mem: int,
     no_ui: bool,
@@ -94,46 +118,133 @@ def command(
     plants = _plants(plant, target)
     if seconds is None and functions is None:
         seconds = 60.0
+    kinds = _kinds(report)
+    if resume and fresh:
+        fail("--resume and --fresh exclude each other")
     started = datetime.now(UTC)
-    folder = out or Path(".clifhanger") / started.strftime("%Y-%m-%dT%H-%M-%S")
+    root = Path(".clifhanger")
+    folder = out or (out_folder(root) if resume else root / started.strftime("%Y-%m-%dT%H-%M-%S"))
     settings = Settings(
         target=target,
         isas=isas,
         seed=random.SystemRandom().getrandbits(32) if seed is None else seed,
-        seconds=seconds,
         functions=functions,
         workers=_workers(jobs),
         corpus=corpus or (folder / "corpus" if plants else Path("corpus")),
         out=folder,
         shard=shard[0],
         shards=shard[1],
+        seconds=seconds,
         max_findings=1 if stop_on_first else max_findings,
         options=find_options(made, options),
         plants=plants,
         timeout=timeout,
         memory=mem,
+        baseline=_baseline(baseline),
     )
+    resuming = resume and exists(folder)
+    if exists(folder) and not (resume or fresh):
+        fail(f"{folder}: holds a campaign; --resume goes on with it, --fresh begins anew")
     for path in (folder, settings.corpus):
         _writable(path)
-    watcher = watcher_for(settings, plain=no_ui, rules=made.rules(), rows=made.rows())
-    watcher.begin(
-        f"clifhanger {version('clifhanger')}, {made.version}, unicorn {version('unicorn')}"
-    )
-    campaign = Campaign(settings, watcher)
-    totals = campaign.run()
-    watcher.end(totals)
+    versions = versions_of(made)
     try:
-        write_stats(settings, totals, made)
-    except OSError as error:
-        click.echo(f"clifhanger: {folder / 'stats.json'}: {error.strerror}", err=True)
-        sys.exit(_DEGRADED)
+        state = (
+            _resumed(settings, seed) if resuming else create(folder, _header(settings, versions))
+        )
+    except StateError as error:
+        fail(str(error))
+    if settings.seconds is not None:
+        settings.deadline = time.monotonic() + settings.seconds
+    watcher = watcher_for(settings, plain=no_ui, rules=made.rules(), rows=made.rows())
+    campaign = Campaign(settings, made, state, watcher)
+    done = f"going on after {campaign.totals.functions} functions" if resuming else ""
+    watcher.begin(versions, done)
+    totals = campaign.run(lambda: Crew(settings, settings.workers))
+    watcher.end(totals)
+    _write_reports(kinds, settings, state, made, totals)
+    state.close()
     sys.exit(_status(totals))
+
+
+def _header(settings: Settings, versions: str) -> Header:
+    return Header(
+        settings.target, list(settings.isas), settings.seed, settings.shard, settings.shards,
+        dict(settings.options), list(settings.plants), settings.items, versions,
+        str(settings.corpus), datetime.now(UTC).isoformat(timespec="seconds"),
+    )  # fmt: skip
+
+
+_FIXED: Final = {"target": "--target", "isas": "--isa", "seed": "--seed", "shard": "--shard",
+                 "shards": "--shard", "options": "--opt", "plants": "--plant"}  # fmt: skip
+"""What a resumed campaign must agree in, and the options that say it."""
+
+
+def _resumed(settings: Settings, seed: int | None) -> State:
+    """The journal to go on with; the seed is its own unless one was given."""
+    state = resume_state(settings.out)
+    was = state.header
+    if seed is None:
+        settings.seed = was.seed
+    now = _header(settings, was.versions)
+    for name, option in _FIXED.items():
+        if getattr(now, name) != getattr(was, name):
+            state.close()
+            fail(f"{option}: the campaign in {settings.out} has {getattr(was, name)!r}, not "
+                 f"{getattr(now, name)!r}; --fresh begins anew")  # fmt: skip
+    return state
+
+
+def _write_reports(
+    kinds: tuple[str, ...], settings: Settings, state: State, target: Target, totals: Totals
+) -> None:
+    """stats.json and the reports that were asked for; a disk that takes none of them degrades the campaign."""
+    from fuzzer.report.kinds import KINDS, write_reports
+
+    try:
+        summary = summary_of(state, target, totals.counts)
+        write_durably(settings.out / "stats.json", json.dumps(stats_of(summary), indent=2) + "\n")
+        if kinds:
+            from fuzzer.explain.findings import explain_all
+
+            wanted = any(KINDS[kind].explained for kind in kinds)
+            explanations = explain_all(summary, target) if wanted else {}
+            for path in write_reports(kinds, summary, explanations, settings.out):
+                click.echo(f"clifhanger: {path}")
+    except (OSError, sqlite3.Error) as error:
+        click.echo(f"clifhanger: {settings.out}: {error}", err=True)
+        totals.degraded = totals.degraded or str(error)
+
+
+def _kinds(text: str) -> tuple[str, ...]:
+    from fuzzer.report.kinds import UnknownKind, parse_kinds
+
+    try:
+        return parse_kinds(text) if text else ()
+    except UnknownKind as error:
+        fail(f"--report: {error}")
+
+
+def _baseline(paths: tuple[Path, ...]) -> frozenset[str]:
+    """The signatures in corpus folders and JSON reports."""
+    known: set[str] = set()
+    for path in paths:
+        if path.is_dir():
+            known |= Store(path).signatures()
+            continue
+        try:
+            findings = json.loads(read_text(path)).get("findings", ())
+            known |= {str(row["signature"]) for row in findings}
+        except (EntryError, ValueError, AttributeError, TypeError, KeyError) as error:
+            fail(f"--baseline: {path}: neither a corpus folder nor a report.json: {error}")
+    return frozenset(known)
 
 
 def _plants(plant: str | None, target: str) -> tuple[str, ...]:
     if not plant:
         return ()
     from fuzzer.selftest.bugs import BUGS
+    from fuzzer.selftest.plant import planted
 
     if target != "builtin":
         fail(f"--plant: bugs can be planted in the builtin backend, not in {target}")
@@ -141,7 +252,11 @@ def _plants(plant: str | None, target: str) -> tuple[str, ...]:
     for name in names:
         if name not in BUGS:
             fail(f"--plant: no bug {name!r}; `clifhanger list bugs` shows them")
-    return names
+    try:
+        with planted(names):
+            return names
+    except ValueError as error:
+        fail(f"--plant: {','.join(names)} do not go together: {error}")
 
 
 def _workers(jobs: str) -> int:
@@ -163,8 +278,10 @@ def _writable(path: Path) -> None:
 
 
 def _status(totals: Totals) -> int:
+    if totals.degraded:
+        return _DEGRADED
     if totals.interrupted:
         return 143 if totals.signal == 15 else 130
-    if totals.broken or not (totals.tested or totals.findings):
+    if totals.broken or not (totals.tested or totals.findings or totals.known):
         return 2
     return 1 if totals.findings else 0

@@ -13,8 +13,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from fuzzer.corpus.entry import Entry, EntryError, load_entry, print_entry
-from fuzzer.outcome import Outcome
+from fuzzer.corpus.entry import Entry, EntryError, load_entry
 
 
 class Store:
@@ -34,10 +33,10 @@ class Store:
         """Signatures of all entries, by their file names."""
         return {path.stem.rpartition("-")[2] for path in self.root.glob("*/*-*.clif")}
 
-    def save(self, entry: Entry, outcomes: list[Outcome]) -> tuple[Path, str]:
-        """Keep the entry: its path, and ``new``, ``smaller`` (replaced a larger one) or ``known``."""
+    def save(self, entry: Entry, text: str) -> tuple[Path, str]:
+        """Keep the entry, printed as ``text``: its path, and ``new``, ``smaller`` (replaced a larger one) or
+        ``known``."""
         path = self.path_of(entry)
-        text = print_entry(entry, outcomes)
         path.parent.mkdir(parents=True, exist_ok=True)
         with self._lock():
             verdict = "new"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from typing import TYPE_CHECKING, Any, Final
 
 from backend.ir.entities import Function
@@ -43,6 +44,14 @@ class CaseGenerator:
         self.repertoire = Repertoire(lambda op, t, s: target.supports(isa, op, t, s))
         self._fixed = dict(fixed or {})
         self._options: Sequence[Option] = [o for o in target.options if o.name not in self._fixed]
+
+    def focused(self, forms: Sequence[tuple[str, str]]) -> CaseGenerator:
+        """A generator that draws ``forms`` (opcode, type) far more often; itself if there are none."""
+        if not forms:
+            return self
+        other = copy(self)
+        other.repertoire = self.repertoire.focused(forms)
+        return other
 
     def draw(self, source: Source) -> Case:
         """One case; what ``source`` answers is all it depends on."""

@@ -7,7 +7,8 @@ index leads to ``iadd``. Families are what swarm testing switches off (Groce et 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from copy import copy
 from typing import Final
 
 from backend.ir.opcodes import OPCODES, Opcode, resolve, second_types
@@ -49,6 +50,9 @@ _NAMES: Final = tuple(FAMILIES)
 FAMILY_COUNT: Final = len(FAMILIES)
 DIVIDE: Final = _NAMES.index("divide")
 SELECT: Final = _NAMES.index("select")
+
+_FOCUS: Final = 8
+"""How often a form in focus stands in the table."""
 
 Supports = Callable[[Opcode, Type | None, Type | None], bool]
 
@@ -143,19 +147,39 @@ class Repertoire:
                        if form.results[0] is type_] for operation in operations]  # fmt: skip
             self.nested[type_] = tuple(tuple(forms) for forms in giving if forms)
         self._tables: dict[int, tuple[Operation, ...]] = {}
+        self._focus: list[Operation] = []
         self._types: dict[int, tuple[Type, ...]] = {}
+
+    def focused(self, wanted: Sequence[tuple[str, str]]) -> Repertoire:
+        """A repertoire in which the forms ``wanted`` (opcode, type) stand many times over, whatever is
+        switched off; those it does not have are passed over."""
+        other = copy(self)
+        other._tables = {}
+        other._focus = []
+        known = {operation.name: operation for operation, _ in self._weighted}
+        for name, type_name in wanted:
+            operation = known.get(name)
+            if operation is None:
+                continue
+            forms = {t: f for t, f in operation.forms.items() if t.name == type_name}
+            if forms and len(forms) < len(operation.forms):
+                operation = copy(operation)
+                operation.forms = forms
+                operation.types = tuple(forms)
+            other._focus += [operation] * _FOCUS
+        return other
 
     def table(self, off: int) -> tuple[Operation, ...]:
         """Operations without the families whose bits are set in ``off``; never empty."""
         found = self._tables.get(off)
         if found is None:
-            found = tuple(
-                operation
-                for operation, weight in self._weighted
-                if operation.family == 0 or not off >> operation.family & 1
-                for _ in range(weight)
-            )
-            self._tables[off] = found
+            found = self._tables[off] = (
+                *(operation
+                  for operation, weight in self._weighted
+                  if operation.family == 0 or not off >> operation.family & 1
+                  for _ in range(weight)),
+                *self._focus,
+            )  # fmt: skip
         return found
 
     def types(self, off: int) -> tuple[Type, ...]:

@@ -14,22 +14,13 @@ from rich.table import Table
 from rich.text import Text
 
 from fuzzer.campaign.campaign import Totals
-from fuzzer.campaign.messages import Found
 from fuzzer.campaign.settings import Settings
+from fuzzer.report.summary import FindingRow
+from fuzzer.report.text import duration
 
 _EVERY: Final = 10.0
 """Seconds between two plain progress lines."""
 _SHOWN: Final = 12
-
-
-def duration(seconds: float) -> str:
-    """``61s`` up to two minutes, then ``2m05s``, then ``1h02m``."""
-    whole = int(seconds)
-    if whole < 120:
-        return f"{whole}s"
-    if whole < 7200:
-        return f"{whole // 60}m{whole % 60:02}s"
-    return f"{whole // 3600}h{whole % 3600 // 60:02}m"
 
 
 def safe(text: str) -> str:
@@ -49,7 +40,7 @@ class Plain:
     def line(self, text: str) -> None:
         print(text, flush=True)
 
-    def begin(self, versions: str) -> None:
+    def begin(self, versions: str, resumed: str = "") -> None:
         """The first line holds what is needed to repeat the run."""
         s = self.settings
         shard = f", shard {s.shard + 1}/{s.shards}" if s.shards > 1 else ""
@@ -57,17 +48,20 @@ class Plain:
         options = "".join(f", {name}={value}" for name, value in s.options.items())
         self.line(f"clifhanger: seed {s.seed:#x}, {s.target}/{','.join(s.isas)}{shard}{options}"
                   f"{planted}, out {s.out}, {versions}")  # fmt: skip
+        if resumed:
+            self.line(f"clifhanger: {resumed}")
 
-    def found(self, found: Found) -> None:
-        detail = safe(found.detail)[:160]
-        shape = safe(found.skeleton)
+    def found(self, row: FindingRow) -> None:
+        detail = safe(row.detail)[:160]
+        shape = safe(row.skeleton)
         shape = shape if len(shape) <= 60 else shape[:57] + "..."
-        note = f"  (suspect: {found.suspect})" if found.suspect else ""
-        path = shlex.quote(found.path)
+        note = f"  (suspect: {row.suspect})" if row.suspect else ""
+        path = shlex.quote(row.path)
         planted = " --planted" if self.settings.plants else ""
-        self.line(f"FOUND {found.check} {found.isa} {found.signature}  {shape}  {detail}  "
-                  f"{found.before} -> {found.after} instructions{note}")  # fmt: skip
+        self.line(f"FOUND {row.check} {row.isa} {row.signature}  {shape}  {detail}  "
+                  f"{row.before} -> {row.after} instructions{note}")  # fmt: skip
         self.line(f"  replay:  clifhanger replay{planted} {path}")
+        self.line(f"  explain: clifhanger explain{planted} {path}")
 
     def died(self, what: str) -> None:
         self.line(f"clifhanger: {what}")
@@ -80,24 +74,29 @@ class Plain:
 
     def progress(self, totals: Totals) -> str:
         seconds = max(totals.seconds, 0.001)
-        rules = f", rules {len(totals.rules)}/{len(self.rules)}" if self.rules else ""
+        rules = f", rules {totals.hits('rules')}/{len(self.rules)}" if self.rules else ""
         return (f"clifhanger: {duration(seconds)}, {totals.functions} functions "
                 f"({totals.functions / seconds:.0f}/s), {totals.runs} runs{rules}, findings "
-                f"{len(totals.findings)} ({totals.known} known), workers "
+                f"{len(totals.findings)} ({len(totals.known)} known), workers "
                 f"{totals.workers}/{self.settings.workers}")  # fmt: skip
 
     def end(self, totals: Totals) -> None:
         """The sum, what was not reached, and what the fuzzer itself broke on."""
         self.line(self.progress(totals))
-        for what, all_names, hit in (("rules", self.rules, totals.rules),
-                                     ("instructions", self.rows, totals.rows)):  # fmt: skip
+        for what, all_names, kind in (("rules", self.rules, "rules"),
+                                      ("instructions", self.rows, "rows")):  # fmt: skip
+            hit = {
+                n for coverage in totals.counts.coverage.values() for n in getattr(coverage, kind)
+            }
             missed = [name for number, name in enumerate(all_names) if number not in hit]
             if missed:
                 more = f" and {len(missed) - _SHOWN} more" if len(missed) > _SHOWN else ""
                 self.line(
                     f"clifhanger: {what} that never fired: {', '.join(missed[:_SHOWN])}{more}"
                 )
-        for reason, count in sorted(totals.unsupported.items(), key=lambda item: -item[1])[:5]:
+        for reason, count in sorted(
+            totals.counts.sums.unsupported.items(), key=lambda item: -item[1]
+        )[:5]:
             self.line(f"clifhanger: unsupported {count} times: {safe(reason)}")
         if totals.functions and not (totals.tested or totals.findings):
             self.line("clifhanger: nothing was tested: the target took none of the functions")
@@ -106,6 +105,13 @@ class Plain:
                 f"clifhanger: internal error at {broken.where}: this is a bug of clifhanger's"
             )
             self.line(broken.traceback.rstrip())
+        if totals.degraded:
+            self.line(
+                f"clifhanger: stopped, since something could not be kept: {safe(totals.degraded)}"
+            )
+            self.line(
+                "clifhanger: nothing that was printed is lost; make room and go on with --resume"
+            )
 
 
 class Screen(Plain):
@@ -121,13 +127,13 @@ class Screen(Plain):
     def line(self, text: str) -> None:
         self.console.print(Text(text), soft_wrap=True)
 
-    def begin(self, versions: str) -> None:
-        super().begin(versions)
+    def begin(self, versions: str, resumed: str = "") -> None:
+        super().begin(versions, resumed)
         self._live.start()
 
-    def found(self, found: Found) -> None:
-        super().found(found)
-        self._last_new = f"{found.check} {found.signature}"
+    def found(self, row: FindingRow) -> None:
+        super().found(row)
+        self._last_new = f"{row.check} {row.signature}"
 
     def tick(self, totals: Totals) -> None:
         now = time.monotonic()
@@ -141,10 +147,10 @@ class Screen(Plain):
                       f"{totals.workers}/{self.settings.workers}, {totals.deaths} died")  # fmt: skip
         table.add_row("functions", f"{totals.functions}  {totals.functions / seconds:.0f}/s",
                       "runs", f"{totals.runs}  {totals.runs / seconds:.0f}/s")  # fmt: skip
-        table.add_row("findings", f"{len(totals.findings)} new, {totals.known} known",
+        table.add_row("findings", f"{len(totals.findings)} new, {len(totals.known)} known",
                       "last new", self._last_new or "none yet")  # fmt: skip
-        table.add_row("rules", f"{len(totals.rules)}/{len(self.rules)}",
-                      "instructions", f"{len(totals.rows)}/{len(self.rows)}")  # fmt: skip
+        table.add_row("rules", f"{totals.hits('rules')}/{len(self.rules)}",
+                      "instructions", f"{totals.hits('rows')}/{len(self.rows)}")  # fmt: skip
         self._live.update(table, refresh=True)
 
     def end(self, totals: Totals) -> None:

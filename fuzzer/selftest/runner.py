@@ -16,7 +16,7 @@ import msgspec
 from fuzzer.campaign.investigate import entry_of, restated, shrink, versions_of
 from fuzzer.campaign.isolated import Death, run_isolated
 from fuzzer.campaign.seeds import SLICE, case_seed
-from fuzzer.corpus.entry import Entry
+from fuzzer.corpus.entry import Entry, print_entry
 from fuzzer.corpus.store import Store
 from fuzzer.finding import Finding
 from fuzzer.generate.cases import CaseGenerator
@@ -107,7 +107,7 @@ def _search(
                                      versions=versions_of(target))  # fmt: skip
                     entry.status = "fixed"
                     entry.signature = _signature_of(entry, bug)
-                    Store(corpus).save(entry, outcomes_of(smallest.case))
+                    Store(corpus).save(entry, print_entry(entry, outcomes_of(smallest.case)))
                 return True, functions, _size(smallest), sorted(others)
             break
     if smallest is not None:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from importlib.metadata import version
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from backend.compile import compile_function
-from backend.ir.opcodes import Opcode
+from backend.ir.opcodes import Opcode, opcode_named
 from backend.ir.types import Type
 from backend.isa import ISA_NAMES, isa_named
 from backend.machine.compiled import CompiledCode
 from backend.options import OPTIONS, Options
 from fuzzer.case import Case
 from fuzzer.targets.target import Option, Target
+
+_ROOTS: Final = {"cmp": "icmp", "nz": "select", "const": "iconst"}
+"""An opcode that asks for what rules with a root of their own give."""
 
 
 class Builtin(Target):
@@ -36,6 +39,13 @@ class Builtin(Target):
 
     def rules(self) -> list[str]:
         return [rule.name for rule in isa_named("aarch64").rules]
+
+    def rule_forms(self, isa: str) -> list[list[tuple[str, str]]]:
+        return [
+            [(op.name, type_ if op.over else "-") for root in rule.pattern.roots for type_ in rule.types
+             if (op := opcode_named(_ROOTS.get(root, root)))]
+            for rule in isa_named(isa).rules
+        ]  # fmt: skip
 
     def rows(self) -> list[str]:
         return [row.name for row in isa_named("aarch64").rows]

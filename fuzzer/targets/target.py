@@ -65,6 +65,10 @@ class Target(ABC):
         """Names of the lowering rules, in the order of ``CompiledCode.rule_hits``' numbers."""
         return []
 
+    def rule_forms(self, isa: str) -> list[list[tuple[str, str]]]:
+        """For each rule, the forms (opcode, T or ``-``) that may lead to it, for a campaign to draw more often."""
+        return []
+
     def rows(self) -> list[str]:
         """Names of the machine instructions, in the order of ``CompiledCode.row_hits``' indices."""
         return []

@@ -114,7 +114,7 @@ def test_two_campaigns_on_one_corpus_keep_the_union(tmp_path: Path) -> None:
 def test_a_finding_known_from_before_is_not_new(tmp_path: Path) -> None:
     (path,) = fuzz(tmp_path, "Raises", "--stop-on-first", functions=16).entries()
     before = path.read_bytes()
-    again = fuzz(tmp_path, "Raises", functions=16)
+    again = fuzz(tmp_path, "Raises", "--fresh", functions=16)
     assert again.stats()["entries"] == []
     assert again.stats()["known"] >= 1
     assert "FOUND" not in again.out

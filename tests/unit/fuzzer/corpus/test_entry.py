@@ -45,6 +45,10 @@ def entry(**changes: object) -> Entry:
     return made
 
 
+def store_one(store: Store, made: Entry) -> tuple[Path, str]:
+    return store.save(made, text_of(made))
+
+
 def text_of(made: Entry) -> str:
     return print_entry(made, outcomes_of(made.case))
 
@@ -123,38 +127,38 @@ class TestStore:
     def test_new_known_smaller(self, tmp_path: Path) -> None:
         store = Store(tmp_path / "corpus")
         made = entry()
-        path, verdict = store.save(made, outcomes_of(made.case))
+        path, verdict = store_one(store, made)
         assert (verdict, path.parent.name) == ("new", "mismatch")
         assert path.name == "result-builtin-aarch64-0123456789ab.clif"
         assert store.knows(made)
         assert store.signatures() == {"0123456789ab"}
-        assert store.save(made, outcomes_of(made.case))[1] == "known"
+        assert store_one(store, made)[1] == "known"
         smaller = entry(case=Case(parse_function("function %f() {\nblock0:\n return\n}"), [()]))
-        assert store.save(smaller, outcomes_of(smaller.case)) == (path, "smaller")
+        assert store_one(store, smaller) == (path, "smaller")
         assert load_entry(path).case.inputs == [()]
-        assert store.save(made, outcomes_of(made.case))[1] == "known"
+        assert store_one(store, made)[1] == "known"
 
     def test_a_damaged_entry_is_replaced(self, tmp_path: Path) -> None:
         store = Store(tmp_path)
         made = entry()
-        path, _ = store.save(made, outcomes_of(made.case))
+        path, _ = store_one(store, made)
         path.write_text("; /// clifhanger\n; schema")
-        assert store.save(made, outcomes_of(made.case))[1] == "smaller"
+        assert store_one(store, made)[1] == "smaller"
         assert load_entry(path).signature == made.signature
 
     def test_an_entry_marked_fixed_is_not_overwritten(self, tmp_path: Path) -> None:
         store = Store(tmp_path)
         made = entry(status="fixed")
-        store.save(made, outcomes_of(made.case))
+        store_one(store, made)
         smaller = entry(case=Case(parse_function("function %f() {\nblock0:\n return\n}"), [()]))
-        assert store.save(smaller, outcomes_of(smaller.case))[1] == "known"
+        assert store_one(store, smaller)[1] == "known"
 
     def test_nothing_is_left_of_a_failed_write(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         store = Store(tmp_path)
         made = entry()
-        path, _ = store.save(made, outcomes_of(made.case))
+        path, _ = store_one(store, made)
         before = path.read_text()
 
         def full(handle: int) -> None:
@@ -163,7 +167,7 @@ class TestStore:
         monkeypatch.setattr(os, "fsync", full)
         path.write_text("; damaged")
         with pytest.raises(OSError, match="No space"):
-            store.save(made, outcomes_of(made.case))
+            store_one(store, made)
         assert path.read_text() == "; damaged"
         assert [p.name for p in path.parent.iterdir()] == [path.name]
         assert before

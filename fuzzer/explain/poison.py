@@ -1,0 +1,69 @@
+"""Which of the things that are undefined at entry mattered, by making them zero one at a time.
+
+The emulator fills dead registers, dead stack and the bits above narrow arguments with random bits. A run that comes
+to something else when one of these classes is zero, or under the other seed, has read it.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import Final
+
+from backend.ir.entities import Signature
+from backend.machine.compiled import CompiledCode
+from fuzzer.case import Case
+from fuzzer.execute import layout
+from fuzzer.execute.emulator import Emulator, Run
+
+REGISTERS: Final = "dead registers"
+STACK: Final = "dead stack"
+ARGUMENTS: Final = "upper bits of narrow arguments"
+CLASSES: Final = (REGISTERS, STACK, ARGUMENTS)
+
+
+class _Calm(Emulator):
+    """An emulator with one class of poison made zero."""
+
+    def __init__(self, isa: str, calmed: str) -> None:
+        self.calmed = calmed
+        super().__init__(isa)
+
+    def _prepare_poison(self, rng: random.Random) -> None:
+        super()._prepare_poison(rng)
+        if self.calmed == REGISTERS:
+            # The low halves of some dead registers are the caller's.
+            saved = [(each.id, self._uc.reg_read(each.id)) for each in self.machine.saved]
+            for register in self.machine.poisoned:
+                self._uc.reg_write(register, 0)
+            for register, value in (*saved, (self.machine.link, layout.RETURN)):
+                self._uc.reg_write(register, value)
+            self._contexts[-1] = self._uc.context_save()
+        elif self.calmed == STACK:
+            # The caller's frame is the canary and holds arguments.
+            frame = self._stacks[-1][-layout.CALLER_FRAME :]
+            self._stacks[-1] = bytes(layout.STACK_SIZE - layout.CALLER_FRAME) + frame
+            self._tops[-1] = self._stacks[-1][-layout.STACK_RESET :]
+        elif self.calmed == ARGUMENTS:
+            self._fills[-1] = [0] * len(self._fills[-1])
+
+
+def what_mattered(case: Case, code: CompiledCode, index: int, poison: int) -> str:
+    """The classes of poison that the run of input ``index`` depends on, as words, or ""."""
+    usual = _summary(_run(Emulator(case.isa), case, code, index, poison))
+    found = [name for name in CLASSES
+             if _summary(_run(_Calm(case.isa, name), case, code, index, poison)) != usual]  # fmt: skip
+    if not found:
+        other = _summary(_run(Emulator(case.isa), case, code, index, 1 - poison))
+        return "" if other == usual else "what the callee-saved registers hold"
+    return ", ".join(found)
+
+
+def _run(emulator: Emulator, case: Case, code: CompiledCode, index: int, poison: int) -> Run:
+    signature: Signature = case.function.signature
+    emulator.load(code.code, signature, len(case.memory), code.symbols.get("entry", 0))
+    return emulator.run(case.inputs[index], case.memory, poison)
+
+
+def _summary(run: Run) -> object:
+    """What a run came to. Of broken promises only which: what is found in their place may well be poison."""
+    return run.stop, run.offset, run.values, run.memory, [what for what, _, _ in run.frame]
