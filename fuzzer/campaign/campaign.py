@@ -119,14 +119,16 @@ class Campaign:
         self._sampled = 0.0
         state.restore(self.schedule)
         self._folded = self.schedule.epoch
-        rows, tallies = state.findings(), state.tallies()
+        tallies = state.tallies()
         self.totals = Totals(
             before=tallies.seconds, counts=self.schedule.counts(), deaths=tallies.deaths,
             met_again=tallies.known,
-            findings={s: row for s, row in rows.items() if row.verdict == "new"},
-            known={s: row for s, row in rows.items() if row.verdict != "new"},
+            known={signature: msgspec.structs.replace(row, verdict="known")
+                   for signature, row in state.findings().items()},
         )  # fmt: skip
-        self._began_with = len(self.totals.findings)
+        # What an earlier run has told is not told again.
+        for row in self.totals.known.values():
+            state.note_finding(row)
 
     def run(self, hire: Callable[[], Workers]) -> Totals:
         """Fuzz until the budget is spent, enough was found, or somebody interrupts.
@@ -192,8 +194,7 @@ class Campaign:
         settings, totals = self.settings, self.totals
         if settings.deadline is not None and time.monotonic() >= settings.deadline:
             return True
-        new = len(totals.findings) - self._began_with
-        if settings.max_findings is not None and new >= settings.max_findings:
+        if settings.max_findings is not None and len(totals.findings) >= settings.max_findings:
             return True
         return bool(totals.interrupted or totals.broken or totals.degraded)
 
@@ -240,7 +241,9 @@ class Campaign:
         totals = self.totals
         signature = found.signature
         verdict = found.verdict
-        if verdict == "known" and self._is_ours(found):
+        if signature in self.settings.baseline:
+            verdict = "known"
+        elif verdict == "known" and self._is_ours(found):
             verdict = "new"
         old = totals.findings.get(signature) or totals.known.get(signature)
         if old is None:
@@ -262,7 +265,7 @@ class Campaign:
 
     def _is_ours(self, found: Found) -> bool:
         """Was the entry saved by this campaign, which then was killed before it could tell?"""
-        if found.signature in self.totals.findings or found.signature in self.settings.baseline:
+        if found.signature in self.totals.findings or found.signature in self.totals.known:
             return False
         try:
             seed = load_entry(Path(found.path)).seed

