@@ -54,7 +54,8 @@ def _annotation(exhibit: Exhibit) -> str:
         message += f"\nsuspect: {row.suspect}"
     message += f"\n{exhibit.replay}"
     title = f"{row.check} on {row.target}/{row.isa} ({row.verdict}, {row.signature})"
-    return _command("warning" if row.suspect else "error", message,
+    level = "notice" if not exhibit.new else "warning" if row.suspect else "error"
+    return _command(level, message,
                     file=exhibit.path, line=str(exhibit.line), title=title)  # fmt: skip
 
 

@@ -1,9 +1,10 @@
 """JUnit XML, as CI servers read it: one suite a campaign, a case for each check on each ISA and for each finding.
 
 Elements and attributes are those of Jenkins' xUnit plugin (``junit-10.xsd``), properties first as the older
-schema of Ant's has them. A check's case fails if the check found something; it is
-skipped where nothing was tested. A finding is a failure, but one that the executor may be at fault for is an
-*error*: the compiler is not to be blamed for it. So are the fuzzer's own errors.
+schema of Ant's has them. A check's case fails if the check found something new; it is
+skipped where nothing was tested. A new finding is a failure, but one that the executor may be at fault for is an
+*error*: the compiler is not to be blamed for it. So are the fuzzer's own errors. A known finding is skipped, as it
+does not count for the exit status either.
 """
 
 from __future__ import annotations
@@ -87,7 +88,7 @@ def _case(suite: Element, cls: str, name: str, seconds: float) -> Element:
 def _check(suite: Element, check: str, isa: str, report: Report) -> None:
     summary = report.summary
     case = _case(suite, f"clifhanger.{summary.target}.{isa}.checks", check, 0.0)
-    found = [e for e in report.of(check, isa) if not e.row.suspect]
+    found = [e for e in report.of(check, isa) if e.new and not e.row.suspect]
     if found:
         said = SubElement(case, "failure", type=check, message=plural(len(found), "finding"))
         said.text = "\n".join(f"{e.row.signature} {one_line(e.row.detail)}" for e in found)
@@ -99,6 +100,9 @@ def _finding(suite: Element, exhibit: Exhibit) -> None:
     row = exhibit.row
     cls = f"clifhanger.{row.target}.{row.isa}.findings"
     case = _case(suite, cls, f"{row.check} {row.signature} {row.skeleton}", row.seconds)
+    if not exhibit.new:
+        SubElement(case, "skipped", message=one_line(f"known: {row.detail}"))
+        return
     said = SubElement(case, "error" if row.suspect else "failure",
                       type=row.check, message=one_line(row.detail))  # fmt: skip
     lines = [row.detail, ""]

@@ -12,7 +12,7 @@ from fuzzer.report.github import LISTED, SHOWN, commands, job_summary, publish
 from fuzzer.report.summary import Summary
 from tests.unit.fuzzer.report import sample
 
-COMMAND = re.compile(r"::(error|warning) ([^:]*)::(.*)")
+COMMAND = re.compile(r"::(error|warning|notice) ([^:]*)::(.*)")
 
 
 def parsed(text: str) -> list[tuple[str, dict[str, str], str]]:
@@ -54,7 +54,9 @@ def test_an_annotation_a_finding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     }
     assert message.startswith("result 0: expected 0x80000004, got 0x7fffffff\n41 -> 8 instructions")
     assert message.endswith("result-builtin-aarch64-a1b2c3d4e5f6.clif")
-    assert [level for level, _, _ in found] == ["error"] * 3 + ["warning"] + ["error"] * 3
+    assert [level for level, _, _ in found] == [
+        *["error"] * 3, "warning", "error", "notice", "error",
+    ]  # fmt: skip
     assert "1 internal error" in found[-1][2]
 
 
