@@ -54,9 +54,13 @@ def add_counts(counts: dict[_K, int], more: dict[_K, int]) -> None:
 
 
 def supported_forms(target: Target, isa: str) -> list[Form]:
-    """Every opcode at every type that values are drawn of and ``target`` takes, in the order of the tables."""
+    """Every opcode at every type that values are drawn of and ``target`` takes, in the order of the tables. Not those
+    that only some versions of Cranelift have: they are not drawn, so that every version can read an entry.
+    """
     found: list[Form] = []
     for op in OPCODES:
+        if op.only:
+            continue
         types: tuple[Type | None, ...] = TYPES if op.over else (None,)
         found += [
             (op.name, NO_TYPE if type_ is None else type_.name)
