@@ -26,6 +26,14 @@ class Violation:
     suspect: str = ""
     vague: bool = False
 
+    def __post_init__(self) -> None:
+        self.detail, self.key = encodable(self.detail), encodable(self.key)
+
+
+def encodable(text: str) -> str:
+    """A compiler's words without what no file and no message can hold: lone surrogates are spelt out."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
+
 
 @dataclass(slots=True)
 class Finding:

@@ -14,7 +14,7 @@ from fuzzer.case import Case
 from fuzzer.execute import emulator as executor
 from fuzzer.execute.emulator import Emulator, ExecutorLimit, Run, emulator_for
 from fuzzer.execute.quarantine import suspicion
-from fuzzer.finding import Violation
+from fuzzer.finding import Violation, encodable
 from fuzzer.outcome import Outcome, OutOfFuel, Returned, Trapped
 from fuzzer.reference.evaluate import prepare
 from fuzzer.reference.program import Program
@@ -70,7 +70,7 @@ def compile_case(trial: Trial) -> None:
     try:
         code = trial.target.compile(trial.case)
     except Unsupported as reason:
-        trial.unsupported = str(reason) or "unsupported"
+        trial.unsupported = encodable(str(reason)) or "unsupported"
         return
     except Exception as error:
         # Its frames may hold all the memory there was, and this trial in a cycle with them.

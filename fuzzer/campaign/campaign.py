@@ -18,10 +18,21 @@ from typing import Final, Protocol
 import msgspec
 
 from fuzzer.campaign.coverage import supported_forms
-from fuzzer.campaign.messages import Broken, Died, Done, Found, Message, Order, Progress, Tried
+from fuzzer.campaign.messages import (
+    Broken,
+    Died,
+    Done,
+    Found,
+    Lost,
+    Message,
+    Order,
+    Progress,
+    Tried,
+)
 from fuzzer.campaign.schedule import Counts, Rulebook, Schedule, slices_of
 from fuzzer.campaign.settings import Settings
 from fuzzer.campaign.state import State, Tallies, row_of
+from fuzzer.campaign.sync import Sync
 from fuzzer.corpus.entry import EntryError, load_entry
 from fuzzer.report.summary import Event, FindingRow, Sample
 from fuzzer.targets.target import Target
@@ -30,6 +41,7 @@ _TICK: Final = 0.25
 _FINISH: Final = 20.0
 """Seconds that workers get to finish after the first interrupt."""
 _SAMPLE_EVERY: Final = 5.0
+SYNC_EVERY: Final = 30.0
 
 
 class Watcher(Protocol):
@@ -58,7 +70,7 @@ class Workers(Protocol):
 @dataclass(slots=True)
 class Totals:
     """All that is known of a campaign so far, earlier runs of it included. ``before``: seconds of those;
-    ``degraded``: why something could not be kept, or ""."""
+    ``degraded``: why something could not be kept or nobody was left to work, or ""; ``remedy``: what to do then."""
 
     started: float = field(default_factory=time.monotonic)
     before: float = 0.0
@@ -70,6 +82,7 @@ class Totals:
     known: dict[str, FindingRow] = field(default_factory=dict)
     broken: list[Broken] = field(default_factory=list)
     degraded: str = ""
+    remedy: str = "make room"
     interrupted: int = 0
     signal: int = 0
     workers: int = 0
@@ -103,13 +116,21 @@ def rulebooks(target: Target, isas: tuple[str, ...]) -> dict[str, Rulebook]:
 
 class Campaign:
     """Run once: ``Campaign(settings, target, state, watcher).run(hire)``. A state that was resumed goes on where it
-    stopped.
+    stopped. ``sync``: the folder to exchange entries with others through, at the beginning, every ``sync_every``
+    seconds and at the end.
     """
 
     workers: Workers
 
-    def __init__(self, settings: Settings, target: Target, state: State, watcher: Watcher) -> None:
+    def __init__(
+        self, settings: Settings, target: Target, state: State, watcher: Watcher, *,
+        sync: Sync | None = None, sync_every: float = SYNC_EVERY,
+    ) -> None:  # fmt: skip
         self.settings = settings
+        self._sync = sync
+        self._sync_every = sync_every
+        self._sync_at = 0.0
+        self._unshared = ""
         self.state = state
         self.watcher = watcher
         self.schedule = Schedule(settings.seed, settings.shard, rulebooks(target, settings.isas))
@@ -126,9 +147,7 @@ class Campaign:
             known={signature: msgspec.structs.replace(row, verdict="known")
                    for signature, row in state.findings().items()},
         )  # fmt: skip
-        # What an earlier run has told is not told again.
-        for row in self.totals.known.values():
-            state.note_finding(row)
+        self._known_before = state.known_before()
 
     def run(self, hire: Callable[[], Workers]) -> Totals:
         """Fuzz until the budget is spent, enough was found, or somebody interrupts.
@@ -145,6 +164,7 @@ class Campaign:
         finally:
             for message in self.workers.stop():
                 self._guarded(lambda message=message: self._take(message))
+            self._guarded(self._share_last)
             self._guarded(self._close)
             for number, handler in previous.items():
                 signal.signal(number, handler)
@@ -159,10 +179,14 @@ class Campaign:
             self.totals.degraded = self.totals.degraded or f"{self.state.path.parent}: {error}"
 
     def _loop(self) -> None:
+        # What an earlier run has told is not told again.
+        for row in self.totals.known.values():
+            self.state.note_finding(row)
         self._event(
             "start" if not self.totals.before else "resume", f"seed {self.settings.seed:#x}"
         )
         while True:
+            self._share()
             self._hand_out()
             workers = self.workers
             if not workers.busy and (
@@ -224,6 +248,9 @@ class Campaign:
             if message.text:
                 self._event("death", message.text)
                 self.watcher.died(message.text)
+        elif isinstance(message, Lost):
+            totals.degraded, totals.remedy = totals.degraded or message.text, message.remedy
+            self._event("lost", message.text)
         elif isinstance(message, Broken):
             if message.full:
                 totals.degraded = totals.degraded or message.traceback.strip().rpartition("\n")[2]
@@ -255,6 +282,8 @@ class Campaign:
         if old is not None or verdict == "known":
             totals.met_again += 1
         self.state.note_finding(row)
+        if self._sync is not None:
+            self._sync.add(Path(found.path))
         if row.verdict == "new":
             totals.findings[signature] = row
         else:
@@ -264,15 +293,57 @@ class Campaign:
             self.watcher.found(row)
 
     def _is_ours(self, found: Found) -> bool:
-        """Was the entry saved by this campaign, which then was killed before it could tell?"""
-        if found.signature in self.totals.findings or found.signature in self.totals.known:
+        """Was the entry saved by this campaign, which has not told it yet?
+
+        By another worker, which is about to, or before somebody was killed.
+        """
+        signature, totals = found.signature, self.totals
+        if signature in self._known_before | totals.findings.keys() | totals.known.keys():
             return False
         try:
             seed = load_entry(Path(found.path)).seed
         except EntryError:
             return False
         settings = self.settings
-        return seed.startswith(f"{settings.seed:#x}/{settings.shard}/") and bool(self.totals.before)
+        return seed.startswith(f"{settings.seed:#x}/{settings.shard}/")
+
+    # -- others' entries
+
+    def _share(self) -> None:
+        """Exchange entries with others if it is time. A folder that can't be used is said once, and tried again."""
+        now = time.monotonic()
+        if self._sync is None or now < self._sync_at or self._stopping:
+            return
+        self._exchange(self._sync)
+        self._sync_at = time.monotonic() + self._sync_every
+
+    def _share_last(self) -> None:
+        if self._sync is not None:
+            self._exchange(self._sync)
+            if self._unshared and not self.totals.degraded:
+                self.totals.degraded, self.totals.remedy = self._unshared, "see to the folder"
+
+    def _exchange(self, sync: Sync) -> None:
+        try:
+            done = sync.exchange()
+        except OSError as error:
+            text = f"sync: {sync.folder}: {error.strerror or error}"
+            if text != self._unshared:
+                self._tell("sync", text)
+            self._unshared = text
+            return
+        self._unshared = ""
+        if done.learned:
+            self._known_before |= done.learned
+            self.state.set("known", sorted(self._known_before))
+        for why in done.refused:
+            self._tell("sync", f"sync: {why}; left where it is")
+        if done.given or done.taken:
+            self._event("sync", f"{done.given} entries given, {done.taken} taken")
+
+    def _tell(self, kind: str, text: str) -> None:
+        self._event(kind, text)
+        self.watcher.died(text)
 
     # -- the journal
 

@@ -1,8 +1,8 @@
 """From a violation to an entry: shrink it, name it, put it on disk.
 
-The entry is saved before it is shrunk, in case shrinking kills the process, and again after: a
-smaller reproducer replaces a larger one. The predicate of shrinking is the same check broken with the
-same key.
+A finding is told before it is shrunk, as a *draft*, in case shrinking kills the process; on disk there is only what
+was shrunk, so that what a corpus holds in the end does not depend on who was killed when. The predicate of shrinking is
+the same check broken with the same key.
 """
 
 from __future__ import annotations
@@ -121,41 +121,40 @@ class Investigator:
         self, finding: Finding, generator: CaseGenerator, seed: str, predicate: Predicate, *,
         draws: int = MAX_DRAWS, edits: int = MAX_EDITS, restate: bool = True, until: float = math.inf,
     ) -> Iterator[Found]:  # fmt: skip
-        """Put the finding on disk, shrink it, put the small one in its place; each step is told.
+        """Tell the finding as a draft, shrink it, put the small one on disk and tell it.
 
         ``restate``: run the small case once more, in this process, for its own detail. ``until``:
-        ``time.monotonic()`` after which shrinking takes what it has.
+        ``time.monotonic()`` after which shrinking takes what it has. OSError if the disk takes no entry.
         """
         before = finding.case.function.instruction_count()
+        yield self._draft(finding, before, seed)
         repeated = sum(predicate(finding.case) for _ in range(REPEATS))
         if repeated < REPEATS:
             finding.violation.suspect = (
                 f"nondeterministic: seen again in {repeated} of {REPEATS} runs"
             )
-        draft, verdict, text = self._save(finding, seed)
-        if repeated < REPEATS:
-            yield self._found(finding, draft, before, verdict, text)
+            yield self._saved(finding, before, seed)
             return
-        yield self._found(finding, draft, before, "draft" if verdict == "new" else "known", text)
         small = shrink(
             finding, self.target, generator, draws=draws, edits=edits,
             predicate=lambda case: time.monotonic() < until and predicate(case),
         )  # fmt: skip
         if restate:
             small = restated(small, self.target)
-        path, final, text = self._save(small, seed)
-        if verdict == "new":
-            if path == draft:
-                final = "new"
-            else:
-                draft.unlink(missing_ok=True)
-        yield self._found(small, path, before, final, text)
+        yield self._saved(small, before, seed)
 
-    def _save(self, finding: Finding, seed: str) -> tuple[Path, str, str]:
-        """Path, what became of what was there (as the store says), and the entry's text."""
+    def _saved(self, finding: Finding, before: int, seed: str) -> Found:
+        entry, text = self._entry(finding, seed)
+        path, verdict = self.store.save(entry, text)
+        return self._found(finding, path, before, "new" if verdict == "new" else "known", text)
+
+    def _draft(self, finding: Finding, before: int, seed: str) -> Found:
+        entry, text = self._entry(finding, seed)
+        return self._found(finding, self.store.path_of(entry), before, "draft", text)
+
+    def _entry(self, finding: Finding, seed: str) -> tuple[Entry, str]:
         entry = entry_of(finding, seed=seed, plant=self.plants, versions=self.versions)
-        text = print_entry(entry, outcomes_of(finding.case))
-        return *self.store.save(entry, text), text
+        return entry, print_entry(entry, outcomes_of(finding.case))
 
     @staticmethod
     def _found(finding: Finding, path: Path, before: int, verdict: str, text: str) -> Found:
@@ -163,6 +162,5 @@ class Investigator:
         return Found(
             str(path), violation.check, CHECKS[violation.check].kind, finding.case.isa,
             signature(finding), skeleton(function), violation.detail, before,
-            function.instruction_count(), verdict if verdict in ("draft", "new") else "known",
-            violation.suspect, text,
+            function.instruction_count(), verdict, violation.suspect, text,
         )  # fmt: skip

@@ -18,6 +18,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from fuzzer.campaign.orphans import exit_handle
+
 
 @dataclass(frozen=True, slots=True)
 class Death:
@@ -43,10 +45,13 @@ def run_isolated(
     if child == 0:
         _child(work, parent, read_end, write_end, memory)
     os.close(write_end)
+    ended = exit_handle(child)
     try:
-        data, in_time = _collect(read_end, time.monotonic() + seconds)
+        data, in_time = _collect(read_end, ended, time.monotonic() + seconds)
     finally:
         os.close(read_end)
+        if ended >= 0:
+            os.close(ended)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(child, signal.SIGKILL)
         with contextlib.suppress(ProcessLookupError):
@@ -62,8 +67,16 @@ def run_isolated(
     if not in_time:
         return Death("timeout", stage)
     if os.WIFSIGNALED(status):
-        return Death(signal.Signals(os.WTERMSIG(status)).name, stage)
+        return Death(signal_name(os.WTERMSIG(status)), stage)
     return Death(f"exit {os.waitstatus_to_exitcode(status)}", stage)
+
+
+def signal_name(number: int) -> str:
+    """``SIGSEGV``; ``signal 35`` for one without a name."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 _PR_SET_PDEATHSIG: Final = 1
@@ -108,13 +121,22 @@ def _write(handle: int, data: bytes) -> None:
         data = data[os.write(handle, data) :]
 
 
-def _collect(handle: int, deadline: float) -> tuple[bytes, bool]:
-    """All that comes until the end of file, and whether that was before the deadline."""
+def _collect(handle: int, ended: int, deadline: float) -> tuple[bytes, bool]:
+    """All that comes until the end of file or of the process, and whether that was before the deadline.
+
+    ``ended``: see :func:`exit_handle`; what the process left behind may hold the pipe open.
+    """
     data = b""
+    watched = [handle] if ended < 0 else [handle, ended]
     while True:
         left = deadline - time.monotonic()
-        if left <= 0 or not select.select([handle], [], [], left)[0]:
+        ready = select.select(watched, [], [], left)[0] if left > 0 else []
+        if not ready:
             return data, False
+        if handle not in ready:
+            if not select.select([handle], [], [], 0)[0]:
+                return data, True
+            continue
         piece = os.read(handle, 1 << 16)
         if not piece:
             return data, True

@@ -1,7 +1,8 @@
 """What a campaign and those who work for it tell each other, one JSON document each: plain data, no pickle.
 
 An order goes one way. The other way come, for each order, any number of ``Progress``, one ``Tried``, any
-number of ``Found``, and ``Done``; ``Died``, and what an autopsy ``Found``, belong to no order.
+number of ``Found``, and ``Done``; ``Died``, and what an autopsy ``Found``, belong to no order. From ``Examine``
+on they are said between machines only.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ class Order(msgspec.Struct, tag="order"):
 
     ``counted``: its ``Tried`` was heard before its doer died: only its findings are still wanted. ``focus``: forms
     (opcode, type) to draw more often, by ISA; ``seen``: how often each kind of violation (check, NUL, key) had been
-    seen when the slice's epoch was planned.
+    seen when the slice's epoch was planned, and in the slice's cases before ``start``.
     """
 
     slice: int
@@ -53,8 +54,8 @@ class Tried(msgspec.Struct, tag="tried"):
 
 
 class Found(msgspec.Struct, tag="found"):
-    """A finding that is on its finder's disk. ``verdict``: ``draft`` (not shrunk yet: another message follows unless
-    the sender dies), ``new`` or ``known``. ``text``: the entry, for a campaign on another machine.
+    """A finding. ``verdict``: ``draft`` (not shrunk yet and on no disk: another message follows unless the sender
+    dies), or, of one that is on its finder's disk, ``new`` or ``known``. ``text``: the entry.
     """
 
     path: str
@@ -81,10 +82,14 @@ class Done(msgspec.Struct, tag="done"):
 
 
 class Died(msgspec.Struct, tag="died"):
-    """A worker died, or a culprit turned out to be none. ``text``: for people; "" if it has been said often."""
+    """A worker died, or a culprit turned out to be none. ``text``: for people; "" if it has been said often.
+    ``how`` and the ``index`` of the case it was at (-1: at none): if whoever hears it is to look into it.
+    """
 
-    text: str
+    text: str = ""
     worker: bool = True
+    how: str = ""
+    index: int = -1
 
 
 class Broken(msgspec.Struct, tag="broken"):
@@ -95,7 +100,43 @@ class Broken(msgspec.Struct, tag="broken"):
     full: bool = False
 
 
-Message = Order | Progress | Tried | Found | Done | Died | Broken
+class Examine(msgspec.Struct, tag="examine"):
+    """Asks what a case of an order does to its process: an autopsy. Answered with ``Found`` or ``Died``."""
+
+    order: Order
+    index: int
+
+
+class Finish(msgspec.Struct, tag="finish"):
+    """Asks to try no further case and to come to an end with what was begun."""
+
+
+class Alive(msgspec.Struct, tag="alive"):
+    """There is nothing to tell, but somebody is at work."""
+
+
+class Over(msgspec.Struct, tag="over"):
+    """Nothing more comes of what was asked."""
+
+
+class Unfit(msgspec.Struct, tag="unfit"):
+    """A machine that can't work for this campaign, and why, in one line. ``worker``: its address."""
+
+    text: str
+    worker: str = ""
+
+
+class Lost(msgspec.Struct, tag="lost"):
+    """All workers are out of reach, for good. ``text``: why; ``remedy``: what to do before going on."""
+
+    text: str
+    remedy: str
+
+
+Message = (
+    Order | Progress | Tried | Found | Done | Died | Broken
+    | Examine | Finish | Alive | Over | Unfit | Lost
+)  # fmt: skip
 _decoder = msgspec.json.Decoder(Message)
 
 

@@ -9,7 +9,8 @@ focus on, how often each kind of violation was seen) follows from what the epoch
 nothing else: so epoch e may begin when epoch e - 2 is counted, and workers hardly ever wait.
 
 **Invariant.** A slice's order is a function of (seed, shard, slice) and the counts of finished epochs, each of which is
-the sum over its slices; addition does not care who was first.
+the sum over its slices; addition does not care who was first. Who goes on in the midst of a slice is told what its
+cases so far came to, and so does what one who did all of it would do.
 """
 
 from __future__ import annotations
@@ -177,7 +178,10 @@ class Schedule:
             focus = {
                 isa: rng.sample(forms, min(_PICKS, len(forms))) for isa, forms in plan.cold.items()
             }
-        return Order(slice_, start, stop, focus, plan.seen)
+        seen = dict(plan.seen)
+        for tried in self._tried.get(slice_, ()):
+            add_counts(seen, tried.kinds)
+        return Order(slice_, start, stop, focus, seen)
 
     def add(self, tried: Tried) -> bool:
         """Learn what an order came to; True if that finished an epoch."""

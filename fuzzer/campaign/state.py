@@ -7,10 +7,12 @@ to be done again. Readers (``status``, ``coverage``, reports) open it read-only 
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import fcntl
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, TypeVar
@@ -38,7 +40,13 @@ _T = TypeVar("_T")
 
 
 class StateError(Exception):
-    """The journal can't be used; one line that says what to do."""
+    """The journal can't be used; one line that says what to do. ``full``: since the disk took no more."""
+
+    full = False
+
+
+class AtWork(StateError):
+    """Somebody else writes the journal."""
 
 
 class Tallies(msgspec.Struct):
@@ -77,12 +85,14 @@ class State:
         self._db.close()
         if self._lock >= 0:
             os.close(self._lock)
+            self._lock = -1
 
     # -- values by key
 
     def get(self, key: str, type_: type[_T]) -> _T | None:
-        row = self._db.execute("select value from meta where key = ?", (key,)).fetchone()
-        return None if row is None else msgspec.json.decode(row[0], type=type_)
+        with self._reading():
+            row = self._db.execute("select value from meta where key = ?", (key,)).fetchone()
+            return None if row is None else msgspec.json.decode(row[0], type=type_)
 
     def set(self, key: str, value: object) -> None:
         self._db.execute(
@@ -95,10 +105,28 @@ class State:
         self._db.execute("begin immediate")
         try:
             yield
+            self._db.execute("commit")
         except BaseException:
-            self._db.execute("rollback")
+            # A full disk has rolled it back already.
+            if self._db.in_transaction:
+                with contextlib.suppress(sqlite3.Error):
+                    self._db.execute("rollback")
             raise
-        self._db.execute("commit")
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """StateError for whatever a journal that was not written by us may hold."""
+        try:
+            yield
+        except (sqlite3.Error, msgspec.DecodeError, TypeError, ValueError) as error:
+            raise _refusal(self.path, error) from None
+
+    def check(self) -> None:
+        """StateError if what is on disk is not whole."""
+        with self._reading():
+            (said,) = self._db.execute("pragma quick_check(1)").fetchone()
+            if said != "ok":
+                raise ValueError(said)
 
     @property
     def header(self) -> Header:
@@ -157,8 +185,9 @@ class State:
 
     def reports(self) -> list[Tried]:
         """What slices beyond the folded epochs came to."""
-        rows = self._db.execute("select report from slices order by slice, start")
-        return [msgspec.json.decode(row[0], type=Tried) for row in rows]
+        with self._reading():
+            rows = self._db.execute("select report from slices order by slice, start")
+            return [msgspec.json.decode(row[0], type=Tried) for row in rows]
 
     def restore(self, schedule: Schedule) -> None:
         """Put a fresh schedule where this campaign stopped."""
@@ -166,22 +195,30 @@ class State:
         schedule.resume(self.get("epoch", int) or 0, self.get("folded", Counts) or Counts(), plans,
                         self.reports())  # fmt: skip
 
+    def known_before(self) -> frozenset[str]:
+        """The signatures that the corpus held when the campaign began."""
+        return frozenset(self.get("known", list[str]) or ())
+
     def tallies(self) -> Tallies:
         return self.get("tallies", Tallies) or Tallies()
 
     def findings(self) -> dict[str, FindingRow]:
         """By signature, in the order in which they were found."""
-        rows = [
-            msgspec.json.decode(row[0], type=FindingRow)
-            for row in self._db.execute("select row from findings")
-        ]
+        with self._reading():
+            rows = [
+                msgspec.json.decode(row[0], type=FindingRow)
+                for row in self._db.execute("select row from findings")
+            ]
         return {row.signature: row for row in sorted(rows, key=lambda row: row.seconds)}
 
     def samples(self) -> list[Sample]:
-        return [Sample(*row) for row in self._db.execute("select * from samples order by seconds")]
+        with self._reading():
+            rows = self._db.execute("select * from samples order by seconds")
+            return [Sample(*row) for row in rows]
 
     def events(self) -> list[Event]:
-        return [Event(*row) for row in self._db.execute("select * from events order by rowid")]
+        with self._reading():
+            return [Event(*row) for row in self._db.execute("select * from events order by rowid")]
 
 
 def row_of(found: Found, target: str, verdict: str, seconds: float) -> FindingRow:
@@ -203,35 +240,76 @@ def _locked(out: Path) -> int:
     handle = os.open(out / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         os.close(handle)
-        raise StateError(f"{out}: another campaign is at work in it") from None
+        raise AtWork(f"{out}: another campaign is at work in it") from None
     return handle
 
 
-def create(out: Path, header: Header) -> State:
-    """Begin a campaign in ``out``, dropping one that was there. StateError if somebody is at work in it."""
-    lock = _locked(out)
-    path = out / NAME
-    for name in (NAME, f"{NAME}-wal", f"{NAME}-shm"):
-        (out / name).unlink(missing_ok=True)
-    connection = _connect(path)
-    connection.executescript(_TABLES)
-    state = State(path, connection, lock)
-    with state.transaction():
-        state.set("schema", SCHEMA)
-        state.set("header", header)
+_NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_NO_ROOM_IN_SQLITE: Final = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
+
+
+def _refusal(path: Path, error: Exception) -> StateError:
+    """Why a journal can't be used: no room to write it, no way to it, or something else in its place."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if isinstance(error, OSError) or code in _NO_ROOM_IN_SQLITE or code == sqlite3.SQLITE_CANTOPEN:
+        place = getattr(error, "filename", None) or path
+        refusal = StateError(f"{place}: {getattr(error, 'strerror', None) or error}")
+        refusal.full = code in _NO_ROOM_IN_SQLITE or getattr(error, "errno", 0) in _NO_ROOM
+        return refusal
+    why = " ".join(str(error).split())
+    return StateError(f"{path}: no journal of a campaign: {why}; begin anew with --fresh")
+
+
+@contextmanager
+def _opening(path: Path) -> Iterator[None]:
+    """StateError for whatever keeps a journal from being used."""
+    try:
+        yield
+    except (sqlite3.Error, OSError) as error:
+        raise _refusal(path, error) from None
+
+
+def create(out: Path, header: Header, known: Iterable[str] = ()) -> State:
+    """Begin a campaign in ``out``, dropping one that was there. ``known``: the signatures that its corpus holds.
+
+    The journal is there whole or not at all. StateError if somebody is at work in it, or it can't be written.
+    """
+    path, aside = out / NAME, out / f".{NAME}"
+    with _opening(path), contextlib.ExitStack() as failed:
+        lock = _locked(out)
+        failed.callback(os.close, lock)
+        # The old journal first: its log must never be taken for the new one's.
+        for base in (path, aside):
+            for suffix in ("", "-wal", "-shm", "-journal"):
+                base.with_name(base.name + suffix).unlink(missing_ok=True)
+        connection = sqlite3.connect(aside, isolation_level=None)
+        with contextlib.closing(connection):
+            connection.executescript(_TABLES)
+            begun = State(aside, connection)
+            with begun.transaction():
+                begun.set("schema", SCHEMA)
+                begun.set("header", header)
+                begun.set("known", sorted(known))
+        aside.rename(path)
+        state = State(path, _connect(path), lock)
+        failed.pop_all()
     return state
 
 
 def resume(out: Path) -> State:
     """Open the campaign in ``out`` to go on with it. StateError if it can't be."""
-    lock = _locked(out)
-    try:
-        return _opened(out / NAME, _connect(out / NAME), lock)
-    except BaseException:
-        os.close(lock)
-        raise
+    path = out / NAME
+    with _opening(path), contextlib.ExitStack() as failed:
+        lock = _locked(out)
+        failed.callback(os.close, lock)
+        state = _opened(path, _connect(path), lock)
+        failed.pop_all()
+        failed.callback(state.close)
+        state.check()
+        failed.pop_all()
+    return state
 
 
 def read(out: Path) -> State:
@@ -252,7 +330,7 @@ def at_work(out: Path) -> bool:
     """Is a campaign at work in ``out`` right now?"""
     try:
         os.close(_locked(out))
-    except StateError:
+    except AtWork:
         return True
     except OSError:
         return False
@@ -263,12 +341,11 @@ def _opened(path: Path, connection: sqlite3.Connection, lock: int) -> State:
     state = State(path, connection, lock)
     try:
         schema = state.get("schema", int)
-    except (sqlite3.DatabaseError, msgspec.DecodeError) as error:
+        if schema != SCHEMA:
+            raise StateError(
+                f"{path}: schema {schema}, this version reads {SCHEMA}; begin anew with --fresh"
+            )
+    except StateError:
         connection.close()
-        raise StateError(f"{path}: no journal of a campaign: {error}") from None
-    if schema != SCHEMA:
-        connection.close()
-        raise StateError(
-            f"{path}: schema {schema}, this version reads {SCHEMA}; begin anew with --fresh"
-        )
+        raise
     return state

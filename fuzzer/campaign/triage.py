@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Final
 
 from fuzzer.checks import CHECKS
-from fuzzer.corpus.entry import Entry, EntryError, load_entry, read_text
+from fuzzer.corpus.entry import Entry, EntryError, parse_entry, read_text
+from fuzzer.corpus.foreign import foreign_entry
 from fuzzer.corpus.replay import Verdict, replay
 from fuzzer.corpus.signature import skeleton
 from fuzzer.corpus.store import Store
@@ -85,11 +86,14 @@ def triage(paths: Iterable[Path], *, planted: bool = False) -> Triage:
     unreadable: list[tuple[Path, str]] = []
     for path in paths:
         try:
-            entry = load_entry(path)
+            text = read_text(path)
+            entry = parse_entry(text, str(path))
+            if entry.status == "seed":
+                continue
+            # Its words become names of files, here and in the corpus that it is merged into.
+            entry = foreign_entry(text, str(path))
         except EntryError as error:
             unreadable.append((path, str(error)))
-            continue
-        if entry.status == "seed":
             continue
         key = (entry.signature, entry.check)
         known = by_signature.get(key)

@@ -48,8 +48,8 @@ STUCK: Final = signal.SIGUSR1
 _SHRINK_AFTER: Final = 8.0
 """Seconds past the deadline after which shrinking takes what it has."""
 _NONE: Final[set[int]] = set()
-DISK_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""What writing fails with when there is no room left."""
+DISK_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+"""What writing fails with when there is no room left, or no disk."""
 
 
 class Suspects:
@@ -116,9 +116,16 @@ class Worker:
                     raise
                 except Exception as error:
                     where = f"slice {order.slice}, case {self.in_flight.read()[2]}"
-                    full = isinstance(error, OSError) and error.errno in DISK_FULL
-                    self._say(Broken(where, traceback.format_exc(), full))
+                    unkept = isinstance(error, OSError) and self._unkept(error)
+                    self._say(Broken(where, unkept or traceback.format_exc(), bool(unkept)))
                     return
+
+    def _unkept(self, error: OSError) -> str:
+        """How the disk refused an entry, in one line; "" if the error is about something else."""
+        corpus = str(self.settings.corpus)
+        if error.errno in DISK_FULL or str(error.filename or "").startswith(corpus):
+            return f"{corpus}: {error.strerror}"
+        return ""
 
     def _say(self, message: Message) -> None:
         self.pipe.send_bytes(encode(message))
@@ -128,8 +135,10 @@ class Worker:
             isa: generator.focused(order.focus.get(isa, ()))
             for isa, generator in self.generators.items()
         }
-        suspects = self._try(order, generators)
-        complete = True
+        tried, suspects = self._try(order, generators)
+        self._say(tried)
+        # Cases that were counted before are tried for their findings: of all of them, or it is to be done again.
+        complete = tried.stop == order.stop or not order.counted
         told: set[str] = set()
         for suspect in suspects:
             kind = kind_of(suspect.finding.violation)
@@ -138,14 +147,21 @@ class Worker:
                 continue
             told.add(kind)
             self._investigate(suspect, order.slice)
+            complete = complete and time.monotonic() < self._give_up
         self.in_flight.write(phases.IDLE, order.slice, order.stop)
         self._say(Done(order.slice, complete))
+
+    @property
+    def _give_up(self) -> float:
+        return (self.settings.deadline or math.inf) + _SHRINK_AFTER
 
     def _late(self) -> bool:
         deadline = self.settings.deadline
         return self.in_flight.stopped or (deadline is not None and time.monotonic() > deadline)
 
-    def _try(self, order: Order, generators: dict[str, CaseGenerator]) -> list[_Suspect]:
+    def _try(
+        self, order: Order, generators: dict[str, CaseGenerator]
+    ) -> tuple[Tried, list[_Suspect]]:
         """Try the cases of an order, or those until the deadline; what is worth investigating, first of all one of
         each kind."""
         settings, in_flight = self.settings, self.in_flight
@@ -178,14 +194,12 @@ class Worker:
                     finding = Finding(case, self.target.name, violation)
                     suspects.append(_Suspect(nth[kind], index, generator, finding))
                     nth[kind] += 1
-        self._say(tried)
         suspects.sort(key=lambda suspect: suspect.nth)
-        return suspects
+        return tried, suspects
 
     def _investigate(self, suspect: _Suspect, slice_: int) -> None:
         index, finding = suspect.case, suspect.finding
         seed = f"{self.settings.seed:#x}/{self.settings.shard}/{slice_}/{index}"
-        give_up = (self.settings.deadline or math.inf) + _SHRINK_AFTER
 
         def ask(case: Case) -> bool:
             self.in_flight.write(phases.SHRINKING, slice_, index)
@@ -193,7 +207,7 @@ class Worker:
 
         self.in_flight.write(phases.SHRINKING, slice_, index)
         for found in self.investigator.investigate(
-            finding, suspect.generator, seed, ask, until=give_up
+            finding, suspect.generator, seed, ask, until=self._give_up
         ):
             self._say(found)
 

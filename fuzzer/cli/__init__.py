@@ -6,6 +6,7 @@ degraded (statistics could not be written); 130 and 143 interrupted. A user's mi
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from importlib import import_module
@@ -30,6 +31,9 @@ COMMANDS: Final[dict[str, str]] = {
     "selftest": "Plant bugs in the builtin backend and see that each is found.",
     "doctor": "Say what works here and what is missing.",
 }
+
+
+_NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 class _NobodyReads(Exception):
@@ -60,6 +64,14 @@ class _Lazy(click.Group):
             return super().invoke(ctx)
         except BrokenPipeError as error:
             raise _NobodyReads from error
+        except Exception as error:
+            # A damaged journal may show at any time. Nobody raises this who has not imported it.
+            state = sys.modules.get("fuzzer.campaign.state")
+            if state is not None and isinstance(error, state.StateError):
+                from fuzzer.cli.common import fail
+
+                fail(str(error))
+            raise
 
 
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
@@ -82,6 +94,13 @@ def main() -> None:
     except (BrokenPipeError, _NobodyReads):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
+    except OSError as error:
+        # Of files, commands have said it themselves.
+        if error.filename is not None or error.errno not in _NO_ROOM:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        print(f"clifhanger: standard output: {error.strerror}", file=sys.stderr)
+        sys.exit(3)
     except (click.Abort, KeyboardInterrupt):
         sys.exit(130)
     sys.exit(status or 0)

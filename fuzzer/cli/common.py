@@ -13,19 +13,20 @@ import click
 from backend.errors import ClifError
 from fuzzer.case import Case, OptionValue
 from fuzzer.corpus.entry import Entry, EntryError, has_header, parse_entry, read_text
+from fuzzer.report.text import one_line
 from fuzzer.targets import TARGETS, TargetUnavailable, target_named
 from fuzzer.targets.target import Target
 
 
-def fail(message: str) -> NoReturn:
-    """One clear line on stderr, exit 2."""
+def fail(message: str, status: int = 2) -> NoReturn:
+    """One clear line on stderr, and the end."""
     click.echo(f"clifhanger: {printable(message)}", err=True)
-    sys.exit(2)
+    sys.exit(status)
 
 
 def printable(text: str) -> str:
-    """Text from a file or a compiler, without what a terminal would obey."""
-    return "".join(c if c.isprintable() or c in "\n\t" else f"\\x{ord(c):02x}" for c in text)
+    """Text from a file or a compiler as one line, without what a terminal or a log would obey."""
+    return one_line(text)
 
 
 class Duration(click.ParamType[float]):
@@ -89,6 +90,14 @@ def find_target(name: str) -> Target:
         return target_named(name)
     except TargetUnavailable as error:
         fail(f"--target: {error}")
+
+
+def target_of(entry: Entry, path: Path) -> Target:
+    """The target that an entry is about, or one line and exit 2."""
+    try:
+        return target_named(entry.target)
+    except TargetUnavailable as error:
+        fail(f"{path}: {error}")
 
 
 def find_isas(target: Target, names: str | None) -> tuple[str, ...]:

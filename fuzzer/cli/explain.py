@@ -9,7 +9,7 @@ import click
 import msgspec
 from rich.console import Console
 
-from fuzzer.cli.common import fail, find_isas, find_target, load, misfit
+from fuzzer.cli.common import fail, find_isas, load, misfit, target_of
 from fuzzer.explain.explain import STEPS, explain
 from fuzzer.report.explained import print_explanation
 
@@ -27,7 +27,7 @@ def command(file: Path, isa: str | None, planted: bool, as_json: bool, steps: in
     Exit status 1 if the entry fails, 0 if it does not, 2 if it can't be read or tried.
     """
     entry = load(file)
-    target = find_target(entry.target)
+    target = target_of(entry, file)
     chosen = find_isas(target, isa)[0] if isa else entry.case.isa
     why = misfit(entry, target, chosen, planted=planted)
     if why:

@@ -5,22 +5,26 @@ from __future__ import annotations
 import json
 import os
 import random
+import signal
 import sqlite3
 import sys
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 import click
+from click.core import ParameterSource
 
-from fuzzer.campaign.campaign import Campaign, Totals
+from fuzzer.campaign.campaign import SYNC_EVERY, Campaign, Totals, Workers
 from fuzzer.campaign.crew import Crew
 from fuzzer.campaign.investigate import versions_of
 from fuzzer.campaign.settings import Settings
 from fuzzer.campaign.state import Header, State, StateError, create, exists
 from fuzzer.campaign.state import resume as resume_state
 from fuzzer.campaign.summary import out_folder, stats_of, summary_of
+from fuzzer.campaign.sync import Sync
 from fuzzer.cli.common import (
     Duration,
     Seed,
@@ -82,6 +86,21 @@ _LEAST_TIMEOUT: Final = 0.1
 @click.option(
     "--mem", type=Size(), default=2 << 30, help="Address space of a worker, 2g by default."
 )
+@click.option(
+    "--cluster", metavar="URL", help="Workers of a Dask cluster: tls://HOST:PORT of its scheduler."
+)
+@click.option(
+    "--cluster-tls", metavar="CA,CERT,KEY", help="PEM files for tls://; Dask's own settings else."
+)
+@click.option(
+    "--sync",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Exchange entries with other machines through a folder that they share.",
+)
+@click.option(
+    "--sync-every", type=Duration(), default=SYNC_EVERY, show_default=True, help="How often."
+)
 @click.option("--no-ui", is_flag=True, help="Plain lines even on a terminal.")
 def command(
     target: str,
@@ -103,6 +122,10 @@ def command(
     baseline: tuple[Path, ...],
     timeout: float,
     mem: int,
+    cluster: str | None,
+    cluster_tls: str | None,
+    sync: Path | None,
+    sync_every: float,
     no_ui: bool,
 ) -> None:
     """Draw functions, compile them, run them, shrink and keep what breaks.
@@ -145,26 +168,55 @@ def command(
     resuming = resume and exists(folder)
     if exists(folder) and not (resume or fresh):
         fail(f"{folder}: holds a campaign; --resume goes on with it, --fresh begins anew")
-    for path in (folder, settings.corpus):
+    for path in (folder, settings.corpus, *([sync] if sync else [])):
         _writable(path)
+    if sync and sync.samefile(settings.corpus):
+        fail(f"--sync: {sync} is the corpus itself; give --corpus a folder of this machine's own")
     versions = versions_of(made)
+    hire = _hire(settings, cluster, cluster_tls)
     try:
-        state = (
-            _resumed(settings, seed) if resuming else create(folder, _header(settings, versions))
-        )
+        if resuming:
+            state = _resumed(settings, seed)
+        else:
+            known = Store(settings.corpus).signatures()
+            state = create(folder, _header(settings, versions), known)
     except StateError as error:
-        fail(str(error))
+        fail(str(error), _DEGRADED if error.full else 2)
+    shared = Sync(sync, settings.corpus) if sync else None
+    watcher = watcher_for(settings, plain=no_ui, rules=made.rules(), rows=made.rows())
+    try:
+        campaign = Campaign(settings, made, state, watcher, sync=shared, sync_every=sync_every)
+    except StateError as error:
+        state.close()
+        fail(str(error), _DEGRADED if error.full else 2)
     if settings.seconds is not None:
         settings.deadline = time.monotonic() + settings.seconds
-    watcher = watcher_for(settings, plain=no_ui, rules=made.rules(), rows=made.rows())
-    campaign = Campaign(settings, made, state, watcher)
     done = f"going on after {campaign.totals.functions} functions" if resuming else ""
     watcher.begin(versions, done)
-    totals = campaign.run(lambda: Crew(settings, settings.workers))
+    totals = campaign.run(hire)
     watcher.end(totals)
     _write_reports(kinds, settings, state, made, totals)
     state.close()
+    # All is said and kept: an interrupt from here on could only change the status.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.exit(_status(totals))
+
+
+def _hire(settings: Settings, cluster: str | None, tls: str | None) -> Callable[[], Workers]:
+    """Who gets the workers when the campaign begins: of this machine, or of a cluster, which is there by now."""
+    if not cluster:
+        if tls:
+            fail("--cluster-tls: no --cluster to use it for")
+        return lambda: Crew(settings, settings.workers)
+    if click.get_current_context().get_parameter_source("jobs") is not ParameterSource.DEFAULT:
+        fail("-j: a cluster's threads are the workers; start those that you want there")
+    from fuzzer.campaign.cluster import ClusterCrew, ClusterError, connect
+
+    try:
+        client = connect(cluster, tls)
+    except ClusterError as error:
+        fail(f"--cluster: {error}")
+    return lambda: ClusterCrew(client, settings)
 
 
 def _header(settings: Settings, versions: str) -> Header:
@@ -183,7 +235,11 @@ _FIXED: Final = {"target": "--target", "isas": "--isa", "seed": "--seed", "shard
 def _resumed(settings: Settings, seed: int | None) -> State:
     """The journal to go on with; the seed is its own unless one was given."""
     state = resume_state(settings.out)
-    was = state.header
+    try:
+        was = state.header
+    except StateError:
+        state.close()
+        raise
     if seed is None:
         settings.seed = was.seed
     now = _header(settings, was.versions)

@@ -59,8 +59,8 @@ def command(
             if all_isas:
                 line += f" on {isa}"
             if verdict.detail:
-                line += f"  {printable(verdict.detail)}"
-            click.echo(line)
+                line += f"  {verdict.detail}"
+            click.echo(printable(line))
     failing = sum(v.verdict in _FAILING for v in verdicts)
     tried = any(v.verdict not in _UNTRIED for v in verdicts)
     bad += sum(v.verdict == "invalid" for v in verdicts)

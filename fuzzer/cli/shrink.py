@@ -8,7 +8,7 @@ import click
 
 from fuzzer.campaign.investigate import entry_of, restated, same_violation, shrink, versions_of
 from fuzzer.checks import CHECKS
-from fuzzer.cli.common import fail, find_target, load, misfit
+from fuzzer.cli.common import fail, load, misfit, target_of
 from fuzzer.corpus.entry import print_entry
 from fuzzer.corpus.store import write_durably
 from fuzzer.finding import Finding, Violation
@@ -25,7 +25,7 @@ from fuzzer.trial import run_trial
 def command(file: Path, output: Path | None, planted: bool) -> None:
     """Make a corpus entry smaller: the same rule broken in the same way, by less."""
     entry = load(file)
-    target = find_target(entry.target)
+    target = target_of(entry, file)
     if target.isolated:
         fail(f"{file}: {target.name} may take its process down; its entries are shrunk when found")
     why = misfit(entry, target, entry.case.isa, planted=planted)

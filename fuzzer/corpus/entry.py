@@ -39,6 +39,11 @@ from fuzzer.outcome import Outcome, Returned, Trapped
 SCHEMA: Final = 1
 MAX_BYTES: Final = 1 << 20
 _MAX_BLOCK: Final = 64 << 10
+_MAX_DOTS: Final = 1 << 10
+"""Full stops in a metadata block: a key of many parts costs the square of their number."""
+_MAX_INPUTS: Final = 1 << 10
+_MAX_STACK: Final = 1 << 20
+"""Bytes of explicit stack slots: the reference and the executor have to hold them."""
 _OPEN: Final = "; /// clifhanger"
 _CLOSE: Final = "; ///"
 
@@ -194,10 +199,16 @@ def _block(path: str, text: str) -> dict[str, Any]:
         raise EntryError(path, "the metadata block is not closed by '; ///'", len(lines), 1)
     if len(body) > _MAX_BLOCK:
         raise EntryError(path, f"a metadata block of more than {_MAX_BLOCK} bytes", 1, 1)
+    if body.count(".") > _MAX_DOTS:
+        raise EntryError(path, f"a metadata block with more than {_MAX_DOTS} full stops", 1, 1)
     try:
         return tomllib.loads(body)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise EntryError(path, f"metadata: {error}", 2, 1) from None
+    except (ValueError, RecursionError) as error:  # a number of many digits is a ValueError
+        raise EntryError(path, f"metadata: {_short(str(error))}", 2, 1) from None
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 200 else f"{text[:200]}..."
 
 
 def parse_entry(text: str, path: str = "entry") -> Entry:
@@ -205,7 +216,7 @@ def parse_entry(text: str, path: str = "entry") -> Entry:
     fields = _block(path, text)
     if fields.get("schema") != SCHEMA:
         raise EntryError(
-            path, f"schema {fields.get('schema')!r}, this version reads {SCHEMA}", 2, 1
+            path, f"schema {_short(repr(fields.get('schema')))}, this version reads {SCHEMA}", 2, 1
         )
 
     def word(name: str, default: str | None = None) -> str:
@@ -222,6 +233,9 @@ def parse_entry(text: str, path: str = "entry") -> Entry:
         verify(function)
     except ClifError as error:
         raise EntryError(path, error.message, error.line, error.column) from None
+    stack = sum(slot.size for slot in function.stack_slots.values())
+    if stack > _MAX_STACK:
+        raise EntryError(path, f"stack slots of {stack} bytes, an entry has {_MAX_STACK} at most")
     params = [param.type for param in function.signature.params]
     inputs = fields.get("inputs", [])
     try:
@@ -235,6 +249,8 @@ def parse_entry(text: str, path: str = "entry") -> Entry:
             raise EntryError(path, "metadata: an input does not fit the signature", 2, 1)
     if not rows:
         raise EntryError(path, "metadata: no inputs", 2, 1)
+    if len(rows) > _MAX_INPUTS:
+        raise EntryError(path, f"metadata: more than {_MAX_INPUTS} inputs", 2, 1)
     memory = _memory(path, fields)
     options = fields.get("option", {})
     if not isinstance(options, dict) or not all(
@@ -244,7 +260,7 @@ def parse_entry(text: str, path: str = "entry") -> Entry:
     status = word("status", "open")
     if status not in STATUSES:
         raise EntryError(
-            path, f"metadata: status {status!r} is none of {', '.join(STATUSES)}", 2, 1
+            path, f"metadata: status {_short(repr(status))} is none of {', '.join(STATUSES)}", 2, 1
         )
     drawn: dict[str, OptionValue] = dict(options)
     case = Case(function, rows, isa=word("isa"), memory=memory, options=drawn)

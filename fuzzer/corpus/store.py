@@ -7,9 +7,11 @@ reproducer replaces a larger one under a lock, and two campaigns on one folder k
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,10 +19,11 @@ from fuzzer.corpus.entry import Entry, EntryError, load_entry
 
 
 class Store:
-    """A corpus folder."""
+    """A corpus folder. ``patience``: seconds to wait for its lock before TimeoutError; None: for ever."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, patience: float | None = None) -> None:
         self.root = root
+        self.patience = patience
 
     def path_of(self, entry: Entry) -> Path:
         name = f"{entry.check}-{entry.target}-{entry.case.isa}-{entry.signature}.clif"
@@ -65,12 +68,28 @@ class Store:
     @contextlib.contextmanager
     def _lock(self) -> Iterator[None]:
         self.root.mkdir(parents=True, exist_ok=True)
-        handle = os.open(self.root / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        handle = os.open(self.root / ".lock", flags, 0o644)
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
+            self._wait_for(handle)
             yield
         finally:
             os.close(handle)
+
+    def _wait_for(self, handle: int) -> None:
+        if self.patience is None:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            return None
+        end = time.monotonic() + self.patience
+        while True:
+            try:
+                return fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() > end:
+                    raise TimeoutError(
+                        errno.ETIMEDOUT, f"locked by somebody for {self.patience:g}s"
+                    ) from None
+                time.sleep(0.02)
 
 
 def write_durably(path: Path, text: str) -> None:

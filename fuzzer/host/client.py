@@ -92,11 +92,17 @@ class Host:
                 return answer
         raise AssertionError("unreachable")
 
+    def begin(self) -> None:
+        """Start the host, which takes a third of a second, and don't wait for it."""
+        with self._lock:
+            if self._process is None and os.getpid() == self._owner:
+                self._process = self._start()
+
     def close(self) -> None:
         """End the host, if there is one; the next question starts another."""
         with self._lock:
             if self._process is not None and os.getpid() == self._owner:
-                self._stop()
+                self._stop(patience=0)
 
     def _exchange(self, message: bytes, deadline: float) -> Answer:
         if self._process is None:
@@ -118,14 +124,14 @@ class Host:
             process_group=0,
         )  # fmt: skip
 
-    def _stop(self) -> str:
-        """Kill the host; how it had ended, with the last line it wrote."""
+    def _stop(self, patience: float = 0.2) -> str:
+        """Kill the host; how it had ended by itself within ``patience`` seconds, with the last line it wrote."""
         process, errors = self._process, self._errors
         self._process = self._errors = None
         if process is None or errors is None:
             return "the process that tries cases could not be started"
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(0.2)
+            process.wait(patience)
         status = process.poll()
         process.kill()
         process.wait()

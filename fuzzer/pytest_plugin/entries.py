@@ -34,7 +34,6 @@ from fuzzer.pytest_plugin import OPTIONS
 
 _HEAD: Final = 64
 """Bytes that are looked at to tell an entry from other people's files."""
-_HOLDS: Final = ("clean", "fixed")
 _WORDS: Final = {"failing": "still failing", "regressed": "failing again", "changed": "changed"}
 
 
@@ -82,6 +81,8 @@ class EntryFile(pytest.File):
     def collect(self) -> Iterator[pytest.Item]:
         options = self.config.stash.get(OPTIONS, None)
         isas = options.isas if options is not None else ()
+        if not self.config.option.collectonly:
+            HOST.begin()
         for isa in isas or ("",):
             name = f"replay[{isa}]" if isa else "replay"
             yield EntryItem.from_parent(self, name=name, isa=isa)
@@ -117,29 +118,32 @@ class EntryItem(pytest.Item):
     def _judge(self, shown: str, answer: dict[str, Any]) -> None:
         for name in ("check", "signature", "target", "isa"):
             self.user_properties.append((f"clif_{name}", answer[name]))
-        verdict, status = answer["verdict"], answer["status"]
+        holds, status = answer["holds"], answer["status"]
         if not answer["own_target"]:
             status = "fixed"
         elif not answer["own_isa"] and status == "open":
             status = "wontfix"
         strict = status == "open"
-        if status == "wontfix" or (strict and verdict in (*_HOLDS, "failing")):
-            why = f"{status}: {answer['detail']}"
-            if strict and verdict in _HOLDS:
-                line = _line_of_status(self.path)
-                why = (f'fixed: promote it with status = "fixed" in line {line}: '
-                       f"sed -i '{line}s/open/fixed/' {shlex.quote(shown)}")  # fmt: skip
+        if status == "wontfix" or (strict and answer["verdict"] != "changed"):
+            why = f"{status}: {answer['detail']}" if answer["detail"] else status
+            if strict and holds:
+                why = _promotion(self.path, shown)
             # Pytest's own xfail, so that --runxfail and xfail_strict's reports work as ever.
             self.add_marker(
                 pytest.mark.xfail(reason=why, strict=strict, raises=pytest.fail.Exception)
             )
-        if verdict not in _HOLDS:
+        if not holds:
             pytest.fail(_report(shown, answer), pytrace=False)
 
 
-def _line_of_status(path: Path) -> int:
+def _promotion(path: Path, shown: str) -> str:
+    """How to say in the entry that it is fixed; an entry without a status is open."""
     lines = path.read_text(encoding="utf-8").splitlines()
-    return 1 + next(i for i, line in enumerate(lines) if line.startswith("; status"))
+    at = next((n for n, line in enumerate(lines, 1) if line.startswith("; status")), 0)
+    edit = f"{at}s/open/fixed/" if at else '1a ; status = "fixed"'
+    place = f"in line {at}" if at else "in its block"
+    return (f'fixed: promote it with status = "fixed" {place}: '
+            f"sed -i {shlex.quote(edit)} {shlex.quote(shown)}")  # fmt: skip
 
 
 def _report(shown: str, answer: dict[str, Any]) -> str:

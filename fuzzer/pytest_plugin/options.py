@@ -51,13 +51,13 @@ def read_options(config: pytest.Config, given: dict[str, Any]) -> Options:
     for name in ("shards", "seed"):
         if given[name] and not seconds:
             raise pytest.UsageError(f"--clif-{name}: nothing is fuzzed without --clif-time")
-    if not hasattr(config, "workerinput"):
-        _check_names(target or ("builtin" if seconds else ""), isas)
-        if seconds and not given["seed"]:
-            # xdist hands the options to its workers: one campaign, one seed.
-            config.option.clif_seed = given["seed"] = hex(secrets.randbits(32))
+    if seconds and not given["seed"]:
+        # xdist hands the options to its workers: one campaign, one seed.
+        config.option.clif_seed = given["seed"] = hex(secrets.randbits(32))
     seed = _converted(Seed(), "--clif-seed", given["seed"]) if given["seed"] else 0
     shards = shard[1] if shard else _shards(config, given["shards"])
+    if not hasattr(config, "workerinput"):
+        _check_names(target or ("builtin" if seconds else ""), isas)
     return Options(target, isas, shard, seconds, shards, seed, _corpus(config, given["corpus"]))
 
 

@@ -64,7 +64,7 @@ class Plain:
         self.line(f"  explain: clifhanger explain{planted} {path}")
 
     def died(self, what: str) -> None:
-        self.line(f"clifhanger: {what}")
+        self.line(f"clifhanger: {safe(what)}")
 
     def tick(self, totals: Totals) -> None:
         now = time.monotonic()
@@ -106,12 +106,9 @@ class Plain:
             )
             self.line(broken.traceback.rstrip())
         if totals.degraded:
-            self.line(
-                f"clifhanger: stopped, since something could not be kept: {safe(totals.degraded)}"
-            )
-            self.line(
-                "clifhanger: nothing that was printed is lost; make room and go on with --resume"
-            )
+            self.line(f"clifhanger: stopped, could not go on: {safe(totals.degraded)}")
+            self.line("clifhanger: nothing that was printed is lost; "
+                      f"{totals.remedy} and go on with --resume")  # fmt: skip
 
 
 class Screen(Plain):

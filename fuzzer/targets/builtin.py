@@ -37,6 +37,9 @@ class Builtin(Target):
     def compile(self, case: Case) -> CompiledCode:
         return compile_function(case.function, case.isa, Options.from_dict(case.options))
 
+    def prepare(self, isa: str) -> None:
+        isa_named(isa).rule_set.compile_all()
+
     def rules(self) -> list[str]:
         return [rule.name for rule in isa_named("aarch64").rules]
 

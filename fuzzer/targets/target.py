@@ -61,6 +61,10 @@ class Target(ABC):
     def supports(self, isa: str, op: Opcode, type_: Type | None, second: Type | None) -> bool:
         """May the generator draw ``op`` at T = ``type_`` and S = ``second``?"""
 
+    def prepare(self, isa: str) -> None:
+        """Load what would else be loaded when functions are compiled, before many processes are forked that
+        compile one each."""
+
     def rules(self) -> list[str]:
         """Names of the lowering rules, in the order of ``CompiledCode.rule_hits``' numbers."""
         return []

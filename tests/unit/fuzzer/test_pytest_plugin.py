@@ -173,7 +173,7 @@ def test_what_a_status_means(pytester: pytest.Pytester, write: Write) -> None:
     assert "Traceback" not in text
     assert "internal error" not in text
     assert (
-        "fixed: promote it with status = \"fixed\" in line 6: sed -i '6s/open/fixed/' open_fixed.clif"
+        'fixed: promote it with status = "fixed" in line 6: sed -i 6s/open/fixed/ open_fixed.clif'
         in text
     )
     assert "open: result: result 0: expected 0x36, got 0x6c" in text
@@ -181,8 +181,13 @@ def test_what_a_status_means(pytester: pytest.Pytester, write: Write) -> None:
     assert "never" in text
 
 
-def test_the_promotion_that_the_message_tells(pytester: pytest.Pytester, write: Write) -> None:
+@pytest.mark.parametrize("stated", [True, False])
+def test_the_promotion_that_the_message_tells(
+    pytester: pytest.Pytester, write: Write, stated: bool
+) -> None:
     path = write("a b.clif", target="logged")
+    if not stated:
+        path.write_text(path.read_text().replace('; status = "open"\n', ""))
     result = pytester.runpytest_inprocess("-p", "no:cacheprovider")
     (command,) = re.findall(r"sed -i .*$", result.stdout.str(), re.MULTILINE)
     subprocess.run(command, shell=True, check=True, cwd=pytester.path)
@@ -346,7 +351,7 @@ def test_every_entry_runs_once_whoever_dies(pytester: pytest.Pytester, write: Wr
 def test_an_entry_fuzzes_each_worker_of_xdist(pytester: pytest.Pytester, write: Write) -> None:
     pytester.makeini("[pytest]\nclif_target = logged\n")
     result = pytester.runpytest_subprocess(
-        "-n", "2", "--dist", "worksteal", "--clif-time", "500ms", "--clif-seed", "7", "-v",
+        "-n", "2", "--dist", "worksteal", "--clif-time", "1s", "--clif-seed", "7", "-v",
         timeout=120,
     )  # fmt: skip
     assert outcomes(result) == {
@@ -361,7 +366,7 @@ def test_a_campaign_that_finds_something_says_what_to_replay(
     pytester: pytest.Pytester, write: Write
 ) -> None:
     result = pytester.runpytest_subprocess(
-        "--clif-target=wrong", "--clif-time=300ms", "--clif-seed=0x1", "--clif-shard=2/3",
+        "--clif-target=wrong", "--clif-time=1s", "--clif-seed=0x1", "--clif-shard=2/3",
         "--clif-corpus=kept", "-v", timeout=120,
     )  # fmt: skip
     assert outcomes(result) == {"clifhanger::fuzz[2-of-3]": "FAILED"}

@@ -10,8 +10,12 @@ known, and the rest of a campaign shows that it goes on.
 
 from __future__ import annotations
 
+import contextlib
+import faulthandler
 import os
+import random
 import signal
+import stat
 import sys
 import time
 from typing import ClassVar
@@ -113,6 +117,78 @@ class Slow(Misbehaving):
     def compile(self, case: Case) -> CompiledCode:
         time.sleep(0.02)
         return super().compile(case)
+
+
+class Orphans(Misbehaving):
+    """Leaves a grandchild behind that nobody knows, deaf, in a session of its own and with every pipe open; then dies.
+
+    Whose children they were is written to ``orphans``.
+    """
+
+    def misbehave(self, case: Case) -> CompiledCode:
+        if not os.fork():
+            os.setsid()
+            if os.fork():
+                os._exit(0)
+            for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+                signal.signal(number, signal.SIG_IGN)
+            with open("orphans", "a") as file:
+                file.write(f"{os.getpid()}\n")
+            time.sleep(600)
+            os._exit(0)
+        os.wait()
+        faulthandler.disable()
+        os.kill(os.getpid(), signal.SIGSEGV)
+        raise AssertionError
+
+
+class Scribbles(Misbehaving):
+    """Writes nonsense to its parent before it goes."""
+
+    def misbehave(self, case: Case) -> CompiledCode:
+        for handle in range(3, 256):
+            with contextlib.suppress(OSError):
+                if stat.S_ISSOCK(os.fstat(handle).st_mode):
+                    os.write(handle, b"\0\0\0\4junk")
+        time.sleep(1)
+        os._exit(3)
+
+
+class Realtime(Misbehaving):
+    """Dies of a signal that has no name."""
+
+    def misbehave(self, case: Case) -> CompiledCode:
+        os.kill(os.getpid(), signal.SIGRTMIN + 1)
+        time.sleep(5)
+        raise AssertionError
+
+
+class Flaky(Misbehaving):
+    """Gives wrong code now and then, never twice in the same way."""
+
+    def misbehave(self, case: Case) -> CompiledCode:
+        if random.Random(time.time_ns() ^ os.getpid()).random() < 0.4:
+            return CompiledCode(case.isa, assemble("aarch64", "brk #1"))
+        return Builtin.compile(self, case)
+
+
+class Worsens(Misbehaving):
+    """Fails so often that the finding is believed, then takes its process along."""
+
+    calls = 0
+
+    def misbehave(self, case: Case) -> CompiledCode:
+        Worsens.calls += 1
+        if Worsens.calls > 8:
+            os._exit(9)
+        raise LookupError("no register for v7")
+
+
+class Hostile(Misbehaving):
+    """Fails with words that a terminal or a log would obey."""
+
+    def misbehave(self, case: Case) -> CompiledCode:
+        raise LookupError("\x1b]0;owned\x07 \x1b[2J \x9b31m \r\n::error::gotcha \u202eolleh \ud800")
 
 
 class Drags(Misbehaving):
