@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
-from backend.ir.opcodes import Opcode
+from backend.ir.opcodes import OPCODES, Opcode
 from backend.ir.types import Type
 from backend.machine.compiled import CompiledCode
 from fuzzer.case import Case, OptionValue
@@ -64,6 +64,7 @@ class Target(ABC):
     def prepare(self, isa: str) -> None:
         """Load what would else be loaded when functions are compiled, before many processes are forked that
         compile one each."""
+        self.supports(isa, OPCODES[0], None, None)
 
     def rules(self) -> list[str]:
         """Names of the lowering rules, in the order of ``CompiledCode.rule_hits``' numbers."""
