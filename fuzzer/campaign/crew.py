@@ -18,7 +18,7 @@ import signal
 import time
 import traceback
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection, wait
 from typing import Any, Final
 
@@ -47,6 +47,7 @@ from fuzzer.corpus.store import Store
 
 _HOPELESS: Final = 50
 """Deaths more than cases tried after which the fuzzer itself must be broken."""
+_REAP_EVERY: Final = 1.0
 _FROM_OUTSIDE: Final = ("SIGKILL", "SIGTERM")
 """What processes die of through no fault of their own: somebody's kill, too little memory on the machine."""
 _SPARED: Final = 3
@@ -58,11 +59,13 @@ class _Child:
     has told and is still shrinking.
     """
 
-    def __init__(self, pipe: Connection, process: Any) -> None:
-        self.pipe = pipe
-        self.process = process
-        process.start()
-        self.ended = exit_handle(process.pid)
+    def __init__(self, context: Any, work: Callable[[Connection, int], None]) -> None:
+        """``work`` gets its end of the pipe and the number of this process."""
+        self.pipe, theirs = context.Pipe()
+        self.process = context.Process(target=_begin, args=(work, theirs, self.pipe, os.getpid()))
+        self.process.start()
+        theirs.close()
+        self.ended = exit_handle(self.process.pid)
         self.draft: Found | None = None
 
     def say(self) -> Message | None:
@@ -101,12 +104,7 @@ class _Hand(_Child):
         from fuzzer.campaign.worker import main
 
         self.in_flight = InFlight()
-        pipe, theirs = context.Pipe()
-        super().__init__(
-            pipe,
-            context.Process(target=main, args=(settings, theirs, self.in_flight, os.getpid())),
-        )
-        theirs.close()
+        super().__init__(context, lambda pipe, parent: main(settings, pipe, self.in_flight, parent))
         self.order: Order | None = None
 
     def give(self, order: Order) -> None:
@@ -123,12 +121,9 @@ class _Autopsy(_Child):
         self.order = order
         self.index = index
         self.heard = False
-        pipe, theirs = context.Pipe()
         super().__init__(
-            pipe,
-            context.Process(target=_autopsy, args=(settings, order, index, theirs, os.getpid())),
+            context, lambda pipe, parent: _autopsy(settings, order, index, pipe, parent)
         )
-        theirs.close()
 
 
 class Crew:
@@ -152,6 +147,7 @@ class Crew:
         self._examined_again: set[tuple[int, int]] = set()
         self._withheld: list[Done] = []
         self._orphans = Orphans()
+        self._reap_at = 0.0
         self._hands = [_Hand(self._context, settings) for _ in range(workers)]
 
     @property
@@ -212,6 +208,9 @@ class Crew:
                 yield from self._follow(speaker)
         yield from self._watch_clocks()
         yield from self._release()
+        if time.monotonic() > self._reap_at:
+            self._reap_at = time.monotonic() + _REAP_EVERY
+            self._orphans.reap(self._living())
 
     def _hear(self, hand: _Hand) -> Iterator[Message]:
         try:
@@ -371,6 +370,14 @@ class Crew:
             yield Died(f"case {case[0]}/{case[1]} {lives}", worker=False)
         else:
             yield from self._keep_draft(autopsy)
+
+
+def _begin(
+    work: Callable[[Connection, int], None], pipe: Connection, other_end: Connection, parent: int
+) -> None:
+    """In the child: only the parent holds its end, so that whoever reads from it sees it end."""
+    other_end.close()
+    work(pipe, parent)
 
 
 def _autopsy(settings: Settings, order: Order, index: int, pipe: Connection, parent: int) -> None:

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any, Final
 
 _SET_CHILD_SUBREAPER: Final = 36
-_GET_CHILD_SUBREAPER: Final = 37
 _PATIENCE: Final = 2.0
 """Seconds in which what was killed should be gone, descendants and all."""
 
@@ -31,15 +30,16 @@ def children() -> frozenset[int]:
     return frozenset(found)
 
 
+_adopters: Final[list[Orphans]] = []
+
+
 class Orphans:
     """Adopts from the time it is made until :meth:`release`."""
 
     def __init__(self) -> None:
         # Read twice: the kernel may leave some out while others end.
         self._before = children() | children()
-        was = ctypes.c_int(0)
-        _prctl(_GET_CHILD_SUBREAPER, ctypes.byref(was))
-        self._was = was.value
+        _adopters.append(self)
         _prctl(_SET_CHILD_SUBREAPER, ctypes.c_ulong(1))
 
     def reap(self, own: Collection[int]) -> None:
@@ -59,8 +59,10 @@ class Orphans:
                 _wait(pid)
 
     def release(self) -> None:
-        """Adopt no more than before."""
-        _prctl(_SET_CHILD_SUBREAPER, ctypes.c_ulong(self._was))
+        """Adopt no more, unless somebody else in this process does."""
+        with contextlib.suppress(ValueError):
+            _adopters.remove(self)
+        _prctl(_SET_CHILD_SUBREAPER, ctypes.c_ulong(bool(_adopters)))
 
     def _found(self, own: Collection[int]) -> frozenset[int]:
         return children() - self._before - frozenset(own)

@@ -210,6 +210,8 @@ class Worker:
             finding, suspect.generator, seed, ask, until=self._give_up
         ):
             self._say(found)
+        # Shrinking leaves much in cycles, and the collector of a worker looks for those rarely.
+        gc.collect()
 
 
 def _count(tried: Tried, trial: Trial) -> None:

@@ -142,6 +142,17 @@ class Orphans(Misbehaving):
         raise AssertionError
 
 
+class Daemons(Misbehaving):
+    """Right, but leaves a grandchild behind each time, which ends by itself."""
+
+    def misbehave(self, case: Case) -> CompiledCode:
+        if not os.fork():
+            os.fork()
+            os._exit(0)
+        os.wait()
+        return Builtin.compile(self, case)
+
+
 class Scribbles(Misbehaving):
     """Writes nonsense to its parent before it goes."""
 

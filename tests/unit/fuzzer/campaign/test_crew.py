@@ -181,6 +181,17 @@ def _lives(pid: int) -> bool:
     return False
 
 
+def test_no_dead_orphan_is_left_unburied(hire: Hire, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = children()
+    monkeypatch.setattr("fuzzer.campaign.crew._REAP_EVERY", 0.0)
+    crew = hire("Daemons")
+    crew.give(Order(0, 0, 32))
+    said = list(follow(crew))
+    assert [tried.functions for tried in of(Tried, said)] == [32]
+    list(crew.hear(0.1))
+    assert children() - before == {worker_of(crew)}
+
+
 def test_nonsense_is_a_death(hire: Hire) -> None:
     crew = hire("Scribbles")
     crew.give(Order(0, 0, 12))
@@ -234,3 +245,24 @@ def test_a_disk_that_takes_no_entry_is_said_in_one_line(
     assert first.full
     assert first.traceback == f"{crew.settings.corpus}: {os.strerror(getattr(errno, trouble))}"
     assert not of(Died, said)
+
+
+def test_workers_end_with_their_parent_though_no_kernel_kills_them(
+    hire: Hire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fuzzer.campaign.worker.die_with_parent", lambda parent: None)
+    read_end, write_end = os.pipe()
+    child = os.fork()
+    if not child:
+        crew = hire("Slow", 3)
+        os.write(write_end, " ".join(str(hand.process.pid) for hand in crew._hands).encode())
+        os._exit(0)
+    pids = [int(word) for word in os.read(read_end, 1000).split()]
+    os.close(read_end)
+    os.close(write_end)
+    os.waitpid(child, 0)
+    assert len(pids) == 3
+    end = time.monotonic() + 20
+    while any(map(_lives, pids)) and time.monotonic() < end:
+        time.sleep(0.02)
+    assert not [pid for pid in pids if _lives(pid)]
