@@ -13,29 +13,25 @@ is said of a slice when nothing more can come of it, autopsies included. A worke
 runs the same code (``_fit``). Nobody waits for what is asked of the scheduler, so the parent answers to Ctrl-C.
 
 Dask itself passes pickles between its processes, so whoever reaches a scheduler's port runs code as its owner. Hence
-:func:`check_address`: loopback, or TLS with certificates on both sides.
+:func:`fuzzer.campaign.connection.check_address`: loopback, or TLS with certificates on both sides.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
-import os
 import time
 import uuid
 from collections.abc import Coroutine, Iterator
 from concurrent.futures import CancelledError
 from concurrent.futures import Future as Pending
 from functools import partial
-from importlib import import_module
-from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import msgspec
 
+from fuzzer.campaign.connection import ClusterError, check_address
 from fuzzer.campaign.culprits import Culprits
 from fuzzer.campaign.lease import terms_of
 from fuzzer.campaign.lessee import FINISH, STOP, serve
@@ -57,8 +53,6 @@ from fuzzer.corpus.entry import EntryError
 from fuzzer.corpus.foreign import foreign_entry
 from fuzzer.corpus.store import Store
 
-_CONNECT: Final = 10.0
-"""Seconds for the scheduler to answer at first."""
 _PATIENCE: Final = 6.0
 """Seconds without a scheduler after which it counts as lost."""
 _LOOK_EVERY: Final = 1.0
@@ -67,93 +61,6 @@ _AHEAD: Final = 2
 _ATTEMPTS: Final = 8
 """Times an order may be lost before the fault is taken to be its own."""
 _FETCH: Final = 60.0
-_SCHEMES: Final = ("tcp", "tls")
-_QUIET: Final = (
-    "distributed", "distributed.client", "distributed.batched", "distributed.core",
-    "distributed.comm", "distributed.comm.tcp", "distributed.utils_comm", "tornado", "asyncio",
-)  # fmt: skip
-"""Loggers that would write tracebacks on a terminal about what is told here in a line."""
-
-
-class ClusterError(Exception):
-    """The cluster can't be used; one line that says what to do."""
-
-
-def check_address(url: str) -> None:
-    """ClusterError unless ``url`` is ``tls://HOST:PORT``, or ``tcp://`` to this machine by itself."""
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        host = port = None
-    if not host or not port or parts.scheme not in _SCHEMES or parts.path.strip("/"):
-        raise ClusterError(f"{url!r} is no address; write tls://HOST:PORT or tcp://127.0.0.1:PORT")
-    if parts.scheme == "tcp" and not _is_loopback(host):
-        raise ClusterError(
-            f"{url}: over plain tcp:// anybody in between can run code here and there; use tls://{host}:{port} "
-            "with --cluster-tls"
-        )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def tls_files(text: str) -> tuple[Path, Path, Path]:
-    """The files of ``ca.pem,cert.pem,key.pem``; ClusterError if there are none."""
-    paths = [Path(name) for name in text.split(",")]
-    if len(paths) != 3:
-        raise ClusterError(f"{text!r}; write CA,CERTIFICATE,KEY: three files")
-    for path in paths:
-        if not (path.is_file() and os.access(path, os.R_OK)):
-            raise ClusterError(f"{path}: no file that can be read")
-    return paths[0], paths[1], paths[2]
-
-
-def connect(url: str, tls: str | None) -> Any:
-    """A ``distributed.Client`` of the scheduler there. ``tls``: the three files, else what Dask's own configuration
-    says. ClusterError.
-    """
-    check_address(url)
-    files = tls_files(tls) if tls else None
-    if files and not url.startswith("tls:"):
-        raise ClusterError(f"{url}: files for TLS, but the address is not tls://")
-    try:
-        distributed: Any = import_module("distributed")
-    except ImportError as error:
-        raise ClusterError(
-            f"a cluster needs {error.name}: pip install 'clifhanger[cluster]'"
-        ) from None
-    _hush()
-    try:
-        security = None
-        if url.startswith("tls:"):
-            given = {}
-            if files:
-                given = {"tls_ca_file": str(files[0]), "tls_client_cert": str(files[1]),
-                         "tls_client_key": str(files[2])}  # fmt: skip
-            security = distributed.Security(require_encryption=True, **given)
-            if not security.tls_ca_file:
-                raise ClusterError(f"{url}: no certificates; give --cluster-tls CA,CERTIFICATE,KEY or "
-                                   "set distributed.comm.tls in Dask's configuration")  # fmt: skip
-        return distributed.Client(
-            url, timeout=_CONNECT, security=security, set_as_default=False, name="clifhanger"
-        )
-    except (OSError, ValueError, TypeError, RuntimeError) as error:
-        why = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise ClusterError(
-            f"{url}: no scheduler answers: {why}; `dask scheduler --host HOST --port PORT` starts one"
-        ) from None
-
-
-def _hush() -> None:
-    import logging
-
-    for name in _QUIET:
-        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
 
 
 class _Errand:

@@ -210,7 +210,8 @@ def _hire(settings: Settings, cluster: str | None, tls: str | None) -> Callable[
         return lambda: Crew(settings, settings.workers)
     if click.get_current_context().get_parameter_source("jobs") is not ParameterSource.DEFAULT:
         fail("-j: a cluster's threads are the workers; start those that you want there")
-    from fuzzer.campaign.cluster import ClusterCrew, ClusterError, connect
+    from fuzzer.campaign.cluster import ClusterCrew
+    from fuzzer.campaign.connection import ClusterError, connect
 
     try:
         client = connect(cluster, tls)

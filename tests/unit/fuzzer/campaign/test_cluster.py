@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from fuzzer.campaign.cluster import ClusterError, check_address, tls_files
+from fuzzer.campaign.connection import ClusterError, check_address, tls_files
 from fuzzer.corpus.entry import load_entry
 from tests.unit.fuzzer.campaign.clusters import Cluster
 from tests.unit.fuzzer.campaign.processes import Command, Done, run
