@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis.errors import FlakyReplay
 from hypothesis.internal.conjecture import providers
 
 from fuzzer.case import Case
@@ -38,3 +39,22 @@ def test_constants_of_imported_modules_play_no_part(monkeypatch: pytest.MonkeyPa
     assert again.choices == small.choices
     assert read == []
     assert HIDDEN._get_local_constants is constants
+
+
+def test_an_answer_that_changes_ends_it() -> None:
+    """What is known by the time Hypothesis notices stands. It notices seldom, so this says it in its stead."""
+    generator = CaseGenerator(target_named("builtin"), "aarch64")
+    case = next(case for case in map(generator.from_seed, range(1000)) if multiplies(case))
+    assert case.choices is not None
+    asked: list[Case] = []
+
+    def changes_its_mind(case: Case) -> bool:
+        asked.append(case)
+        if len(asked) == 40:
+            raise FlakyReplay("Inconsistent results")
+        return multiplies(case)
+
+    small = shrink_draws(generator, case.choices, changes_its_mind)
+    assert len(asked) == 40
+    assert multiplies(small)
+    assert small.function.instruction_count() < case.function.instruction_count()
