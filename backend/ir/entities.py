@@ -324,13 +324,15 @@ class Function:
     def instruction_count(self) -> int:
         return sum(len(block.insts) for block in self.blocks)
 
-    def copy(self) -> Function:
-        """A copy that can be changed without touching this one."""
+    def copy(self, *, share: bool = False) -> Function:
+        """A copy that can be changed without touching this one. ``share``: its instructions are the same objects,
+        to be replaced but not to be changed."""
         other = Function(self.name, self.signature)
         other.value_types = dict(self.value_types)
         other.blocks = [
-            Block(b.id, list(b.params), [i.copy() for i in b.insts], b.cold) for b in self.blocks
-        ]
+            Block(b.id, list(b.params), b.insts.copy() if share else [i.copy() for i in b.insts], b.cold)
+            for b in self.blocks
+        ]  # fmt: skip
         for table in ("stack_slots", "signatures", "functions", "constants", "globals",
                       "dynamic_types", "dynamic_slots", "regions"):  # fmt: skip
             setattr(other, table, dict(getattr(self, table)))

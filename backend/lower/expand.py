@@ -132,7 +132,7 @@ def expand(function: Function) -> Function:
         for block in function.blocks for inst in block.insts
     ):  # fmt: skip
         return function
-    function = function.copy()
+    function = function.copy(share=True)
     for block in function.blocks:
         _expand_block(function, block)
     return function

@@ -34,7 +34,7 @@ BRANCH: Final = 2
 LEAVE: Final = 3
 """Ends the block in a way of its own: a return, a trap, a jump table."""
 
-_TEXTS: Final = 1 << 8
+_TEXTS: Final = 1 << 10
 """Texts that a row remembers."""
 _FIELD: Final = re.compile(r"\{(\w+):(\w+)\}")
 

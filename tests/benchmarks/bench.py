@@ -2,8 +2,8 @@
 
 Usage: ``python tests/benchmarks/bench.py [split|growth|memory|shrink]...`` (all but ``memory`` by default).
 
-``split``   a trial's stages on functions of about 30 instructions with 16 inputs, one core, in a process
-            that has tried :data:`WARM` others before, as a campaign's has after seconds
+``split``   a trial's stages on functions of about 30 instructions with 16 inputs, one core, in a process that
+            has compiled its rules and tried :data:`WARM` others before, as a campaign's has after seconds
 ``growth``  each stage from 10 to 10,000 instructions
 ``memory``  a worker's resident size over 200,000 functions (minutes)
 ``shrink``  calls of the predicate and seconds to shrink a planted bug
@@ -56,6 +56,7 @@ def split() -> None:
     generator = CaseGenerator(target, "aarch64")
     size = statistics.mean(case.function.instruction_count() for _, case in cases)
     print(f"split: {len(cases)} functions of {size:.1f} instructions on average, 16 inputs each")
+    target.prepare("aarch64")
     for number in range(WARM):
         run_trial(generator.from_seed(2_000_000 + number), target, thorough=number % 8 == 0)
     spent = dict.fromkeys(("generate", "interpret", "compile", "execute", "check"), 0.0)
