@@ -1,4 +1,5 @@
-"""The caller's frame is as it was: SP, callee-saved registers, and the memory above the arguments."""
+"""What the ABI promises the caller beside values: SP, callee-saved registers and the memory above the arguments are
+as they were, and a result that the signature extends fills its register."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from fuzzer.checks.check import Check
+from fuzzer.execute.emulator import ABOVE
 from fuzzer.finding import Violation
 
 if TYPE_CHECKING:
@@ -18,10 +20,10 @@ def _look(trial: Trial) -> Iterator[Violation]:
         if run is None:
             continue
         for what, expected, got in run.frame:
-            key = "caller" if what.startswith("caller") else what
+            key = next((kind for kind in ("caller", ABOVE) if what.startswith(kind)), what)
             detail = f"{what}: expected {expected:#x}, got {got:#x}"
             yield Violation("frame", detail, key, index)
 
 
-CHECK = Check("frame", "SP, callee-saved registers and the caller's frame survive", _look,
+CHECK = Check("frame", "SP, callee-saved registers, the caller's frame and extended results are as promised", _look,
               anomalous=True)  # fmt: skip

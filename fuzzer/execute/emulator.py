@@ -25,7 +25,7 @@ from typing import Any, Final
 import unicorn
 from unicorn.unicorn_py3 import unicorn as _raw
 
-from backend.ir.entities import Signature
+from backend.ir.entities import AbiParam, Signature
 from fuzzer.case import Input
 from fuzzer.execute import layout
 from fuzzer.execute.machines import MACHINES, Machine
@@ -39,6 +39,9 @@ TRAP: Final = "trap"
 FAULT: Final = "fault"
 TIMEOUT: Final = "timeout"
 STRAY: Final = "stray"
+
+ABOVE: Final = "register of result"
+"""How the broken promise of an extended result begins."""
 
 _WORD: Final = (1 << 64) - 1
 _POISON_SEED: Final = 0x5EED_F00D
@@ -140,6 +143,8 @@ class Emulator:
         self._parameters: list[tuple[int, int]] = []
         #: place in ``_out`` and mask of each result
         self._results: list[tuple[int, int]] = []
+        #: place in ``_out`` and the parameter of each result that is promised to be extended
+        self._extended: list[tuple[int, AbiParam]] = []
 
     def _on_fault(self, uc: Any, access: int, address: int, size: int, value: int, _: Any) -> bool:
         self._fault_address = address
@@ -213,6 +218,8 @@ class Emulator:
             self._parameters.append((above, sign))
         self._results = [(self._result_index + 2 * i, result.type.mask)
                          for i, result in enumerate(signature.returns)]  # fmt: skip
+        self._extended = [(self._result_index + 2 * i, result)
+                          for i, result in enumerate(signature.returns) if result.extension]  # fmt: skip
         self._canary_from = layout.STACK_SIZE - layout.CALLER_FRAME + on_stack * m.stack_slot
 
         self._canaries = [image[self._canary_from :] for image in self._stacks]
@@ -241,6 +248,8 @@ class Emulator:
                 or stack[self._canary_from :] != self._canaries[poison]
             ):
                 frame = self._broken_promises(poison)
+            if self._extended:
+                frame += self._not_extended()
             return Run(RETURN, pc - layout.CODE, 0, -1, results, after, frame)
         return Run(
             self._why_stopped(error, pc),
@@ -280,6 +289,20 @@ class Emulator:
         if error in (unicorn.UC_ERR_EXCEPTION, unicorn.UC_ERR_INSN_INVALID):
             return TRAP
         return FAULT
+
+    def _not_extended(self) -> tuple[tuple[str, int, int], ...]:
+        """Results whose register does not hold what their signature promises above their type."""
+        broken = []
+        for at, param in self._extended:
+            got = self._out.values[at]
+            expected = got & param.type.mask
+            if param.extension == "sext":
+                expected = ((expected ^ param.type.sign) - param.type.sign) & _WORD
+            if got != expected:
+                number = (at - self._result_index) // 2
+                what = f"{ABOVE} {number}, {param.type} {param.extension}"
+                broken.append((what, expected, got))
+        return tuple(broken)
 
     def _broken_promises(self, poison: int) -> tuple[tuple[str, int, int], ...]:
         names = ["pc", "sp", *(saved.name for saved in self.machine.saved)]

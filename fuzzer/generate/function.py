@@ -48,6 +48,7 @@ _SLOT_SIZES: Final = (8, 16, 64, 32, 4, 128, 24, 600, 5000, 16000)
 _WINDOW: Final = 64
 """Bytes of a slot that are written at entry and accessed afterwards."""
 _MAX_RESULTS: Final = 8
+_EXTENSIONS: Final = ("", "uext", "sext")
 
 
 class FunctionGenerator(Draft):
@@ -75,15 +76,22 @@ class FunctionGenerator(Draft):
         self._draw_slots()
         self.region()
         results = self._draw_results()
-        params = [self.value_types[v] for v in function.blocks[0].params]
         returns = [self.value_types[v] for v in results]
-        function.signature = Signature(
-            tuple([AbiParam(type_) for type_ in params]),
-            tuple([AbiParam(type_) for type_ in returns]),
-        )
         self._finish_early_returns(returns)
         self._shuffle_layout()
+        params = [self.value_types[v] for v in function.blocks[0].params]
+        extend = source.bool(0.25)
+        function.signature = Signature(
+            tuple([self._param(type_, extend) for type_ in params]),
+            tuple([self._param(type_, extend) for type_ in returns]),
+        )
         return function
+
+    def _param(self, type_: Type, extend: bool) -> AbiParam:
+        """A parameter or result; ``extend``: perhaps with its register's upper bits promised."""
+        if not extend or type_ is I64:
+            return AbiParam(type_)
+        return AbiParam(type_, _EXTENSIONS[self.source.int(0, len(_EXTENSIONS) - 1)])
 
     @property
     def pointer_index(self) -> int:

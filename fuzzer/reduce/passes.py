@@ -5,7 +5,7 @@ A pass looks positions up again after each success, since the function it walks 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Final
 
@@ -309,6 +309,28 @@ def results(reducer: Reducer) -> None:
         index -= 1
 
 
+def extensions(reducer: Reducer) -> None:
+    """Parameters and results without ``uext`` and ``sext``: of all at once, or of one."""
+    signature = reducer.best.function.signature
+    count = len(signature.params) + len(signature.returns)
+    for places in (range(count), *([place] for place in range(count))):
+
+        def plain(case: Case, places: Sequence[int] = places) -> bool:
+            signature = case.function.signature
+            both = [*signature.params, *signature.returns]
+            changed = both.copy()
+            for place in places:
+                changed[place] = both[place]._replace(extension="")
+            at = len(signature.params)
+            case.function.signature = Signature(
+                tuple(changed[:at]), tuple(changed[at:]), signature.callconv
+            )
+            return changed != both
+
+        if reducer.attempt(plain) and len(places) > 1:
+            return
+
+
 def operands(reducer: Reducer) -> None:
     """An operand becomes zero, a parameter, or an earlier value of its type."""
     for where in _positions(reducer):
@@ -420,9 +442,7 @@ def _retype(case: Case, old: Type, new: Type) -> bool:
     signature = function.signature
 
     def convert(params: tuple[AbiParam, ...]) -> tuple[AbiParam, ...]:
-        return tuple(
-            AbiParam(new if p.type is old else p.type, p.extension, p.purpose) for p in params
-        )
+        return tuple([p._replace(type=new) if p.type is old else p for p in params])
 
     case.inputs = [
         tuple(_resize(v, old, new) if p.type is old else v
@@ -475,5 +495,5 @@ def _simpler(number: int, type_: Type | None) -> list[int]:
 
 
 PASSES: Final = (inputs, options, memory, branches, edges, instructions, block_params,
-                 function_params, results, operands, numbers, opcodes, widths)  # fmt: skip
+                 function_params, results, extensions, operands, numbers, opcodes, widths)  # fmt: skip
 """In this order, until none of them gets anywhere: what removes most comes first."""

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Final
 
 from backend.errors import Unsupported
-from backend.ir.entities import BlockCall, Function, Inst, Value
+from backend.ir.entities import AbiParam, BlockCall, Function, Inst, Value
 from backend.ir.types import Type
 from fuzzer.case import DATA_BASE
 
@@ -51,6 +51,7 @@ _TEMPLATES: Final[dict[str, str]] = {
     "umax": "call {t} @llvm.umax.{t}({t} {x}, {t} {y})",
 }
 
+_EXTEND: Final = {"uext": "zext", "sext": "sext"}
 _SHIFTS: Final = {"ishl": "shl", "ushr": "lshr", "sshr": "ashr"}
 _CONDITIONS: Final = {"eq": "eq", "ne": "ne", "slt": "slt", "sle": "sle", "sgt": "sgt", "sge": "sge",
                       "ult": "ult", "ule": "ule", "ugt": "ugt", "uge": "uge"}  # fmt: skip
@@ -125,7 +126,7 @@ class Translator:
         return _scalar(self.function.value_types[value]).name
 
     def _result_type(self) -> str:
-        types = [r.type.name for r in self.function.signature.returns]
+        types = [_returned(result) for result in self.function.signature.returns]
         if not types:
             return "void"
         return types[0] if len(types) == 1 else "{ " + ", ".join(types) + " }"
@@ -382,17 +383,26 @@ class Translator:
 
     def _return(self, inst: Inst) -> None:
         type_ = self._result_type()
-        if not inst.args:
+        results = self.function.signature.returns
+        named = [
+            self._extended(arg, result) for arg, result in zip(inst.args, results, strict=True)
+        ]
+        if not named:
             self._emit("ret void")
-        elif len(inst.args) == 1:
-            self._emit(f"ret {type_} {self._name(inst.args[0])}")
+        elif len(named) == 1:
+            self._emit(f"ret {named[0]}")
         else:
             whole = "poison"
-            for index, arg in enumerate(inst.args):
-                whole = self._temporary(
-                    f"insertvalue {type_} {whole}, {self._type(arg)} {self._name(arg)}, {index}"
-                )
+            for index, result in enumerate(named):
+                whole = self._temporary(f"insertvalue {type_} {whole}, {result}, {index}")
             self._emit(f"ret {type_} {whole}")
+
+    def _extended(self, value: Value, result: AbiParam) -> str:
+        """Type and name of a result as it is returned."""
+        to, type_, name = _returned(result), self._type(value), self._name(value)
+        if to != type_:
+            name = self._temporary(f"{_EXTEND[result.extension]} {type_} {name} to {to}")
+        return f"{to} {name}"
 
     def _always_trap(self, inst: Inst) -> None:
         self._trap(inst.keyword)
@@ -405,6 +415,11 @@ class Translator:
 
     def _nop(self, inst: Inst) -> None:
         pass
+
+
+def _returned(result: AbiParam) -> str:
+    """The type to return it as. An extension fills the whole register, where ``signext`` stops at 32 bits."""
+    return "i64" if result.extension and result.type.bits < 64 else result.type.name
 
 
 def _scalar(type_: Type) -> Type:

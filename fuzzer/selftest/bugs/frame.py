@@ -9,10 +9,12 @@ from typing import Any, Final
 
 from backend.isa.aarch64 import abi
 from backend.isa.aarch64.fields import KINDS
+from backend.isa.aarch64.insts import ROWS
 from backend.isa.aarch64.regs import SP
 from backend.machine import frame
 from fuzzer.selftest.bug import Bug
 from fuzzer.selftest.patch import bits, edited, item, together
+from fuzzer.selftest.witness import clif
 
 _FEW: Final = (("registers", 3),)
 _CONSTANT: Final = """function %f() -> i32 {
@@ -183,4 +185,10 @@ block0(v0: i64, v1: i64):
 ; input: 1, 2
 """,
         lambda: edited(abi._add_sp, "if low:", "if low and to == SP:")),
+    Bug("result-not-extended", "frame", "the register of a uext i8 result keeps what is above it",
+        "frame", 2, clif("i8", "i8", "return v0", "1").replace("-> i8", "-> i8 uext"),
+        lambda: item(abi._EXTENDS, ("uext", 8), None)),
+    Bug("result-extended-by-zeros", "frame", "a sext i16 result is zero-extended",
+        "frame", 3, clif("i16", "i16", "return v0", "-1").replace("-> i16", "-> i16 sext"),
+        lambda: item(abi._EXTENDS, ("sext", 16), ROWS["uxth"])),
 )  # fmt: skip

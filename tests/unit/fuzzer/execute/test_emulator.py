@@ -155,6 +155,32 @@ def test_an_extended_argument_is_extended(engine: Emulator, extension: str, valu
     assert engine.run((0xFF,), b"").values == (value,)
 
 
+@pytest.mark.parametrize(
+    ("extension", "text", "broken"),
+    [
+        ("uext", "and x0, x0, #0xff; ret", 0),
+        ("uext", "sxtb x0, w0; ret", 0x80),
+        ("uext", "ret", 1),
+        ("sext", "sxtb x0, w0; ret", 0),
+        ("sext", "sxtb w0, w0; ret", 0x80),
+        ("sext", "and x0, x0, #0xff; ret", 0x80),
+        ("", "ret", 0),
+    ],
+)
+def test_an_extended_result_fills_its_register(
+    engine: Emulator, extension: str, text: str, broken: int
+) -> None:
+    engine.load(words(text), Signature((AbiParam(I8),), (AbiParam(I8, extension),)))
+    for value in (0, 1, 0x7F, 0x80, 0xFF):
+        result = engine.run((value,), b"")
+        assert result.values == (value,)
+        assert bool(result.frame) == (broken > 0 and value >= (broken if broken == 0x80 else 0))
+        for what, expected, got in result.frame:
+            assert what == f"register of result 0, i8 {extension}"
+            assert expected & 0xFF == got & 0xFF == value
+            assert expected != got
+
+
 def test_dead_registers_and_dead_stack_differ_by_poison(engine: Emulator) -> None:
     for text in ("mov x0, x9; ret", "ldr x0, [sp, #-32]; ret", "fmov x0, d20; ret"):
         assert len({run(engine, text, 0, poison=p).values for p in (0, 1)}) == 2
