@@ -29,6 +29,7 @@ LISTED: Final = 100
 """Findings in the job summary, which GitHub refuses when it is larger than 1 MiB."""
 _LONGEST: Final = 4000
 """Characters of a message, a detail or an error: GitHub cuts at 64 KiB, and the summary has room for 100."""
+_LEVELS: Final = ("notice", "warning", "error")
 _MESSAGE: Final = {"%": "%25", "\r": "%0D", "\n": "%0A"}
 _PROPERTY: Final = _MESSAGE | {":": "%3A", ",": "%2C"}
 
@@ -36,15 +37,19 @@ _PROPERTY: Final = _MESSAGE | {":": "%3A", ",": "%2C"}
 def commands(report: Report) -> str:
     """The workflow commands, one a line; "" if there are no findings and no errors."""
     lines = [_annotation(exhibit) for exhibit in report.exhibits[:SHOWN]]
-    left = len(report.exhibits) - SHOWN
-    if left > 0:
-        lines.append(_command("error", f"{plural(left, 'more finding')}: see the job summary "
+    if left := report.exhibits[SHOWN:]:
+        worst = max(map(_level, left), key=_LEVELS.index)
+        lines.append(_command(worst, f"{plural(len(left), 'more finding')}: see the job summary "
                               "and the report", title="clifhanger"))  # fmt: skip
     elif report.summary.errors:
         first = report.summary.errors[0].strip().rpartition("\n")[2]
         lines.append(_command("error", f"{plural(len(report.summary.errors), 'internal error')} of "
                               f"the fuzzer: {first}", title="clifhanger"))  # fmt: skip
     return "".join(f"{line}\n" for line in lines)
+
+
+def _level(exhibit: Exhibit) -> str:
+    return "notice" if not exhibit.new else "warning" if exhibit.row.suspect else "error"
 
 
 def _annotation(exhibit: Exhibit) -> str:
@@ -54,8 +59,7 @@ def _annotation(exhibit: Exhibit) -> str:
         message += f"\nsuspect: {row.suspect}"
     message += f"\n{exhibit.replay}"
     title = f"{row.check} on {row.target}/{row.isa} ({row.verdict}, {row.signature})"
-    level = "notice" if not exhibit.new else "warning" if row.suspect else "error"
-    return _command(level, message,
+    return _command(_level(exhibit), message,
                     file=exhibit.path, line=str(exhibit.line), title=title)  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,9 +35,9 @@ def unescaped(text: str) -> str:
     return text
 
 
-def many(folder: Path, number: int) -> Summary:
+def many(folder: Path, number: int, **row: Any) -> Summary:
     rows = [
-        sample.finding(folder, f"{n:012x}", seconds=float(n), path=f"corpus/{n}.clif")
+        sample.finding(folder, f"{n:012x}", seconds=float(n), path=f"corpus/{n}.clif", **row)
         for n in range(number)
     ]
     return sample.quiet(folder, findings=rows)
@@ -76,6 +77,17 @@ def test_never_more_than_ten(tmp_path: Path, number: int) -> None:
     if number > SHOWN:
         assert found[-1][2].startswith(f"{number - SHOWN} more finding")
         assert "file" not in found[-1][1]
+
+
+@pytest.mark.parametrize(
+    ("row", "level"),
+    [({}, "error"), ({"suspect": "nondeterministic"}, "warning"), ({"verdict": "known"}, "notice")],
+)
+def test_the_rest_is_as_bad_as_the_worst_of_it(
+    tmp_path: Path, row: dict[str, Any], level: str
+) -> None:
+    found = parsed(commands(gather(many(tmp_path, SHOWN + 2, **row), {}, tmp_path)))
+    assert [each for each, _, _ in found] == [level] * (SHOWN + 1)
 
 
 def test_the_summary_is_appended_where_github_says(
