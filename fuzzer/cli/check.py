@@ -9,8 +9,8 @@ import click
 
 from backend.errors import ClifError
 from backend.ir.verifier import verify_all
-from fuzzer.cli.common import printable
 from fuzzer.filetests import clif_files, read_file
+from fuzzer.report.text import one_line
 
 
 @click.command("check")
@@ -31,7 +31,7 @@ def command(paths: tuple[Path, ...]) -> None:
         for error in errors:
             if error.line:
                 error.path = str(path)
-            click.echo(printable(str(error)), err=True)
+            click.echo(one_line(str(error)), err=True)
     if not mistakes and not functions:
         click.echo("clifhanger: nothing to check", err=True)
         sys.exit(2)

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import click
 
-from fuzzer.cli.common import entry_paths, fail, printable
+from fuzzer.cli.common import entry_paths, fail
 from fuzzer.corpus.entry import EntryError, load_entry
 from fuzzer.corpus.minimise import Covers, features_of, redundant
+from fuzzer.report.text import one_line
 from fuzzer.targets import TargetUnavailable
 
 
@@ -28,7 +29,7 @@ def command(corpus: Path, apply: bool) -> None:
             entry = load_entry(path)
             known.append(Covers(path, entry, features_of(entry)))
         except (EntryError, TargetUnavailable) as error:
-            click.echo(f"clifhanger: {printable(str(error))}", err=True)
+            click.echo(f"clifhanger: {one_line(str(error))}", err=True)
             bad += 1
     if not known:
         fail(f"{corpus}: no entry in it")

@@ -20,13 +20,8 @@ from fuzzer.targets.target import Target
 
 def fail(message: str, status: int = 2) -> NoReturn:
     """One clear line on stderr, and the end."""
-    click.echo(f"clifhanger: {printable(message)}", err=True)
+    click.echo(f"clifhanger: {one_line(message)}", err=True)
     sys.exit(status)
-
-
-def printable(text: str) -> str:
-    """Text from a file or a compiler as one line, without what a terminal or a log would obey."""
-    return one_line(text)
 
 
 class Duration(click.ParamType[float]):

@@ -13,9 +13,9 @@ from fuzzer.cli.common import (
     find_options,
     find_target,
     load_case,
-    printable,
     target_option,
 )
+from fuzzer.report.text import one_line
 from fuzzer.targets.target import CompileError
 
 
@@ -34,16 +34,16 @@ def command(file: Path, target: str, isa: str | None, emit: str, options: tuple[
     if isa:
         case.isa = default
     elif case.isa not in made.isas:
-        fail(f"{file}: {target} has no ISA {printable(case.isa)!r}; --isa names another")
+        fail(f"{file}: {target} has no ISA {one_line(case.isa)!r}; --isa names another")
     case.options = {**case.options, **find_options(made, options)}
     try:
         code = made.compile(case)
     except InternalError as error:
         fail(f"{file}: the compiler broke an invariant of its own: {error}")
     except (BackendError, CompileError) as error:
-        fail(f"{file}: {printable(str(error))}")
+        fail(f"{file}: {one_line(str(error))}")
     except Exception as error:
-        fail(f"{file}: the compiler failed: {type(error).__name__}: {printable(str(error))}")
+        fail(f"{file}: the compiler failed: {type(error).__name__}: {one_line(str(error))}")
     if emit not in code.stages:
         fail(f"--emit: {target} prints {', '.join(code.stages)}, not {emit!r}")
     click.echo(code.stages[emit]().rstrip("\n"))

@@ -9,10 +9,10 @@ import click
 
 from backend.errors import ClifError
 from backend.ir.filetest import print_file
-from fuzzer.cli.common import printable
 from fuzzer.corpus.entry import read_text
 from fuzzer.corpus.store import write_durably
 from fuzzer.filetests import clif_files, read_file
+from fuzzer.report.text import one_line
 
 
 @click.command("fmt")
@@ -34,12 +34,12 @@ def command(paths: tuple[Path, ...], check: bool) -> None:
                 write_durably(path.resolve(), canonical)
         except ClifError as error:
             failed = True
-            click.echo(printable(str(error)), err=True)
+            click.echo(one_line(str(error)), err=True)
             continue
         except OSError as error:
             failed = True
-            click.echo(printable(f"{path}: {error.strerror or error}"), err=True)
+            click.echo(one_line(f"{path}: {error.strerror or error}"), err=True)
             continue
         changed += 1
-        click.echo(printable(f"{path}{': not canonical' if check else ''}"))
+        click.echo(one_line(f"{path}{': not canonical' if check else ''}"))
     sys.exit(2 if failed else 1 if check and changed else 0)

@@ -6,9 +6,10 @@ import sys
 
 import click
 
-from fuzzer.cli.common import entry_paths, fail, find_target, misfit, printable
+from fuzzer.cli.common import entry_paths, fail, find_target, misfit
 from fuzzer.corpus.entry import EntryError, load_entry
 from fuzzer.corpus.replay import Verdict, replay
+from fuzzer.report.text import one_line
 from fuzzer.targets import TargetUnavailable, target_named
 
 _MARKS = {"fixed": "fixed", "failing": "still failing", "changed": "changed", "clean": "clean",
@@ -43,14 +44,14 @@ def command(
             chosen = target_named(target or entry.target)
         except (EntryError, TargetUnavailable) as error:
             text = str(error) if isinstance(error, EntryError) else f"{path}: {error}"
-            click.echo(f"clifhanger: {printable(text)}", err=True)
+            click.echo(f"clifhanger: {one_line(text)}", err=True)
             bad += 1
             continue
         isas = chosen.isas if all_isas else (entry.case.isa,)
         for isa in isas:
             why = misfit(entry, chosen, isa, planted=planted)
             if why:
-                click.echo(f"clifhanger: {printable(f'{path}: {why}')}", err=True)
+                click.echo(f"clifhanger: {one_line(f'{path}: {why}')}", err=True)
                 bad += 1
                 continue
             verdict = replay(entry, chosen, isa, planted=planted)
@@ -60,7 +61,7 @@ def command(
                 line += f" on {isa}"
             if verdict.detail:
                 line += f"  {verdict.detail}"
-            click.echo(printable(line))
+            click.echo(one_line(line))
     failing = sum(v.verdict in _FAILING for v in verdicts)
     tried = any(v.verdict not in _UNTRIED for v in verdicts)
     bad += sum(v.verdict == "invalid" for v in verdicts)

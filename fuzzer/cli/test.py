@@ -9,8 +9,9 @@ from pathlib import Path
 
 import click
 
-from fuzzer.cli.common import fail, find_isas, find_target, printable
+from fuzzer.cli.common import fail, find_isas, find_target
 from fuzzer.filetests import EXECUTORS, FileResult, clif_files, run_file
+from fuzzer.report.text import one_line
 
 
 @click.command("test")
@@ -43,7 +44,7 @@ def command(
         result = run_file(path, EXECUTORS[executor], isa, opt_level)
         results.append(result)
         for error in result.errors:
-            click.echo(printable(error), err=True)
+            click.echo(one_line(error), err=True)
         if not as_json:
             _show(result)
     totals = {
@@ -64,9 +65,9 @@ def command(
 
 def _show(result: FileResult) -> None:
     for line in result.printed:
-        click.echo(printable(line))
+        click.echo(one_line(line))
     for failure in result.failures:
-        click.echo(printable(
+        click.echo(one_line(
             f"{result.path}:{failure.line}: {failure.text.lstrip('; ')}   got {failure.got}"
         ))  # fmt: skip
 
@@ -77,6 +78,6 @@ def _summarise(results: list[FileResult], totals: dict[str, int]) -> None:
         reasons.update(result.reasons)
     if reasons:
         most = ", ".join(f"{reason} {count}" for reason, count in reasons.most_common(8))
-        click.echo(printable(f"unsupported: {most}{', ...' if len(reasons) > 8 else ''}"))
+        click.echo(one_line(f"unsupported: {most}{', ...' if len(reasons) > 8 else ''}"))
     counts = ", ".join(f"{count} {name}" for name, count in totals.items())
     click.echo(f"{counts} in {len(results)} files")

@@ -10,8 +10,9 @@ import click
 
 from fuzzer.campaign.state import StateError, exists, read
 from fuzzer.campaign.triage import Cluster, Triage, draft, merge, triage
-from fuzzer.cli.common import entry_paths, fail, printable
+from fuzzer.cli.common import entry_paths, fail
 from fuzzer.corpus.store import write_durably
+from fuzzer.report.text import one_line
 
 
 @click.command("triage")
@@ -55,7 +56,7 @@ def command(
     else:
         _print(result, written)
     for _, why in result.unreadable:
-        click.echo(f"clifhanger: {printable(why)}", err=True)
+        click.echo(f"clifhanger: {one_line(why)}", err=True)
     sys.exit(1 if failing else 0)
 
 
@@ -98,7 +99,7 @@ def _print(result: Triage, written: list[Path]) -> None:
         for number, specimen in enumerate(cluster.specimens):
             entry = specimen.entry
             mark = f"{specimen.verdict.verdict:<10}" if not number else " " * 8 + "= "
-            click.echo(printable(f"{mark} {entry.check} {entry.case.isa} {entry.signature} "
+            click.echo(one_line(f"{mark} {entry.check} {entry.case.isa} {entry.signature} "
                                  f"{specimen.size} instructions  {specimen.path}  {entry.observed[:80]}"))  # fmt: skip
     for path in written:
         click.echo(f"clifhanger: {path}")

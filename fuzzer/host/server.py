@@ -26,7 +26,7 @@ from backend.options import OptionError
 from fuzzer.campaign.isolated import Death, die_with_parent, run_isolated
 from fuzzer.case import Case
 from fuzzer.checks import CHECKS
-from fuzzer.cli.common import misfit, printable
+from fuzzer.cli.common import misfit
 from fuzzer.corpus.entry import Entry, EntryError, parse_entry, read_text
 from fuzzer.corpus.replay import Verdict, prepare, replay
 from fuzzer.execute.machines import MACHINES
@@ -34,7 +34,7 @@ from fuzzer.finding import Violation
 from fuzzer.host.client import Answer, pack
 from fuzzer.outcome import Outcome, Returned, Trapped
 from fuzzer.reference.memory import UndefinedBehaviour
-from fuzzer.report.text import visible
+from fuzzer.report.text import one_line, visible
 from fuzzer.targets import TARGETS, Row, TargetUnavailable, target_named
 from fuzzer.targets.target import Target
 from fuzzer.trial import run_trial
@@ -119,7 +119,7 @@ def _about(request: Answer) -> Answer:
     try:
         target = _target(request["target"])
     except TargetUnavailable as error:
-        return {"error": printable(str(error))}
+        return {"error": one_line(str(error))}
     if request.get("isa"):
         _warm_up(target, request["isa"], request["seconds"])
     return {"isas": list(target.isas)}
@@ -134,7 +134,7 @@ def _replay(request: Answer) -> Answer:
     try:
         entry = parse_entry(read_text(Path(path)), path)
     except EntryError as error:
-        return {"state": "invalid", "detail": printable(str(error))}
+        return {"state": "invalid", "detail": one_line(str(error))}
     isa = request["isa"] or entry.case.isa
     name = request["target"] or entry.target
     known = _described(entry, name, isa)
@@ -142,12 +142,12 @@ def _replay(request: Answer) -> Answer:
         target = _target(name)
     except TargetUnavailable as error:
         state = "unavailable" if name in TARGETS else "invalid"
-        return {**known, "state": state, "detail": printable(f"{path}: {error}")}
+        return {**known, "state": state, "detail": one_line(f"{path}: {error}")}
     why = misfit(entry, target, isa, planted=False)
     if why:
         as_found = known["own_target"] and known["own_isa"]
         state = "unavailable" if isa not in target.isas and not as_found else "invalid"
-        return {**known, "state": state, "detail": printable(f"{path}: {why}")}
+        return {**known, "state": state, "detail": one_line(f"{path}: {why}")}
     _warm_up(target, isa, request["seconds"])
     verdict: Verdict = replay(entry, target, isa)
     holds = verdict.verdict in ("clean", "fixed")
@@ -156,7 +156,7 @@ def _replay(request: Answer) -> Answer:
         "state": "tried",
         "verdict": verdict.verdict,
         "holds": holds,
-        "detail": printable(verdict.detail),
+        "detail": one_line(verdict.detail),
         "ir": "" if holds else visible(print_function(entry.case.function).rstrip("\n")),
     }
 
@@ -170,7 +170,7 @@ def _described(entry: Entry, target: str, isa: str) -> Answer:
         "options": ", ".join(f"{name}={value}" for name, value in sorted(case.options.items())),
     }  # fmt: skip
     return {
-        **{name: printable(text) for name, text in shown.items()},
+        **{name: one_line(text) for name, text in shown.items()},
         "own_target": target == entry.target,
         "own_isa": isa == case.isa,
     }
@@ -245,7 +245,7 @@ def _try(case: Case, target: Target, request: Answer) -> Answer:
 
 
 def _packed_violation(violation: Violation) -> list[Any]:
-    return [violation.check, printable(violation.detail), printable(violation.key),
+    return [violation.check, one_line(violation.detail), one_line(violation.key),
             violation.input_index, violation.suspect]  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fuzzer.explain.model import Explanation, Line, Step
-from fuzzer.report.terminal import safe
+from fuzzer.report.text import one_line
 
 SIDE_BY_SIDE: Final = 110
 """Columns from which on the stages stand side by side."""
@@ -25,12 +25,12 @@ _DONE: Final = ("fixed", "clean")
 def print_explanation(explanation: Explanation, console: Console, *, steps: int = _NEAR) -> None:
     """Everything, as wide as the console is."""
     x = explanation
-    console.print(Text(safe(_sentence(x)), style="bold"))
+    console.print(Text(one_line(_sentence(x)), style="bold"))
     if x.verdict in _DONE:
         return
     for name, text in _facts(x):
         line = Text(f"{name:<10}", style="dim")
-        line.append(safe(text), style="red" if name == "diverges" else "")
+        line.append(one_line(text), style="red" if name == "diverges" else "")
         console.print(line, soft_wrap=False)
     if x.lines:
         console.print()
@@ -89,7 +89,7 @@ def _side_by_side(lines: list[Line], console: Console) -> None:
             _values(line),
         ]
         table.add_row(
-            *(Text("\n".join(map(safe, cell.split("\n")))) for cell in cells),
+            *(Text("\n".join(map(one_line, cell.split("\n")))) for cell in cells),
             style="red" if line.diverges else "",
         )
     console.print(table)
@@ -102,12 +102,12 @@ def _stacked(lines: list[Line], console: Console) -> None:
         head = f"{'>' if line.diverges else ' '} {line.clif}" + (
             f"    ; {values}" if values else ""
         )
-        console.print(Text(safe(head), style=style or "bold"))
+        console.print(Text(one_line(head), style=style or "bold"))
         for text in line.vcode:
-            console.print(Text(safe(f"          {text}"), style=style or "dim"))
+            console.print(Text(one_line(f"          {text}"), style=style or "dim"))
         for asm in line.asm:
             console.print(
-                Text(safe(f"      {asm.offset:6x}  {asm.word:<8}  {asm.text}"), style=style)
+                Text(one_line(f"      {asm.offset:6x}  {asm.word:<8}  {asm.text}"), style=style)
             )
 
 
@@ -116,7 +116,7 @@ def _trace(x: Explanation, console: Console) -> None:
     last = x.trace_from + len(x.trace)
     console.print(Text(f"\ntrace, steps {x.trace_from + 1} to {last} of {x.executed}", style="dim"))
     for index, step in enumerate(x.trace):
-        console.print(Text(safe(_step(step, index == at)), style="red" if index == at else ""))
+        console.print(Text(one_line(_step(step, index == at)), style="red" if index == at else ""))
 
 
 def _step(step: Step, diverges: bool) -> str:
@@ -134,9 +134,9 @@ def _toggles(x: Explanation, console: Console) -> None:
     for verdict in ("gone", "other", "still", "unsupported"):
         names = [toggle.what for toggle in x.toggles if toggle.verdict == verdict]
         if names:
-            console.print(Text(safe(f"  {verdict:<12}{', '.join(names)}"),
+            console.print(Text(one_line(f"  {verdict:<12}{', '.join(names)}"),
                                style="green" if verdict == "gone" else ""))  # fmt: skip
     for toggle in x.toggles:
         name = toggle.what.removeprefix("target ")
         if name != toggle.what and toggle.verdict in _SECOND_OPINION:
-            console.print(Text(safe(f"  {_SECOND_OPINION[toggle.verdict].format(name)}")))
+            console.print(Text(one_line(f"  {_SECOND_OPINION[toggle.verdict].format(name)}")))

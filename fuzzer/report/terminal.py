@@ -16,16 +16,11 @@ from rich.text import Text
 from fuzzer.campaign.campaign import Totals
 from fuzzer.campaign.settings import Settings
 from fuzzer.report.summary import FindingRow
-from fuzzer.report.text import duration
+from fuzzer.report.text import duration, one_line
 
 _EVERY: Final = 10.0
 """Seconds between two plain progress lines."""
 _SHOWN: Final = 12
-
-
-def safe(text: str) -> str:
-    """One line without control characters, whatever a compiler put into it."""
-    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 class Plain:
@@ -52,8 +47,8 @@ class Plain:
             self.line(f"clifhanger: {resumed}")
 
     def found(self, row: FindingRow) -> None:
-        detail = safe(row.detail)[:160]
-        shape = safe(row.skeleton)
+        detail = one_line(row.detail)[:160]
+        shape = one_line(row.skeleton)
         shape = shape if len(shape) <= 60 else shape[:57] + "..."
         note = f"  (suspect: {row.suspect})" if row.suspect else ""
         path = shlex.quote(row.path)
@@ -64,7 +59,7 @@ class Plain:
         self.line(f"  explain: clifhanger explain{planted} {path}")
 
     def died(self, what: str) -> None:
-        self.line(f"clifhanger: {safe(what)}")
+        self.line(f"clifhanger: {one_line(what)}")
 
     def tick(self, totals: Totals) -> None:
         now = time.monotonic()
@@ -97,7 +92,7 @@ class Plain:
         for reason, count in sorted(
             totals.counts.sums.unsupported.items(), key=lambda item: -item[1]
         )[:5]:
-            self.line(f"clifhanger: unsupported {count} times: {safe(reason)}")
+            self.line(f"clifhanger: unsupported {count} times: {one_line(reason)}")
         if totals.functions and not (totals.tested or totals.findings):
             self.line("clifhanger: nothing was tested: the target took none of the functions")
         for broken in totals.broken:
@@ -106,7 +101,7 @@ class Plain:
             )
             self.line(broken.traceback.rstrip())
         if totals.degraded:
-            self.line(f"clifhanger: stopped, could not go on: {safe(totals.degraded)}")
+            self.line(f"clifhanger: stopped, could not go on: {one_line(totals.degraded)}")
             self.line("clifhanger: nothing that was printed is lost; "
                       f"{totals.remedy} and go on with --resume")  # fmt: skip
 
