@@ -131,7 +131,8 @@ def _blank(entry: Entry, case: Case, target: Target, verdict: Verdict, name: str
 def _examine(entry: Entry, case: Case, target: Target, made: Explanation, steps: int) -> _Examined:
     """Compile, run, compare. Fills ``made``."""
     trial, found = run_trial(case, target, thorough=True)
-    violation = next((v for v in found if v.check == entry.check), found[0] if found else None)
+    found.sort(key=lambda v: (v.check != entry.check, v.key != entry.key))
+    violation = found[0] if found else None
     facts = Facts(target.name, violation.check if violation else "", violation.key if violation else "",
                   violation.detail if violation else "")  # fmt: skip
     error = trial.error
@@ -192,8 +193,12 @@ def _look(case: Case, trial: Trial, code: CompiledCode, index: int, poison: int,
     if cause is None:
         cause = wrong_end(machine, outcome, trial.trap_codes)
     bad = _bad_words(case.isa, code, places, violation)
-    if cause is None and violation is not None:
-        cause = _static(violation, machine, places, bad)
+    if violation is not None:
+        named = _named(violation)
+        if violation.check == "encoding" and named in bad:
+            bad = {named: bad[named]}
+        if cause is None or (violation.check == "encoding" and named not in cause.offsets):
+            cause = _static(violation, machine, places, bad, cause)
     if cause is not None:
         _with_words(cause, bad)
     side = SideBySide(case.function, code.code, places, machine)
@@ -282,9 +287,15 @@ def _head(text: str) -> str:
     return re.split(r"[ ,](?=[^ ,]*$)", text)[0]
 
 
+def _named(violation: Violation) -> int:
+    """The offset of the instruction that a check's words are about, or -1."""
+    match = re.search(r"\bat (?:byte )?(0x[0-9a-f]+)", violation.detail)
+    return int(match[1], 16) if match is not None else -1
+
+
 def _static(violation: Violation, machine: Machine, places: Places | None,
-            bad: dict[int, tuple[str, str, str]]) -> Cause:  # fmt: skip
-    """What is wrong cannot be seen in this run: it is what the check says."""
+            bad: dict[int, tuple[str, str, str]], other: Cause | None) -> Cause:  # fmt: skip
+    """What is wrong cannot be seen in this run, or ``other`` is what can: it is what the check says."""
     offset = min(bad, default=-1)
     inst = -1
     if places is not None and (
@@ -294,10 +305,14 @@ def _static(violation: Violation, machine: Machine, places: Places | None,
         offset = next(
             (span.start for span in places.spans if span.inst == inst and span.kind == INST), -1
         )
-    if offset < 0 and (match := re.search(r"\bat (?:byte )?(0x[0-9a-f]+)", violation.detail)):
-        offset = int(match[1], 16)
+    if offset < 0:
+        offset = _named(violation)
     steps = [i for i, step in enumerate(machine.trace.steps) if step.offset == offset]
-    text = f"this run does what the reference does; {violation.check}: {violation.detail}."
+    text = f"{violation.check}: {violation.detail}."
+    if other is None:
+        text = f"this run does what the reference does; {text}"
+    else:
+        text = f"{text} What shows in the run: {other.divergence.text}"
     return Cause("static", Divergence(text, offset=offset, step=steps[0] if steps else -1),
                  inst=inst, offsets=[offset] if offset >= 0 else [])  # fmt: skip
 

@@ -184,6 +184,29 @@ def test_what_is_undefined_and_mattered_is_named() -> None:
     assert explained("select-swapped").poison == ""
 
 
+@pytest.mark.parametrize(
+    ("key", "at", "row"),
+    [("stp as stp", 0x0, "stp_pre.x"), ("mov as mov", 0x4, "mov_rr.x"), ("ldp as stp", 0x8, "ldp_post.x")],
+)  # fmt: skip
+def test_of_several_wrong_words_each_finding_is_about_its_own(key: str, at: int, row: str) -> None:
+    entry = load_entry(next(CORPUS.glob("*/encoding-builtin-aarch64-cd3ad0c911c7.clif")))
+    entry.plant, entry.key = "caller-frame", key
+    found = explain(entry, target_named("builtin"), planted=True)
+    assert found.divergence is not None
+    assert f"at {at:#x}" in found.detail
+    assert found.divergence.offset == at
+    assert found.culprit.startswith(f"the encoder (row {row})")
+
+
+@pytest.mark.parametrize("plant", ["result-not-extended", "result-extended-by-zeros"])
+def test_a_result_that_is_not_extended_is_the_conventions(plant: str) -> None:
+    found = explained(plant)
+    assert found.divergence is not None
+    assert found.divergence.where == "x0"
+    assert "since result 0 is promised as i" in found.divergence.text
+    assert found.culprit == "the calling convention, or the epilogue: where results are put"
+
+
 def test_nothing_fails_without_the_bug() -> None:
     entry = planted_entries()["select-swapped"]
     found = explain(entry, target_named("builtin"))
