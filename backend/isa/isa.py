@@ -95,5 +95,5 @@ class Isa:
             return True
         if op is _ICONST:
             return type_ is not None and type_.is_int and type_.bits <= 64
-        parts = expand.parts(op, type_)
+        parts = expand.parts(op, type_, second)
         return bool(parts) and all(self.supports(*part) for part in parts)

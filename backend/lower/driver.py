@@ -5,19 +5,21 @@ every use of a value is seen before its definition. A value nobody asked for by 
 took its computation into their own instructions or because there are none, is not lowered at all.
 
 Invariants: what is moved to its user is pure and has that one user; constants are made anew for each use;
-unreachable blocks vanish; blocks come out in reverse postorder, an edge block right behind the block it leaves.
+unreachable blocks vanish; blocks come out in reverse postorder, an edge block right behind the block it leaves;
+an i128 is two integer registers with consecutive numbers, the lower half first.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from backend.errors import Unsupported
 from backend.ir.entities import Block, BlockCall, Function, Inst
 from backend.ir.opcodes import opcode_named
-from backend.ir.types import Type
+from backend.ir.types import I128, Type
 from backend.lower.rules import Dispatch, by_second
-from backend.machine.registers import FIRST_VREG, INT
+from backend.machine.registers import FIRST_VREG, FLOAT, INT
 from backend.machine.vcode import MInst, VBlock, VCode
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 _ICONST: Final = opcode_named("iconst")
 _ICMP: Final = opcode_named("icmp")
+_FCMP: Final = opcode_named("fcmp")
 
 # How an opcode's T and S are found.
 _NO_TYPE: Final = 0
@@ -50,7 +53,7 @@ class Lowering:
     """
 
     __slots__ = ("_edge_numbers", "_vregs", "classes", "consts", "counts", "defs", "dispatch", "function",
-                 "hits", "isa", "origin", "out", "types", "vcode")  # fmt: skip
+                 "has_pairs", "hits", "isa", "origin", "out", "types", "vcode")  # fmt: skip
 
     def __init__(self, function: Function, isa: Isa, dispatch: Dispatch) -> None:
         self.function = function
@@ -65,6 +68,7 @@ class Lowering:
         self.out: list[MInst] = []
         self.hits: set[int] = set()
         self.origin = -1
+        self.has_pairs = I128 in self.types.values()
         self._vregs: dict[int, int] = {}
         #: block number of each edge that leaves the current block, by (block, args)
         self._edge_numbers: dict[BlockCall, int] = {}
@@ -72,14 +76,25 @@ class Lowering:
     # ---- what rules use
 
     def use(self, value: int) -> int:
-        """A register that holds ``value``; its bits above its type's are undefined."""
+        """A register that holds ``value``; its bits above its type's are undefined.
+
+        Of an i128 the lower half; the upper one is in the register of the next number.
+        """
         constant = self.consts.get(value)
         if constant is not None:
             return self.constant(constant, 64 if self.types[value].bits == 64 else 32)
         vreg = self._vregs.get(value)
         if vreg is None:
-            vreg = self._vregs[value] = self.temp(INT)
+            type_ = self.types[value]
+            vreg = self._vregs[value] = self.temp(FLOAT if type_.is_float else INT)
+            if type_ is I128:
+                self.temp(INT)
         return vreg
+
+    def use_all(self, value: int) -> tuple[int, ...]:
+        """The registers that hold ``value``: of an i128 both halves, the lower first."""
+        vreg = self.use(value)
+        return (vreg, vreg + 1) if self.types[value] is I128 else (vreg,)
 
     result = use
     """The register that an instruction's result goes to. (A constant has no instruction of its own.)"""
@@ -123,18 +138,18 @@ class Lowering:
         raise Unsupported(f"a condition of type {self.types[value]}")
 
     def fuses(self, value: int) -> bool:
-        """Is ``value`` an icmp that can be made where it is used?"""
+        """Is ``value`` an icmp or fcmp that can be made where it is used?"""
         inst = self.defs.get(value)
-        return (inst is not None and inst.op is _ICMP and self.counts[value] == 1
-                and self.dispatch.fusion)  # fmt: skip
+        return (inst is not None and (inst.op is _ICMP or inst.op is _FCMP)
+                and self.counts[value] == 1 and self.dispatch.fusion)  # fmt: skip
 
     def compare(self, inst: Inst) -> int:
-        """Emits the comparison of an icmp; the machine condition under which it holds."""
+        """Emits the comparison of an icmp or fcmp; the machine condition under which it holds."""
         type_ = self.types[inst.args[0]]
         condition: int = self.dispatch.compares[type_.index](self, inst)
         if condition >= 0:
             return condition
-        raise Unsupported(f"icmp.{type_}")
+        raise Unsupported(f"{inst.op.name}.{type_}")
 
     def edge(self, call: BlockCall) -> int:
         """The number of the block that an edge of the current terminator leads to."""
@@ -246,14 +261,27 @@ class Lowering:
         vblock.insts = reverse
         if number:
             vblock.params = [self.use(param) for param in block.params]
+            if self.has_pairs:
+                vblock.params = self._with_halves(vblock.params, block.params)
 
     def _fill_edge(self, vblock: VBlock, call: BlockCall, to: int, cold: bool) -> None:
         """Give ``vblock`` a jump to block ``to`` with the arguments of ``call``."""
         vblock.cold = cold
         vblock.args = [self.use(arg) for arg in call.args]
+        if self.has_pairs:
+            vblock.args = self._with_halves(vblock.args, call.args)
         vblock.insts = [*self.out, MInst(self.isa.jump, [to], None, 0, self.origin)]
         vblock.succs = [to]
         self.out.clear()
+
+    def _with_halves(self, vregs: Sequence[int], values: Sequence[int]) -> list[int]:
+        """The registers of ``values``, which begin at ``vregs``."""
+        types = self.types
+        return [
+            register
+            for vreg, value in zip(vregs, values, strict=True)
+            for register in ((vreg, vreg + 1) if types[value] is I128 else (vreg,))
+        ]
 
     def _lower_inst(self, inst: Inst) -> None:
         op = inst.op

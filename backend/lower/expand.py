@@ -2,8 +2,10 @@
 
 A row says what an opcode comes to, one instruction a part: ``result = opcode.TYPE operands``. Operands are
 ``x y z`` (the instruction's own), names of earlier results, or integers (an iconst of the TYPE); a last result is
-called ``d`` (and ``d2``). TYPE is ``T`` (the instruction's), ``half``, ``double`` or a name. What the
-instruction has besides values (slot, flags, offset, trap code, condition) is copied.
+called ``d`` (and ``d2``). TYPE is ``T`` (the instruction's), ``half``, ``double``, ``bits`` (the integer as wide as
+T) or a name. What the instruction has besides values (slot, flags, offset, trap code, condition) is copied; an
+address ``x+8`` adds to the offset, and an ``icmp`` may name its condition before its operands. An extension or
+reduction to the type that it comes from is nothing.
 
 Applied until nothing changes. The function given is never changed.
 """
@@ -15,19 +17,24 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from backend.ir.entities import NO_FLAGS, Block, Function, Inst, MemFlags, Value
-from backend.ir.opcodes import Opcode, opcode_named
-from backend.ir.types import I64, Type, double_width, half_width, int_of_width, type_named
+from backend.ir.opcodes import INT_CC, Opcode, opcode_named, resolve
+from backend.ir.types import I64, I128, Type, double_width, half_width, int_of_width, type_named
+from backend.lower.pairs import PAIRS
 
+_ICONST: Final = opcode_named("iconst")
 _LINE: Final = re.compile(r"(?:(\w+(?:, \w+)*) = )?(\w+?)(?:\.(\w+))?(?: (.+))?")
 
 
 class Part(NamedTuple):
-    """One instruction of an expansion; ``type``: "T", "half", ..., a type's name, or "" for none."""
+    """One instruction of an expansion; ``type``: "T", "half", ..., a type's name, or "" for none;
+    ``keyword``: its condition, or "" for that of the instruction; ``offset``: to add to its offset."""
 
     results: tuple[str, ...]
     op: Opcode
     type: str
     operands: tuple[str, ...]
+    keyword: str = ""
+    offset: int = 0
 
 
 def _parse(text: str) -> tuple[Part, ...]:
@@ -37,10 +44,16 @@ def _parse(text: str) -> tuple[Part, ...]:
         if match is None:
             raise ValueError(f"{line!r} is no instruction of an expansion")
         results, name, type_, operands = match.groups()
-        made.append(Part(tuple((results or "").replace(" ", "").split(",")) if results else (),
-                         opcode_named(name), type_ or "",
-                         tuple((operands or "").replace(" ", "").split(",")) if operands else ()))  # fmt: skip
+        first, _, rest = (operands or "").partition(" ")
+        keyword, operands = (first, rest) if first in INT_CC else ("", operands or "")
+        operands, _, offset = operands.partition("+")
+        made.append(Part(_words(results), opcode_named(name), type_ or "", _words(operands),
+                         keyword, int(offset or 0)))  # fmt: skip
     return tuple(made)
+
+
+def _words(text: str | None) -> tuple[str, ...]:
+    return tuple(text.replace(" ", "").split(",")) if text else ()
 
 
 def _binary_imm(name: str) -> str:
@@ -62,9 +75,9 @@ ALWAYS: Final[dict[Opcode, tuple[Part, ...]]] = {
         "stack_store": "t = stack_addr.i64; store.T x, t",
         "iconcat": "l = uextend.double x; h = uextend.double y; s = ishl.double h, BITS; d = bor.double l, s",
         "isplit": "d = ireduce.half x; s = ushr.T x, HALF; d2 = ireduce.half s",
-        **{f"{sign}add_overflow_cin": f"t, p = {sign}add_overflow.T x, y; b = icmp.i8 z, 0; c = uextend.T b;"
+        **{f"{sign}add_overflow_cin": f"t, p = {sign}add_overflow.T x, y; b = icmp.i8 ne z, 0; c = uextend.T b;"
                                       f" d, q = {sign}add_overflow.T t, c; d2 = bxor.i8 p, q" for sign in "us"},
-        **{f"{sign}sub_overflow_bin": f"t, p = {sign}sub_overflow.T x, y; b = icmp.i8 z, 0; c = uextend.T b;"
+        **{f"{sign}sub_overflow_bin": f"t, p = {sign}sub_overflow.T x, y; b = icmp.i8 ne z, 0; c = uextend.T b;"
                                       f" d, q = {sign}sub_overflow.T t, c; d2 = bxor.i8 p, q" for sign in "us"},
     }.items()
 }  # fmt: skip
@@ -82,42 +95,74 @@ _BIG: Final[dict[Opcode, tuple[Part, ...]]] = {
 }  # fmt: skip
 
 
+_BIG_FLOAT: Final[dict[Opcode, tuple[Part, ...]]] = {
+    opcode_named("load"): _parse("t = load.bits x; s = bswap.bits t; d = bitcast.T s"),
+    opcode_named("store"): _parse("t = bitcast.bits x; s = bswap.bits t; store.bits s, y"),
+}
+_PAIRS: Final = {opcode_named(name): _parse(text) for name, text in PAIRS.items()}
+_WHOLE: Final = frozenset({(opcode_named("iconcat"), I64), (opcode_named("isplit"), I128)})
+"""What pairs are made of."""
+
 _CANDIDATES: Final = frozenset(op.index for op in (*ALWAYS, *_BIG))
-"""What :func:`_parts_of` has to be asked about."""
+"""What :func:`_parts_of` has to be asked about; in a function with an i128 also these:"""
+_PAIR_CANDIDATES: Final = _CANDIDATES | frozenset(op.index for op in _PAIRS)
+_RESIZING: Final = frozenset(opcode_named(name) for name in ("uextend", "sextend", "ireduce"))
 
 
 def _parts_of(inst: Inst) -> tuple[Part, ...]:
-    parts = ALWAYS.get(inst.op)
-    if parts is not None:
-        return parts
-    if inst.flags.endian == "big" and inst.type is not None and inst.type.bits > 8:
-        return _BIG.get(inst.op, ())
-    return ()
+    type_ = inst.type
+    if inst.flags.endian == "big" and type_ is not None and type_.bits > 8:
+        parts = (_BIG_FLOAT if type_.is_float else _BIG).get(inst.op)
+        if parts is not None:
+            return parts
+    return _expansion(inst.op, type_)
 
 
-def parts(op: Opcode, type_: Type | None) -> list[tuple[Opcode, Type | None, Type | None]]:
-    """What ``op`` at T = ``type_`` comes to, as (opcode, T, S); empty if it is not expanded or has no
-    expansion at that type."""
-    found = []
-    for part in ALWAYS.get(op, ()):
-        try:
+def _expansion(op: Opcode, type_: Type | None) -> tuple[Part, ...]:
+    """The parts of ``op`` at T = ``type_``, memory being little-endian; () if it is not expanded."""
+    if type_ is I128:
+        parts = _PAIRS.get(op)
+        if parts is not None:
+            return parts
+    parts = ALWAYS.get(op)
+    return () if parts is None or (op, type_) in _WHOLE else parts
+
+
+def parts(
+    op: Opcode, type_: Type | None, second: Type | None = None
+) -> list[tuple[Opcode, Type | None, Type | None]]:
+    """What ``op`` at T = ``type_`` and S = ``second`` comes to, as (opcode, T, S); empty if it is not expanded
+    or has no expansion at that type."""
+    found: list[tuple[Opcode, Type | None, Type | None]] = []
+    if type_ is None:
+        return found
+    try:
+        types = {
+            name: resolve(term, type_, second)
+            for name, term in zip("xyz", op.operands, strict=False)
+        }
+        for part in _expansion(op, type_):
             wanted = _type(part.type, type_)
-        except ValueError:
-            return []
-        if type_ is None or (wanted is not None and not wanted.is_int):
-            return []
-        source: Type | None = None
-        if part.op.name in ("uextend", "ireduce"):
-            source = int_of_width(8) if part.operands == ("b",) else type_
-            if wanted is source:
+            source: Type | None = None
+            for word, term in zip(part.operands, part.op.operands, strict=False):
+                if term == "S":
+                    source = types.get(word, wanted)
+            if part.op in _RESIZING and source is wanted:
+                types[part.results[0]] = wanted
                 continue
-        found.append((part.op, wanted, source))
+            for name, term in zip(part.results, part.op.results, strict=True):
+                types[name] = resolve(term, wanted, source)
+            found.append((part.op, wanted, source))
+    except ValueError:
+        return []
     return found
 
 
 def _type(name: str, type_: Type | None) -> Type | None:
     if name == "T" or not name:
         return type_
+    if name == "bits":
+        return None if type_ is None else int_of_width(type_.bits)
     if name in ("half", "double"):
         if type_ is None:
             return None
@@ -127,8 +172,9 @@ def _type(name: str, type_: Type | None) -> Type | None:
 
 def expand(function: Function) -> Function:
     """``function`` in simpler opcodes: itself if there is nothing to do, else a copy."""
+    candidates = _PAIR_CANDIDATES if I128 in function.value_types.values() else _CANDIDATES
     if not any(
-        inst.op.index in _CANDIDATES and _parts_of(inst)
+        inst.op.index in candidates and _parts_of(inst)
         for block in function.blocks for inst in block.insts
     ):  # fmt: skip
         return function
@@ -160,23 +206,26 @@ def _instances(function: Function, inst: Inst, found: tuple[Part, ...]) -> list[
         args = [
             _operand(function, made, names, word, inst, type_)
             for word in part.operands
-            if word != "imm"
+            if part.op is not _ICONST
         ]
-        if part.op.name in ("uextend", "sextend") and function.value_types[args[0]] is type_:
+        if part.op in _RESIZING and function.value_types[args[0]] is type_:
             names[part.results[0]] = args[0]
             continue
         results = []
-        for n, name in enumerate(part.results):
+        for name, term in zip(part.results, part.op.results, strict=True):
             if name not in names:
-                overflow = n == 1 or part.op.name == "icmp"
-                names[name] = function.new_value(int_of_width(8) if overflow else type_ or I64)
+                result = resolve(term, type_)
+                assert (
+                    result is not None
+                )  # a part's results are of T or of types that follow from it
+                names[name] = function.new_value(result)
             results.append(names[name])
         memory = bool(part.op.reads or part.op.writes)
         slot = part.op.shape == "slot"
         made.append(Inst(
             part.op, type_, tuple(args), tuple(results),
             imm=_immediate(part, inst, type_, slot or (memory and inst.op.shape in ("load", "store"))),
-            keyword=inst.keyword or ("ne" if part.op.name == "icmp" else ""),
+            keyword=part.keyword or inst.keyword,
             flags=_flags(inst) if memory else NO_FLAGS,
             ref=inst.ref if slot else -1, srcloc=inst.srcloc,
         ))  # fmt: skip
@@ -184,9 +233,9 @@ def _instances(function: Function, inst: Inst, found: tuple[Part, ...]) -> list[
 
 
 def _immediate(part: Part, inst: Inst, type_: Type | None, offset: bool) -> int:
-    if part.operands == ("imm",) and type_ is not None:
-        return inst.imm & type_.mask
-    return inst.imm if offset else 0
+    if part.op is _ICONST and type_ is not None:
+        return (inst.imm if part.operands == ("imm",) else int(part.operands[0])) & type_.mask
+    return inst.imm + part.offset if offset else 0
 
 
 def _flags(inst: Inst) -> MemFlags:
@@ -199,7 +248,6 @@ def _flags(inst: Inst) -> MemFlags:
 _CONSTANTS: Final[dict[str, Callable[[Type], int]]] = {
     "BITS": lambda type_: type_.bits // 2,
     "HALF": lambda type_: type_.bits // 2,
-    "0": lambda type_: 0,
 }
 
 
@@ -212,9 +260,10 @@ def _operand(
     type_: Type | None,
 ) -> Value:
     """The value that ``word`` means, with an iconst made for it if it is a constant."""
-    constant = _CONSTANTS.get(word)
-    if constant is None or type_ is None:
+    if word in names or type_ is None:
         return names[word]
+    constant = _CONSTANTS.get(word)
+    bits = int(word) if constant is None else constant(type_)
     value = function.new_value(type_)
-    made.append(Inst(opcode_named("iconst"), type_, (), (value,), imm=constant(type_)))
+    made.append(Inst(_ICONST, type_, (), (value,), imm=bits))
     return value

@@ -52,7 +52,7 @@ class _Compiler:
         self.op = op
         self.type = type_
         bits = type_.bits
-        self.width = 64 if bits == 64 else 32
+        self.width = 64 if bits >= 64 else 32
         self.names: dict[str, object] = {
             **rules.names, "MInst": MInst, "TRAP_NUMBER": TRAP_NUMBER, "SWAP": rules.swap,
             "B": bits, "RB": self.width, "MASK": type_.mask,
@@ -151,7 +151,8 @@ class _Compiler:
     def _substitute(self, text: str) -> str:
         for name, value in self.substitutes.items():
             text = text.replace("$" + name, value)
-        return text.replace(".R", ".x" if self.width == 64 else ".w")
+        text = text.replace(".R", ".x" if self.width == 64 else ".w")
+        return text.replace(".F", ".d" if self.width == 64 else ".s")
 
     # ---- emitting
 
@@ -178,14 +179,14 @@ class _Compiler:
         self._put("return True")
 
     def _condition(self, leaf: Leaf) -> str:
-        if self.root == "icmp":
+        if self.root in ("icmp", "fcmp"):
             return "low.compare(inst)"
         return f"low.condition({self.values[leaf.name]})"
 
     def _emit_lines(self, text: str, args: tuple[Leaf | Node, ...]) -> None:
         lines = [line.strip() for line in self._substitute(text).split(";") if line.strip()]
         operands = [_split_operands(line) for line in lines if not line.startswith("->")]
-        used = {operand for _, line in operands for operand in line}
+        used = {operand.rstrip("'") for _, line in operands for operand in line}
         joined = " ".join(lines)
         for leaf in leaves(args):
             name = leaf.register if leaf.kind == "const" else leaf.name
@@ -248,6 +249,8 @@ class _Compiler:
                 ops.append("-1 - code")
             elif operand[0] == "!":
                 ops.append(str(-1 - TRAP_NUMBER[operand[1:]]))
+            elif operand[-1] == "'":
+                ops.append(operand[:-1] + " + 1")
             else:
                 ops.append("other" if operand == "else" else operand)
         tag = f"row{row.index}"

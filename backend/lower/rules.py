@@ -5,15 +5,16 @@ A rule is a pattern (:mod:`backend.lower.patterns`), a condition on what it boun
     rule("iadd_imm", "iadd x, #k", "add_ri.R d, x, {k}", when="is_add_imm(k)", group="immediate")
 
 **What to emit** is a line an instruction: the row's name and its operands in the row's order. ``.R`` in a row's name is
-``.w`` or ``.x`` by the width of T, ``$M`` is looked up for the opcode and type. An operand is
+``.w`` or ``.x`` by the width of T, ``.F`` ``.s`` or ``.d``; ``$M`` is looked up for the opcode and type. An operand is
 
 =============  ======================================================================================
 ``x``          a register that the pattern bound
 ``d`` ``d2``   the first, the second result
+``x'`` ``d'``  the upper half of what is an i128, whose lower half is ``x``
 ``t`` ``f0``   ``t``, ``t0`` .. ``t9``: a new integer register; ``f0`` .. ``f9``: a new float register
 ``{expr}``     a Python expression over bound constants, ``cc`` (the root's condition code), ``imm`` (its
-               offset), ``B`` (bits of T), ``RB`` (bits of its register: 32 or 64), ``MASK`` (of T),
-               ``bits(x)`` (width of what x bound), ``fuses(c)`` (is it an icmp of one use), ``i1`` ``i2`` ..
+               offset or constant), ``B`` (bits of T), ``RB`` (bits of its register: 32 or 64), ``MASK`` (of T),
+               ``bits(x)`` (width of what x bound), ``fuses(c)`` (is it a comparison of one use), ``i1`` ``i2`` ..
                (the inner instructions), ``$S`` (as ``$M``) and the ISA's names
 ``=expr``      the constant that the expression gives, in a register of RB bits (``=64:expr``: of 64)
 ``zr``         a register that the ISA names
@@ -25,7 +26,7 @@ A rule is a pattern (:mod:`backend.lower.patterns`), a condition on what it boun
 A line ``-> expr`` gives the result of a rule that makes a condition. Instead of lines, ``emit`` may be a
 function of (lowering, instruction, everything bound, in order).
 
-**Roots that are no opcodes.** ``cmp``: an icmp wanted as a machine condition. ``nz``: a value wanted as the
+**Roots that are no opcodes.** ``cmp``: an icmp or fcmp wanted as a machine condition. ``nz``: a value wanted as the
 condition that it is not 0. ``const``: a constant ``k`` wanted in a register of RB bits.
 
 All rules of an opcode at a type are compiled to one function, when it is first needed
@@ -37,8 +38,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from backend.ir.opcodes import Opcode, find_opcode
-from backend.ir.types import I64, Type, type_named
+from backend.ir.opcodes import Opcode, find_opcode, second_types
+from backend.ir.types import I64, I128, INTS, Type, type_named
 from backend.lower.matchers import FAILURE, Emit, Matcher, Wanted, compile_matcher
 from backend.lower.patterns import parse_pattern
 from backend.machine.rows import RowTable
@@ -46,7 +47,12 @@ from backend.machine.rows import RowTable
 ALL: Final = "i8 i16 i32 i64"
 NARROW: Final = "i8 i16"
 WIDE: Final = "i32 i64"
+FLOATS: Final = "f32 f64"
 _ROOTS: Final = ("cmp", "nz", "const")
+_BY_SECOND: Final = frozenset({
+    "uextend", "sextend", "ireduce", "fpromote", "fdemote", "bitcast",
+    *(f"fcvt_{how}" for sign in ("uint", "sint") for how in (f"to_{sign}", f"to_{sign}_sat", f"from_{sign}")),
+})  # fmt: skip
 
 
 class Rule:
@@ -115,7 +121,7 @@ def key(op: Opcode, type_: Type | None, second: Type | None) -> int:
 
 def by_second(op: Opcode) -> bool:
     """Do this opcode's rules depend on S besides T? Only where S is all that the instruction is about."""
-    return op.name in ("uextend", "sextend", "ireduce")
+    return op.name in _BY_SECOND
 
 
 class RuleSet:
@@ -193,10 +199,15 @@ class RuleSet:
         if op.operands[:1] == ("S",) and not op.over:
             type_, second = second, None
         if second is not None and not by_second(op):
-            if second not in (*_int_types(),):
+            if second not in INTS or (second is I128 and not self._tests_pairs):
                 return False
             second = None
         return key(op, type_, second) in self.dispatch().insts.wanted
+
+    @property
+    def _tests_pairs(self) -> bool:
+        """Are there rules for an i128 as a condition, and so for one that is an amount or a mask's source?"""
+        return I128.index in self.dispatch().nonzero.wanted
 
     def _compile(self, disabled: str) -> Dispatch:
         made = Dispatch(self, fusion=disabled != "fusion")
@@ -226,7 +237,7 @@ class RuleSet:
             type_ = type_named(name)
             if (
                 (op.over and type_ not in op.over)
-                or second is type_
+                or (second is not None and op.over and second not in second_types(op, type_))
                 or self._lacks(rule, root, name)
             ):
                 continue
@@ -243,7 +254,3 @@ class RuleSet:
             for line in rule.emit.split(";")
             if "$M" in line
         )
-
-
-def _int_types() -> tuple[Type, ...]:
-    return tuple(type_named(name) for name in ALL.split())

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from backend.errors import InternalError
 from backend.ir.entities import Function
+from backend.ir.types import I128
 from backend.lower.driver import Lowering
 from backend.lower.expand import expand
 from backend.machine.buffer import Finished
@@ -132,7 +133,7 @@ def find_places(
     spans = emitter.all_spans(finished.label_offsets)
     return Places(
         _insts(vcode, allocation, positions, values, env),
-        _blocks(vcode, homes, values),
+        _blocks(simple, vcode, homes, values),
         spans,
         dict(frame.slots),
         list(frame.spills),
@@ -237,11 +238,27 @@ def _homes(simple: Function, vcode: VCode) -> list[int]:
     return found
 
 
-def _blocks(vcode: VCode, homes: list[int], values: dict[int, int]) -> list[PlacedBlock]:
+def _first_parts(vregs: list[int], values: list[int], function: Function) -> list[int]:
+    """The first register of each of ``values``, which are in ``vregs`` one after the other."""
+    first: list[int] = []
+    at = 0
+    for value in values:
+        first.append(vregs[at])
+        at += 1 + (function.value_types[value] is I128)
+    return first
+
+
+def _blocks(
+    simple: Function, vcode: VCode, homes: list[int], values: dict[int, int]
+) -> list[PlacedBlock]:
     found: list[PlacedBlock] = []
+    params = {block.id: block.params for block in simple.blocks}
     first = 0
     for vblock, clif in zip(vcode.blocks, homes, strict=True):
-        args = tuple(values.get(arg, -1) for arg in vblock.args)
+        passed = vblock.args
+        if passed and homes[vblock.succs[0]] >= 0:
+            passed = _first_parts(passed, params[homes[vblock.succs[0]]], simple)
+        args = tuple(values.get(arg, -1) for arg in passed)
         found.append(PlacedBlock(first, clif, tuple(vblock.succs), args))
         first += len(vblock.insts)
     return found
@@ -257,11 +274,19 @@ def _values(
 ) -> dict[int, int]:
     """The CLIF value that each virtual register holds, for those that hold one of ``function``'s."""
     known = function.value_types
-    values = {vreg: value for vreg, value in lowering.asked.items() if value in known}
+    # An i128 is in no register by itself.
+    values = {
+        vreg: value
+        for vreg, value in lowering.asked.items()
+        if value in known and known[value] is not I128
+    }
     params = {block.id: block.params for block in simple.blocks}
     for vblock, clif in zip(vcode.blocks, homes, strict=True):
         if vblock.params and clif >= 0:
-            values.update(zip(vblock.params, params[clif], strict=True))
+            wanted = params[clif]
+            first = _first_parts(vblock.params, wanted, simple)
+            values.update((vreg, value) for vreg, value in zip(first, wanted, strict=True)
+                          if simple.value_types[value] is not I128)  # fmt: skip
     # A value with a home in another class of registers is in both, one a copy of the other.
     copies = [inst for vblock in vcode.blocks for inst in vblock.insts if inst.row in isa.crossings]
     for inst in (*copies, *copies[::-1]):

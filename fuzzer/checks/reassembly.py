@@ -29,6 +29,9 @@ _KNOWN_GOOD: Final = {
         rev32 csel csinc csinv csneg cset csetm cinc cneg sxtb sxth sxtw uxtb uxth ubfx sbfx ubfiz
         sbfiz bfi bfxil extr ldr ldrb ldrh ldrsb ldrsh ldrsw str strb strh ldur ldurb ldurh ldursb
         ldursh ldursw stur sturb sturh ldp stp br ret nop brk
+        adc adcs sbc sbcs negs ngc ccmp cinv
+        fmov fadd fsub fmul fdiv fmax fmin fnmul fabs fneg fsqrt frintn frintp frintm frintz
+        fmadd fmsub fnmadd fnmsub fcmp fccmp fcsel fcvt fcvtzs fcvtzu scvtf ucvtf bsl cnt addv ushr sli
         """.split()  # noqa: SIM905  # a table of words is easier to read than 70 quoted strings
     )
 }

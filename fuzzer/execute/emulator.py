@@ -29,6 +29,7 @@ from backend.ir.entities import AbiParam, Signature
 from fuzzer.case import Input
 from fuzzer.execute import layout
 from fuzzer.execute.machines import MACHINES, Machine
+from fuzzer.execute.passing import pieces
 
 POISONS: Final = 2
 MAX_INSTRUCTIONS: Final = 200_000
@@ -132,7 +133,9 @@ class Emulator:
         self._fills: list[list[int]] = []
         self._expected: list[bytes] = []
         checked = [saved.id for saved in m.saved]
-        self._out = _Batch([m.pc, m.sp, *checked, *m.results])
+        self._out = _Batch([m.pc, m.sp, *checked, *m.results, *m.float_results])
+        #: how many of them are read: float results only where there are any
+        self._out_count = self._out.count
         self._checked_bytes = 16 * (2 + len(checked))
         self._result_index = 2 * (2 + len(checked))
         for poison in range(POISONS):
@@ -141,10 +144,16 @@ class Emulator:
         self._canary_from = 0
         self.signature = Signature()
         self._parameters: list[tuple[int, int]] = []
-        #: place in ``_out`` and mask of each result
+        #: arguments that are not all integers in registers and slots of their own, or ()
+        self._pieces: tuple[tuple[int, int, int, int, int], ...] = ()
+        self._floats: tuple[int, ...] = ()
+        self._batch = self._in
+        #: place in ``_out`` and mask of each result, of an i128 its two halves
         self._results: list[tuple[int, int]] = []
-        #: place in ``_out`` and the parameter of each result that is promised to be extended
-        self._extended: list[tuple[int, AbiParam]] = []
+        #: number, place in ``_out`` and parameter of each result that is promised to be extended
+        self._extended: list[tuple[int, int, AbiParam]] = []
+        #: for each result how many of those it is, if one of them is an i128
+        self._halves: tuple[int, ...] = ()
 
     def _on_fault(self, uc: Any, access: int, address: int, size: int, value: int, _: Any) -> bool:
         self._fault_address = address
@@ -154,6 +163,8 @@ class Emulator:
         m, uc = self.machine, self._uc
         for register in (*m.poisoned, *(saved.id for saved in m.saved)):
             uc.reg_write(register, rng.getrandbits(64))
+        for register, value in m.fp_control:
+            uc.reg_write(register, value)
         uc.reg_write(m.sp, layout.STACK_TOP)
         uc.reg_write(m.link, layout.RETURN)
         self._contexts.append(uc.context_save())
@@ -200,15 +211,10 @@ class Emulator:
         self._mapped = size
 
     def _set_signature(self, signature: Signature) -> None:
-        m = self.machine
-        for param in (*signature.params, *signature.returns):
-            if not param.type.is_int or param.type.bits > 64:
-                raise ExecutorLimit(f"a parameter or result of type {param.type.name}")
-        if len(signature.returns) > len(m.results):
-            raise ExecutorLimit(f"{len(signature.returns)} results")
-        on_stack = max(0, len(signature.params) - len(m.arguments))
-        if on_stack * m.stack_slot > layout.CALLER_FRAME // 2:
+        on_stack = self._place_arguments(signature)
+        if on_stack > layout.CALLER_FRAME // 2:
             raise ExecutorLimit(f"{len(signature.params)} parameters")
+        self._place_results(signature)
         self.signature = signature
         self._parameters = []
         for param in signature.params:
@@ -216,13 +222,61 @@ class Emulator:
             above = 0 if param.extension else _WORD ^ param.type.mask
             sign = param.type.sign if param.extension == "sext" else 0
             self._parameters.append((above, sign))
-        self._results = [(self._result_index + 2 * i, result.type.mask)
-                         for i, result in enumerate(signature.returns)]  # fmt: skip
-        self._extended = [(self._result_index + 2 * i, result)
-                          for i, result in enumerate(signature.returns) if result.extension]  # fmt: skip
-        self._canary_from = layout.STACK_SIZE - layout.CALLER_FRAME + on_stack * m.stack_slot
-
+        self._canary_from = layout.STACK_SIZE - layout.CALLER_FRAME + on_stack
+        place = 0
+        self._extended = []
+        for number, result in enumerate(signature.returns):
+            if result.extension and result.type.bits <= 64:
+                self._extended.append((number, self._results[place][0], result))
+            place += 1 + (result.type.bits == 128)
         self._canaries = [image[self._canary_from :] for image in self._stacks]
+
+    def _place_arguments(self, signature: Signature) -> int:
+        """Prepare passing the arguments; the bytes they take on the stack."""
+        m, params = self.machine, signature.params
+        self._pieces = ()
+        if all(param.type.is_int and param.type.bits <= 64 for param in params):
+            return max(0, len(params) - len(m.arguments)) * m.stack_slot
+        try:
+            placed, stack = pieces(params, m, len(m.arguments), len(m.float_arguments))
+        except ValueError as error:
+            raise ExecutorLimit(str(error)) from None
+        used: list[int] = []
+        floats: list[int] = []
+        steps: list[tuple[int, int, int, int, int]] = []
+        for piece in placed:
+            at = -1
+            if piece.register >= 0:
+                at = 2 * len(used)
+                if piece.is_float:
+                    floats.append(at + 1)
+                used.append((m.float_arguments if piece.is_float else m.arguments)[piece.register])
+            steps.append((piece.value, piece.shift, piece.mask, at, piece.offset))
+        self._pieces, self._floats, self._batch = tuple(steps), tuple(floats), _Batch(used)
+        return stack
+
+    def _place_results(self, signature: Signature) -> None:
+        m, returns = self.machine, signature.returns
+        self._out_count = self._out.count - len(m.float_results)
+        self._halves = ()
+        first = self._result_index
+        if all(result.type.is_int and result.type.bits <= 64 for result in returns):
+            if len(returns) > len(m.results):
+                raise ExecutorLimit(f"{len(returns)} results")
+            self._results = [(first + 2 * i, result.type.mask) for i, result in enumerate(returns)]
+            return
+        try:
+            placed, stack = pieces(returns, m, len(m.results), len(m.float_results))
+        except ValueError as error:
+            raise ExecutorLimit(str(error)) from None
+        if stack:
+            raise ExecutorLimit(f"{len(returns)} results")
+        self._out_count = self._out.count
+        first_float = first + 2 * len(m.results)
+        self._results = [((first_float if piece.is_float else first) + 2 * piece.register, piece.mask)
+                         for piece in placed]  # fmt: skip
+        if len(placed) > len(returns):
+            self._halves = tuple([1 + (result.type.bits == 128) for result in returns])
 
     def run(self, inputs: Input, memory: bytes, poison: int = 0) -> Run:
         """Call the loaded function once. ``memory``: the data region's bytes before the call."""
@@ -236,12 +290,14 @@ class Emulator:
         self._fault_address = -1
         error = lib.uc_emu_start(handle, self._entry, layout.RETURN, 0, MAX_INSTRUCTIONS)
         out = self._out
-        lib.uc_reg_read_batch(handle, out.ids, out.pointers, out.count)
+        lib.uc_reg_read_batch(handle, out.ids, out.pointers, self._out_count)
         word_of = out.values
         pc = word_of[0]
         after = self._data[: self._mapped] if self._mapped else b""
         if error == 0 and pc == layout.RETURN:
             results = tuple([word_of[at] & mask for at, mask in self._results])
+            if self._halves:
+                results = self._joined(results)
             frame: tuple[tuple[str, int, int], ...] = ()
             if (
                 bytes(out.bytes[: self._checked_bytes]) != self._expected[poison]
@@ -263,6 +319,9 @@ class Emulator:
 
     def _pass(self, inputs: Input, poison: int) -> None:
         """Put the arguments where the calling convention wants them."""
+        if self._pieces:
+            self._pass_pieces(inputs, poison)
+            return
         m, batch, fills = self.machine, self._in, self._fills[poison]
         registers = len(m.arguments)
         values = batch.values
@@ -280,6 +339,35 @@ class Emulator:
         used = min(len(inputs), registers)
         self._lib.uc_reg_write_batch(self._handle, batch.ids, batch.pointers, used)
 
+    def _pass_pieces(self, inputs: Input, poison: int) -> None:
+        batch, fills, parameters = self._batch, self._fills[poison], self._parameters
+        values = batch.values
+        for n, (index, shift, mask, at, offset) in enumerate(self._pieces):
+            above, sign = parameters[index]
+            value = inputs[index]
+            if sign:
+                value = (value ^ sign) - sign
+            value = value >> shift & _WORD
+            if not sign and above:
+                value |= fills[n & 63] & ~mask & _WORD
+            if at >= 0:
+                values[at] = value
+            else:
+                place = layout.STACK_SIZE - layout.CALLER_FRAME + offset
+                self._stack[place : place + 8] = value.to_bytes(8, "little")
+        for at in self._floats:
+            values[at] = fills[at & 63]
+        self._lib.uc_reg_write_batch(self._handle, batch.ids, batch.pointers, batch.count)
+
+    def _joined(self, words: tuple[int, ...]) -> tuple[int, ...]:
+        """Results from their halves."""
+        values: list[int] = []
+        at = 0
+        for count in self._halves:
+            values.append(words[at] if count == 1 else words[at] | words[at + 1] << 64)
+            at += count
+        return tuple(values)
+
     @staticmethod
     def _why_stopped(error: int, pc: int) -> str:
         if not layout.CODE <= pc < layout.CODE + layout.CODE_SIZE:
@@ -293,13 +381,12 @@ class Emulator:
     def _not_extended(self) -> tuple[tuple[str, int, int], ...]:
         """Results whose register does not hold what their signature promises above their type."""
         broken = []
-        for at, param in self._extended:
+        for number, at, param in self._extended:
             got = self._out.values[at]
             expected = got & param.type.mask
             if param.extension == "sext":
                 expected = ((expected ^ param.type.sign) - param.type.sign) & _WORD
             if got != expected:
-                number = (at - self._result_index) // 2
                 what = f"{ABOVE} {number}, {param.type} {param.extension}"
                 broken.append((what, expected, got))
         return tuple(broken)

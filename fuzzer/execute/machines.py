@@ -31,6 +31,11 @@ class Machine:
     stack from SP upward in slots of ``stack_slot`` bytes. ``poisoned``: registers that hold nothing
     at entry and get random bits. ``trap_fill``: an instruction that traps, put behind the code.
     ``cpu``: Unicorn's CPU model. ``page``: smallest unit of mapping, bytes.
+
+    ``float_arguments``/``float_results``: float registers in order, 128 bits each, of which a float takes the low ones
+    (none: no floats in signatures). ``pairs``: an i128 goes to two consecutive integer registers, the first of an
+    even place in the order (no: no i128 in signatures). ``fp_control``: (register, value) at entry, for what decides
+    rounding, flushing and default NaNs.
     """
 
     name: str
@@ -47,6 +52,10 @@ class Machine:
     stack_slot: int
     trap_fill: bytes
     page: int
+    float_arguments: tuple[int, ...] = ()
+    float_results: tuple[int, ...] = ()
+    pairs: bool = False
+    fp_control: tuple[tuple[int, int], ...] = ()
 
 
 def _x(number: int) -> int:
@@ -54,6 +63,11 @@ def _x(number: int) -> int:
     if number < 29:
         return int(arm64.UC_ARM64_REG_X0) + number
     return int((arm64.UC_ARM64_REG_X29, arm64.UC_ARM64_REG_X30)[number - 29])
+
+
+def _q(number: int) -> int:
+    """Unicorn's id of q0..q31."""
+    return int(arm64.UC_ARM64_REG_Q0) + number
 
 
 #: Cortex-A72 is ARMv8.0 with CRC and crypto: what the baseline may use and no more. The MAX model
@@ -70,11 +84,15 @@ _AARCH64: Final = Machine(
     results=tuple(_x(n) for n in range(8)),
     saved=tuple(Saved(f"x{n}", _x(n)) for n in range(19, 30))
     + tuple(Saved(f"d{n}", int(arm64.UC_ARM64_REG_D0) + n) for n in range(8, 16)),
-    poisoned=tuple(_x(n) for n in (*range(19), 30))
-    + tuple(int(arm64.UC_ARM64_REG_Q0) + n for n in range(32)),
+    poisoned=tuple(_x(n) for n in (*range(19), 30)) + tuple(_q(n) for n in range(32)),
     stack_slot=8,
     trap_fill=bytes.fromhex("00000000"),  # udf #0
     page=1024,
+    float_arguments=tuple(_q(n) for n in range(8)),
+    float_results=tuple(_q(n) for n in range(8)),
+    pairs=True,
+    # round to nearest even, flush nothing, hand NaNs on
+    fp_control=((int(arm64.UC_ARM64_REG_FPCR), 0),),
 )
 
 MACHINES: Final[dict[str, Machine]] = {"aarch64": _AARCH64}

@@ -20,7 +20,7 @@ from backend.machine.compiled import CompiledCode
 from fuzzer.case import Case, OptionValue
 from fuzzer.execute.decode import decode
 from fuzzer.targets.elf import link
-from fuzzer.targets.llvm_ir import SUPPORTED, Translator, trap_code
+from fuzzer.targets.llvm_ir import Translator, is_translated, trap_code
 from fuzzer.targets.target import CompileError, Option, Target
 
 _TRIPLES: Final = {"aarch64": "aarch64-unknown-linux-gnu"}
@@ -61,11 +61,9 @@ class Llvm(Target):
         return f"LLVM {major}.{minor}.{patch} (llvmlite {llvmlite.__version__})"
 
     def supports(self, isa: str, op: Opcode, type_: Type | None, second: Type | None) -> bool:
-        if op.name not in SUPPORTED:
-            return False
         terms = (term for term in (*op.operands, *op.results) if term != "...")
-        types = [resolve(term, type_, second) for term in terms]
-        return all(t is None or (t.is_int and t.bits <= 64) for t in types)
+        types = (resolve(term, type_, second) for term in terms)
+        return is_translated(op, [t for t in types if t is not None])
 
     def _machine(self, isa: str, level: int) -> Any:
         found = self._machines.get((isa, level))

@@ -16,6 +16,7 @@ from backend.isa.aarch64.insts import ROWS
 from backend.isa.aarch64.labels import label_uses
 from backend.machine.encoding import Kind
 from backend.machine.rows import Row
+from fuzzer.checks.reassembly import assemble
 
 REAL = [row for row in ROWS.rows if not row.pseudo]
 ENGINE = capstone.Cs(capstone.CS_ARCH_ARM64, capstone.CS_MODE_LITTLE_ENDIAN)
@@ -115,3 +116,14 @@ def test_rows_of_the_same_bits_are_the_same_instruction() -> None:
     assert shared == sorted(
         [("lsl_ri", "ubfx", "ubfiz"), ("sbfx", "sbfiz"), ("csneg", "cneg"), ("ror_ri", "extr")] * 2
     )
+
+
+KEYSTONE = [row for row in REAL if row.label < 0 and not row.name.startswith("udf")]
+
+
+@pytest.mark.parametrize("row", KEYSTONE, ids=lambda row: row.name)
+@settings(max_examples=4, deadline=None, database=None)
+@given(data=st.data())
+def test_keystone_makes_the_word_of_what_the_row_prints(row: Row, data: st.DataObject) -> None:
+    ops = data.draw(operands(row))
+    assert assemble("aarch64", row.text(ops)) == row.encode(ops).to_bytes(4, "little")

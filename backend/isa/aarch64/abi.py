@@ -1,9 +1,10 @@
 """Arguments, results, frames and spills on AArch64, after AAPCS64.
 
 Source: Procedure Call Standard for the Arm 64-bit Architecture: 6.8.2 (parameter passing), 6.9
-(result return), 6.2.3 (the frame record). Integer arguments go to x0-x7, further ones to the stack,
-8 bytes each from sp upward; bits above an argument's type are unspecified unless its extension says
-otherwise. Results go to x0-x7.
+(result return), 6.2.3 (the frame record). Integer arguments go to x0-x7, floats to v0-v7, further ones to the
+stack, 8 bytes each from sp upward; bits above an argument's type are unspecified unless its extension says
+otherwise. An i128 takes two registers, the first of even number, or 16 aligned bytes of the stack, after which no
+integer goes to a register any more. Results go where arguments of their types would, but never to the stack.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from typing import Final
 
 from backend.errors import Unsupported
 from backend.ir.entities import AbiParam, Inst
+from backend.ir.types import F32, F64, I128
 from backend.isa.aarch64.insts import ROWS
-from backend.isa.aarch64.regs import ARGUMENTS, FP, LR, RESULTS, SP, TEMP
+from backend.isa.aarch64.regs import ARGUMENTS, FLOAT_ARGUMENTS, FP, LR, RESULTS, SP, TEMP
 from backend.isa.isa import Step
 from backend.lower.driver import Lowering
 from backend.machine.frame import Frame
@@ -28,21 +30,57 @@ _CONVENTIONS: Final = ("", "fast", "cold", "system_v")
 _SCALED_LIMIT: Final = 4096
 _FIRST_VECTOR: Final = 32
 
-_LOAD_ARGUMENT: Final = ROWS["ldr.x_ui"]
-_LOAD_OPERANDS: Final = _LOAD_ARGUMENT.operands_without((None, FP, 0, -1))
+_LOAD_ARGUMENT: Final = {F32: ROWS["ldr.s_ui"], F64: ROWS["ldr.d_ui"]}
+_LOAD_INTEGER: Final = ROWS["ldr.x_ui"]
 _NO_TRAP: Final = -1
 
 
 @cache
 def _fixed(role: int, registers: tuple[int, ...]) -> tuple[Operand, ...]:
-    return tuple(Operand(i, role, INT, fixed=register) for i, register in enumerate(registers))
+    return tuple(
+        Operand(i, role, FLOAT if register >= _FIRST_VECTOR else INT, fixed=register)
+        for i, register in enumerate(registers)
+    )
 
 
 def _check_param(param: AbiParam) -> None:
-    if not param.type.is_int or param.type.bits > 64:
+    if not param.type.is_int and param.type is not F32 and param.type is not F64:
         raise Unsupported(f"a parameter or result of type {param.type}")
     if param.purpose:
         raise Unsupported(f"a parameter for {param.purpose}")
+
+
+def _locate(params: tuple[AbiParam, ...], registers: tuple[int, ...]) -> list[int]:
+    """Where the registers' worth of each parameter is passed: a register, or ``-1 - offset`` on the stack.
+
+    ``registers``: those for integers, in order. An i128 has two entries, any other type one.
+    """
+    places: list[int] = []
+    ints = floats = offset = 0
+    for param in params:
+        _check_param(param)
+        type_ = param.type
+        if type_.is_float:
+            if floats < len(FLOAT_ARGUMENTS):
+                places.append(FLOAT_ARGUMENTS[floats])
+                floats += 1
+                continue
+        elif type_ is I128:
+            ints += ints & 1
+            if ints < len(registers):
+                places += registers[ints : ints + 2]
+                ints += 2
+                continue
+            offset += offset & LINKAGE - 1
+            places.append(-1 - offset)
+            offset += 8
+        elif ints < len(registers):
+            places.append(registers[ints])
+            ints += 1
+            continue
+        places.append(-1 - offset)
+        offset += 8
+    return places
 
 
 def lower_arguments(low: Lowering) -> None:
@@ -54,19 +92,25 @@ def lower_arguments(low: Lowering) -> None:
     registers: list[int] = []
     loads: list[MInst] = []
     params = low.function.entry.params
-    for number, (value, param) in enumerate(zip(params, signature.params, strict=True)):
-        _check_param(param)
-        if not low.is_used(value):
-            continue
-        vreg = low.use(value)
-        if number < len(ARGUMENTS):
-            vregs.append(vreg)
-            registers.append(ARGUMENTS[number])
-            continue
-        offset = LINKAGE + 8 * (number - len(ARGUMENTS))
-        if offset >= 8 * _SCALED_LIMIT:
-            raise Unsupported(f"{len(params)} parameters")
-        loads.append(MInst(_LOAD_ARGUMENT, [vreg, FP, offset, _NO_TRAP], _LOAD_OPERANDS))
+    places = iter(_locate(signature.params, ARGUMENTS))
+    for value in params:
+        type_ = low.types[value]
+        used = low.is_used(value)
+        for half in range(2 if type_ is I128 else 1):
+            place = next(places)
+            if not used:
+                continue
+            vreg = low.use(value) + half
+            if place >= 0:
+                vregs.append(vreg)
+                registers.append(place)
+                continue
+            offset = LINKAGE - 1 - place
+            row = _LOAD_ARGUMENT.get(type_, _LOAD_INTEGER)
+            if offset >= (4 if type_ is F32 else 8) * _SCALED_LIMIT:
+                raise Unsupported(f"{len(params)} parameters")
+            kept = row.operands_without((None, FP, 0, -1))
+            loads.append(MInst(row, [vreg, FP, offset, _NO_TRAP], kept))
     if vregs:
         low.out.append(MInst(ROWS["args"], vregs, _fixed(DEF, tuple(registers))))
     low.out += loads
@@ -75,16 +119,14 @@ def lower_arguments(low: Lowering) -> None:
 def emit_return(low: Lowering, inst: Inst) -> None:
     """The results in their registers, extended as the signature promises."""
     returns = low.function.signature.returns
-    if len(returns) > len(RESULTS):
+    places = _locate(returns, RESULTS)
+    if min(places, default=0) < 0:
         raise Unsupported(f"{len(returns)} results")
-    for param in returns:
-        _check_param(param)
-    vregs = [
-        _extended_result(low, value, param) for value, param in zip(inst.args, returns, strict=True)
-    ]
-    low.out.append(
-        MInst(ROWS["ret"], vregs, _fixed(USE, RESULTS[: len(vregs)]), 0, low.origin)
-    )  # fmt: skip
+    vregs: list[int] = []
+    for value, param in zip(inst.args, returns, strict=True):
+        vreg = _extended_result(low, value, param)
+        vregs += (vreg, vreg + 1) if param.type is I128 else (vreg,)
+    low.out.append(MInst(ROWS["ret"], vregs, _fixed(USE, tuple(places)), 0, low.origin))
 
 
 _EXTENDS: Final[dict[tuple[str, int], Row]] = {
@@ -141,7 +183,7 @@ def epilogue(frame: Frame) -> list[Step]:
 
 
 _PAIRS: Final = {True: ("stp.x", "stp.d"), False: ("ldp.x", "ldp.d")}
-_SINGLES: Final = {True: ("str.x_ur", "stur.d"), False: ("ldr.x_ur", "ldur.d")}
+_SINGLES: Final = {True: ("str.x_ur", "str.d_ur"), False: ("ldr.x_ur", "ldr.d_ur")}
 
 
 def _saves(frame: Frame, store: bool) -> list[Step]:

@@ -102,7 +102,7 @@ for _letter in "xw":
         f"{_letter}s", INT, {**_same, SP: 31}, {**_named, SP: "sp" if _letter == "x" else "wsp"}
     )
 for _kind, _form in (("fs", "s{}"), ("fd", "d{}"), ("fq", "q{}"), ("fb", "b{}"),
-                     ("v8b", "v{}.8b"), ("v16b", "v{}.16b")):  # fmt: skip
+                     ("v8b", "v{}.8b"), ("v16b", "v{}.16b"), ("v2s", "v{}.2s")):  # fmt: skip
     _registers(
         _kind, FLOAT, {v(n): n for n in range(32)}, {v(n): _form.format(n) for n in range(32)}
     )
@@ -113,6 +113,15 @@ _checked("ai", lambda: [*range(4096), *range(4096, 1 << 24, 4096)],
 _checked("i5", lambda: range(32))
 _checked("i4", lambda: range(16))
 _checked("i16", lambda: range(1 << 16))
+
+
+def _fp_text(imm8: int) -> str:
+    """A float immediate as a number: 16 to 31 sixteenths of a power of two from 2^-3 to 2^4."""
+    exponent = (imm8 >> 4 & 7 ^ 4) - 3
+    return f"#{(-1) ** (imm8 >> 7) * (16 + (imm8 & 15)) / 16 * 2.0**exponent:.8f}"
+
+
+_checked("fi", lambda: range(256), _fp_text)
 
 
 def _wide(kind: str, bits: int, inverted: bool) -> None:

@@ -32,6 +32,31 @@ def wide_chunk(value: int, bits: int) -> int:
 
 
 @cache
+def fp_table(bits: int) -> dict[int, int]:
+    """Every float that FMOV can hold, as bits of its type (32 or 64 of them) -> ``imm8``.
+
+    ``imm8`` is a sign, an exponent of -3 .. 4 and four bits of fraction (``VFPExpandImm``): 256 values.
+    """
+    exponent = 8 if bits == 32 else 11
+    table: dict[int, int] = {}
+    for imm8 in range(256):
+        sign, top, rest = imm8 >> 7, imm8 >> 6 & 1, imm8 & 0x3F
+        copies = ((1 << (exponent - 3)) - 1) * top
+        high = (sign << 1 | (top ^ 1)) << (exponent - 3) | copies
+        table[(high << 6 | rest) << (bits - exponent - 5)] = imm8
+    return table
+
+
+def is_fp_imm(value: int, bits: int) -> bool:
+    return value in fp_table(bits)
+
+
+def fp_imm(value: int, bits: int) -> int:
+    """``imm8`` of a value of :func:`is_fp_imm`."""
+    return fp_table(bits)[value]
+
+
+@cache
 def bitmask_table(bits: int) -> dict[int, int]:
     """Every logical immediate of ``bits`` (32 or 64) -> ``N:immr:imms``.
 

@@ -7,9 +7,10 @@ coincide is a row of its own, or an alias of the row, so that every row's text i
 
 Name suffixes: ``_rr`` registers, ``_ri`` immediate, ``_rs`` shifted register, ``_rx`` extended register; of
 addresses ``_ui`` scaled offset, ``_ur`` unscaled offset, ``_rr`` register, ``_rl`` shifted register, ``_rx``
-extended register.
+extended register. A float instruction is called ``NAME.s`` or ``NAME.d`` after its operands; one between a float and an integer
+``NAME_s.w`` and so on.
 
-Source: Arm Architecture Reference Manual (DDI 0487), C4.1 (encoding index) and C6.2.
+Source: Arm Architecture Reference Manual (DDI 0487), C4.1 (encoding index), C6.2 and C7.2.
 """
 
 from __future__ import annotations
@@ -78,6 +79,9 @@ _row("cmp_ri", "cmp {n:r}, {imm:ai}", "sf 1 1 100010 imm[12:0] n 11111")
 for _name, _bits in (("add", "0 0"), ("adds", "0 1"), ("sub", "1 0"), ("subs", "1 1")):
     _row(f"{_name}_rr", f"{_name} {{d:r}}, {{n:r}}, {{m:r}}", f"sf {_bits} 01011 00 0 m 000000 n d")
 _row("cmp_rr", "cmp {n:r}, {m:r}", "sf 1 1 01011 00 0 m 000000 n 11111")
+for _name, _bits in (("adc", "0 0"), ("adcs", "0 1"), ("sbc", "1 0"), ("sbcs", "1 1")):
+    _row(f"{_name}_rr", f"{_name} {{d:r}}, {{n:r}}, {{m:r}}", f"sf {_bits} 11010000 m 000000 n d")
+_row("cmp_borrow.x", "sbcs xzr, {n:x}, {m:x}", "1 1 1 11010000 m 000000 n 11111")
 _row("neg_rr", "neg {d:r}, {m:r}", "sf 1 0 01011 00 0 m 000000 11111 d")
 for _name, _bits in (("add", "0 0"), ("sub", "1 0")):
     _row(f"{_name}_rs", f"{_name} {{d:r}}, {{n:r}}, {{m:r}}, {{sh:sh}}", f"sf {_bits} 01011 sh[7:6] 0 m sh[5:0] n d")
@@ -85,6 +89,9 @@ for _name, _bits in (("add", "0 0"), ("sub", "1 0")):
 _row("cmp_rs", "cmp {n:r}, {m:r}, {sh:sh}", "sf 1 1 01011 sh[7:6] 0 m sh[5:0] n 11111")
 _row("cmp_rx", "cmp {n:r}, {m:w}, {ext:ext}", "sf 1 1 01011 00 1 m ext[5:3] ext[2:0] n 11111")
 _row("neg_rs", "neg {d:r}, {m:r}, {sh:sh}", "sf 1 0 01011 sh[7:6] 0 m sh[5:0] 11111 d")
+_row("negs_rr", "negs {d:r}, {m:r}", "sf 1 1 01011 00 0 m 000000 11111 d")
+_row("ngc_rr", "ngc {d:r}, {m:r}", "sf 1 0 11010000 m 000000 11111 d")
+_row("ccmp_rr", "ccmp {n:r}, {m:r}, {nzcv:i4}, {cc:c}", "sf 1 1 11010010 m cc[3:0] 0 0 n 0 nzcv[3:0]")
 _row("ccmp_ri", "ccmp {n:r}, {imm:i5}, {nzcv:i4}, {cc:c}", "sf 1 1 11010010 imm[4:0] cc[3:0] 1 0 n 0 nzcv[3:0]")
 
 # -- logic ------------------------------------------------------------------------------------------
@@ -177,21 +184,21 @@ _MEMORY: Final = (
     ("strh", "{v:wz}", "01", "00", 1), ("ldrh", "{d:w}", "01", "01", 1), ("ldrsh.x", "{d:x}", "01", "10", 1), ("ldrsh.w", "{d:w}", "01", "11", 1),
     ("str.w", "{v:wz}", "10", "00", 2), ("ldr.w", "{d:w}", "10", "01", 2), ("ldrsw", "{d:x}", "10", "10", 2),
     ("str.x", "{v:xz}", "11", "00", 3), ("ldr.x", "{d:x}", "11", "01", 3),
+    ("str.s", "{v:fs}", "10", "00", 2), ("ldr.s", "{d:fs}", "10", "01", 2),
+    ("str.d", "{v:fd}", "11", "00", 3), ("ldr.d", "{d:fd}", "11", "01", 3),
 )
 for _name, _register, _size, _opc, _log in _MEMORY:
     _text = _name.partition(".")[0]
     _unscaled = _text.replace("ld", "ldu", 1).replace("st", "stu", 1)
-    _t = _register[1]
-    _row(f"{_name}_ui", f"{_text} {_register}, [{{n:xs}}{{imm:u{_log}}}]", f"{_size} 111 0 01 {_opc} imm[{11 + _log}:{_log}] n {_t}", extra="trap")
-    _row(f"{_name}_ur", f"{_unscaled} {_register}, [{{n:xs}}{{imm:i9}}]", f"{_size} 111 0 00 {_opc} 0 imm[8:0] 00 n {_t}", extra="trap")
-    _row(f"{_name}_rr", f"{_text} {_register}, [{{n:xs}}, {{m:x}}]", f"{_size} 111 0 00 {_opc} 1 m 011 0 10 n {_t}", extra="trap")
+    _t, _v = _register[1], int(_register[3] == "f")
+    _row(f"{_name}_ui", f"{_text} {_register}, [{{n:xs}}{{imm:u{_log}}}]", f"{_size} 111 {_v} 01 {_opc} imm[{11 + _log}:{_log}] n {_t}", extra="trap")
+    _row(f"{_name}_ur", f"{_unscaled} {_register}, [{{n:xs}}{{imm:i9}}]", f"{_size} 111 {_v} 00 {_opc} 0 imm[8:0] 00 n {_t}", extra="trap")
+    _row(f"{_name}_rr", f"{_text} {_register}, [{{n:xs}}, {{m:x}}]", f"{_size} 111 {_v} 00 {_opc} 1 m 011 0 10 n {_t}", extra="trap")
     if _log:
-        _row(f"{_name}_rl", f"{_text} {_register}, [{{n:xs}}, {{m:x}}, lsl #{_log}]", f"{_size} 111 0 00 {_opc} 1 m 011 1 10 n {_t}", extra="trap")
-    _row(f"{_name}_rx", f"{_text} {_register}, [{{n:xs}}, {{m:w}}, {{ext:x{_log}}}]", f"{_size} 111 0 00 {_opc} 1 m ext[3:1] ext[0] 10 n {_t}", extra="trap")
+        _row(f"{_name}_rl", f"{_text} {_register}, [{{n:xs}}, {{m:x}}, lsl #{_log}]", f"{_size} 111 {_v} 00 {_opc} 1 m 011 1 10 n {_t}", extra="trap")
+    _row(f"{_name}_rx", f"{_text} {_register}, [{{n:xs}}, {{m:w}}, {{ext:x{_log}}}]", f"{_size} 111 {_v} 00 {_opc} 1 m ext[3:1] ext[0] 10 n {_t}", extra="trap")
 _row("str.q_ui", "str {v:fq}, [{n:xs}{imm:u4}]", "00 111 1 01 10 imm[15:4] n v")
 _row("ldr.q_ui", "ldr {d:fq}, [{n:xs}{imm:u4}]", "00 111 1 01 11 imm[15:4] n d")
-_row("stur.d", "stur {v:fd}, [{n:xs}{imm:i9}]", "11 111 1 00 00 0 imm[8:0] 00 n v")
-_row("ldur.d", "ldur {d:fd}, [{n:xs}{imm:i9}]", "11 111 1 00 01 0 imm[8:0] 00 n d")
 _row("stp.x", "stp {v:x}, {w:x}, [{n:xs}{imm:p3}]", "10 101 0 010 0 imm[9:3] w n v")
 _row("ldp.x", "ldp {d:x}, {d2:x}, [{n:xs}{imm:p3}]", "10 101 0 010 1 imm[9:3] d2 n d")
 _row("stp.d", "stp {v:fd}, {w:fd}, [{n:xs}{imm:p3}]", "01 101 1 010 0 imm[9:3] w n v")
@@ -208,6 +215,40 @@ _row("bsl", "bsl {d:v8b}, {n:v8b}, {m:v8b}", "0 0 1 01110 01 1 m 00011 1 n d", e
 _row("cnt", "cnt {d:v8b}, {n:v8b}", "0 0 001110 00 10000 00101 10 n d")
 _row("addv", "addv {d:fb}, {n:v8b}", "0 0 001110 00 11000 11011 10 n d")
 _row("mov_v", "mov {d:v16b}, {n:v16b}", "0 1 001110 10 1 n 00011 1 n d", is_move=True)
+
+for _name, _bits in (("and", "0 01110 00"), ("bic", "0 01110 01"), ("orr", "0 01110 10"), ("orn", "0 01110 11"), ("eor", "1 01110 00")):
+    _row(f"{_name}_v", f"{_name} {{d:v8b}}, {{n:v8b}}, {{m:v8b}}", f"0 0 {_bits} 1 m 00011 1 n d",
+         aliases=(("n == m", "mov {d}, {n}"),) if _name == "orr" else ())
+_row("mvn_v", "mvn {d:v8b}, {n:v8b}", "0 0 1 01110 00 10000 00101 10 n d")
+# the sign alone, moved to bit 0 and from there over another value's
+_row("ushr_sign.s", "ushr {d:v2s}, {n:v2s}, #0x1f", "0 0 1 011110 0100001 00000 1 n d")
+_row("ushr_sign.d", "ushr {d:fd}, {n:fd}, #0x3f", "01 1 111110 1000001 00000 1 n d")
+_row("sli_sign.s", "sli {d:v2s}, {n:v2s}, #0x1f", "0 0 1 011110 0111111 01010 1 n d", extra="s:v2s", tied="d=s")
+_row("sli_sign.d", "sli {d:fd}, {n:fd}, #0x3f", "01 1 111110 1111111 01010 1 n d", extra="s:fd", tied="d=s")
+
+# -- floats ---------------------------------------------------------------------------------------------------
+for _f, _ftype in (("s", "00"), ("d", "01")):
+    for _name, _bits in (("fmul", "0000"), ("fdiv", "0001"), ("fadd", "0010"), ("fsub", "0011"), ("fmax", "0100"), ("fmin", "0101"),
+                         ("fnmul", "1000")):
+        _row(f"{_name}.{_f}", f"{_name} {{d:f{_f}}}, {{n:f{_f}}}, {{m:f{_f}}}", f"000 11110 {_ftype} 1 m {_bits} 10 n d")
+    for _name, _bits in (("fabs", "000001"), ("fneg", "000010"), ("fsqrt", "000011"), ("frintn", "001000"),
+                         ("frintp", "001001"), ("frintm", "001010"), ("frintz", "001011")):
+        _row(f"{_name}.{_f}", f"{_name} {{d:f{_f}}}, {{n:f{_f}}}", f"000 11110 {_ftype} 1 {_bits} 10000 n d")
+    for _name, _o1, _o0 in (("fmadd", "0", "0"), ("fmsub", "0", "1"), ("fnmadd", "1", "0"), ("fnmsub", "1", "1")):
+        _row(f"{_name}.{_f}", f"{_name} {{d:f{_f}}}, {{n:f{_f}}}, {{m:f{_f}}}, {{a:f{_f}}}", f"000 11111 {_ftype} {_o1} m {_o0} a n d")
+    _row(f"fcmp.{_f}", f"fcmp {{n:f{_f}}}, {{m:f{_f}}}", f"000 11110 {_ftype} 1 m 00 1000 n 00000")
+    _row(f"fcmp_zero.{_f}", f"fcmp {{n:f{_f}}}, #0.0", f"000 11110 {_ftype} 1 00000 00 1000 n 01000")
+    _row(f"fccmp.{_f}", f"fccmp {{n:f{_f}}}, {{m:f{_f}}}, {{nzcv:i4}}, {{cc:c}}", f"000 11110 {_ftype} 1 m cc[3:0] 01 n 0 nzcv[3:0]")
+    _row(f"fcsel.{_f}", f"fcsel {{d:f{_f}}}, {{n:f{_f}}}, {{m:f{_f}}}, {{cc:c}}", f"000 11110 {_ftype} 1 m cc[3:0] 11 n d")
+    _row(f"fmov_ri.{_f}", f"fmov {{d:f{_f}}}, {{imm:fi}}", f"000 11110 {_ftype} 1 imm[7:0] 100 00000 d")
+    for _name, _bits in (("fcvtzs", "11 000"), ("fcvtzu", "11 001")):
+        _row(f"{_name}_{_f}", f"{_name} {{d:r}}, {{n:f{_f}}}", f"sf 00 11110 {_ftype} 1 {_bits} 000000 n d")
+    for _name, _bits in (("scvtf", "00 010"), ("ucvtf", "00 011")):
+        _row(f"{_name}_{_f}", f"{_name} {{d:f{_f}}}, {{n:r}}", f"sf 00 11110 {_ftype} 1 {_bits} 000000 n d")
+_row("fmov_zero.s", "fmov {d:fs}, wzr", "0 00 11110 00 1 00 111 000000 11111 d")
+_row("fmov_zero.d", "fmov {d:fd}, xzr", "1 00 11110 01 1 00 111 000000 11111 d")
+_row("fcvt.d", "fcvt {d:fd}, {n:fs}", "000 11110 00 1 000101 10000 n d")
+_row("fcvt.s", "fcvt {d:fs}, {n:fd}", "000 11110 01 1 000100 10000 n d")
 
 # -- what the emitter expands ---------------------------------------------------------------------------------
 _row("args", "args", "")

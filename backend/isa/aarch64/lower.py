@@ -21,8 +21,12 @@ from backend.isa.aarch64.immediates import (
 )
 from backend.isa.aarch64.insts import ROWS
 from backend.isa.aarch64.regs import XZR
+from backend.isa.aarch64.rules_float import NAMES as FLOAT_NAMES
+from backend.isa.aarch64.rules_float import SWAP as FLOAT_SWAP
+from backend.isa.aarch64.rules_float import add_float_rules
+from backend.isa.aarch64.rules_pair import add_pair_rules
 from backend.lower.driver import Lowering
-from backend.lower.rules import NARROW, WIDE, RuleSet
+from backend.lower.rules import ALL, FLOATS, NARROW, WIDE, RuleSet
 from backend.machine.registers import INT
 from backend.machine.vcode import MInst
 
@@ -32,7 +36,7 @@ CONDITION: Final = {
 }  # fmt: skip
 _SWAP: Final = {
     "eq": "eq", "ne": "ne", "slt": "sgt", "sle": "sge", "sgt": "slt", "sge": "sle",
-    "ult": "ugt", "ule": "uge", "ugt": "ult", "uge": "ule",
+    "ult": "ugt", "ule": "uge", "ugt": "ult", "uge": "ule", **FLOAT_SWAP,
 }  # fmt: skip
 
 
@@ -103,7 +107,7 @@ _NAMES: Final[dict[str, object]] = {
     "log2": _log2, "is_mask": _is_mask, "scaled": _scaled, "unscaled": _unscaled,
     "lowest": _lowest, "highest": _highest, "other_ones": _other_ones,
     "shift": _shift, "extend": _extend, "field": _field,
-    "register zr": XZR,
+    "register zr": XZR, **FLOAT_NAMES,
 }  # fmt: skip
 
 # ---- memory instructions by opcode and type: row prefix and log2 of the bytes
@@ -112,6 +116,8 @@ _MEMORY: Final[dict[tuple[str, str], tuple[str, int]]] = {
     ("load", "i32"): ("ldr.w", 2), ("load", "i64"): ("ldr.x", 3),
     ("store", "i8"): ("strb", 0), ("store", "i16"): ("strh", 1),
     ("store", "i32"): ("str.w", 2), ("store", "i64"): ("str.x", 3),
+    ("load", "f32"): ("ldr.s", 2), ("load", "f64"): ("ldr.d", 3),
+    ("store", "f32"): ("str.s", 2), ("store", "f64"): ("str.d", 3),
     **{("uload8", t): ("ldrb", 0) for t in ("i16", "i32", "i64")},
     **{("uload16", t): ("ldrh", 1) for t in ("i32", "i64")},
     ("uload32", "i64"): ("ldr.w", 2),
@@ -337,22 +343,23 @@ for _from, _to in (("i16", "i8"), ("i32", "i8 i16"), ("i64", "i8 i16 i32")):
     _rule(f"ireduce_{_from}", "ireduce x", "mov_rr.x d, x", types=_to, second=_from)
 
 # ---- memory -----------------------------------------------------------------------------------------------
+_MEMORY_TYPES = f"{ALL} {FLOATS}"
 for _kind, _ops, _reg, _pre in (("load", _LOADS, "d", ""), ("store", _STORES, "v", "v, ")):
     for _sign, _ext in (("u", "UXTW"), ("s", "SXTW")):
-        _rule(f"{_kind}_{_sign}xtw_scaled", f"{_ops} {_pre}(iadd x, (ishl ({_sign}extend y), #k))", f"$M_rx {_reg}, x, y, {{{_ext} << 1 | 1}}, trap",
+        _rule(f"{_kind}_{_sign}xtw_scaled", f"{_ops} {_pre}(iadd x, (ishl ({_sign}extend y), #k))", f"$M_rx {_reg}, x, y, {{{_ext} << 1 | 1}}, trap", types=_MEMORY_TYPES,
               when="imm == 0 and bits(y) == 32 and k % 64 == $S", group="address")
-        _rule(f"{_kind}_{_sign}xtw", f"{_ops} {_pre}(iadd x, ({_sign}extend y))", f"$M_rx {_reg}, x, y, {{{_ext} << 1}}, trap",
+        _rule(f"{_kind}_{_sign}xtw", f"{_ops} {_pre}(iadd x, ({_sign}extend y))", f"$M_rx {_reg}, x, y, {{{_ext} << 1}}, trap", types=_MEMORY_TYPES,
               when="imm == 0 and bits(y) == 32", group="address")
-    _rule(f"{_kind}_lsl", f"{_ops} {_pre}(iadd x, (ishl y, #k))", f"$M_rl {_reg}, x, y, trap", when="imm == 0 and k % 64 == $S", group="address")
-    _rule(f"{_kind}_folded", f"{_ops} {_pre}(iadd x, #k)", f"$M_ui {_reg}, x, {{signed(k, 64) + imm}}, trap", when="scaled(signed(k, 64) + imm, $S)", group="address")
-    _rule(f"{_kind}_folded_unscaled", f"{_ops} {_pre}(iadd x, #k)", f"$M_ur {_reg}, x, {{signed(k, 64) + imm}}, trap", when="unscaled(signed(k, 64) + imm)", group="address")
-    _rule(f"{_kind}_indexed", f"{_ops} {_pre}(iadd x, y)", f"$M_rr {_reg}, x, y, trap", when="imm == 0", group="address")
+    _rule(f"{_kind}_lsl", f"{_ops} {_pre}(iadd x, (ishl y, #k))", f"$M_rl {_reg}, x, y, trap", types=_MEMORY_TYPES, when="imm == 0 and k % 64 == $S", group="address")
+    _rule(f"{_kind}_folded", f"{_ops} {_pre}(iadd x, #k)", f"$M_ui {_reg}, x, {{signed(k, 64) + imm}}, trap", types=_MEMORY_TYPES, when="scaled(signed(k, 64) + imm, $S)", group="address")
+    _rule(f"{_kind}_folded_unscaled", f"{_ops} {_pre}(iadd x, #k)", f"$M_ur {_reg}, x, {{signed(k, 64) + imm}}, trap", types=_MEMORY_TYPES, when="unscaled(signed(k, 64) + imm)", group="address")
+    _rule(f"{_kind}_indexed", f"{_ops} {_pre}(iadd x, y)", f"$M_rr {_reg}, x, y, trap", types=_MEMORY_TYPES, when="imm == 0", group="address")
 _rule("store_zero", f"{_STORES} #z, a", "$M_ui zr, a, {imm}, trap", when="z == 0 and scaled(imm, $S)", group="immediate")
 for _kind, _ops, _reg, _pre in (("load", _LOADS, "d", ""), ("store", _STORES, "v", "v, ")):
-    _rule(f"{_kind}", f"{_ops} {_pre}a", f"$M_ui {_reg}, a, {{imm}}, trap", when="scaled(imm, $S)")
-    _rule(f"{_kind}_unscaled", f"{_ops} {_pre}a", f"$M_ur {_reg}, a, {{imm}}, trap", when="unscaled(imm)")
-    _rule(f"{_kind}_far", f"{_ops} {_pre}a", f"add_ri.x t, a, {{imm & ~0xfff}}; $M_ui {_reg}, t, {{imm & 0xfff}}, trap", when="0 <= imm < 1 << 24 and scaled(imm & 0xfff, $S)")
-    _rule(f"{_kind}_any", f"{_ops} {_pre}a", f"$M_rr {_reg}, a, =64:imm & MASK64, trap")
+    _rule(f"{_kind}", f"{_ops} {_pre}a", f"$M_ui {_reg}, a, {{imm}}, trap", types=_MEMORY_TYPES, when="scaled(imm, $S)")
+    _rule(f"{_kind}_unscaled", f"{_ops} {_pre}a", f"$M_ur {_reg}, a, {{imm}}, trap", types=_MEMORY_TYPES, when="unscaled(imm)")
+    _rule(f"{_kind}_far", f"{_ops} {_pre}a", f"add_ri.x t, a, {{imm & ~0xfff}}; $M_ui {_reg}, t, {{imm & 0xfff}}, trap", types=_MEMORY_TYPES, when="0 <= imm < 1 << 24 and scaled(imm & 0xfff, $S)")
+    _rule(f"{_kind}_any", f"{_ops} {_pre}a", f"$M_rr {_reg}, a, =64:imm & MASK64, trap", types=_MEMORY_TYPES)
 
 
 def _emit_slot_addr(low: Lowering, inst: Inst) -> None:
@@ -394,4 +401,6 @@ def _emit_br_table(low: Lowering, inst: Inst, index: int) -> None:
 
 
 _rule("br_table", "br_table x", _emit_br_table)
+add_float_rules(RULES)
+add_pair_rules(RULES)
 # fmt: on

@@ -34,6 +34,8 @@ def v(number: int) -> int:
     return 32 + number
 
 
+FLOAT_ARGUMENTS: Final = tuple(v(n) for n in range(8))
+"""The results' as well."""
 CALLEE_SAVED: Final = frozenset([*range(19, 29), *(v(n) for n in range(8, 16))])
 NAMES: Final = (*(f"x{n}" for n in range(31)), "xzr", *(f"v{n}" for n in range(32)), "sp")
 

@@ -15,7 +15,7 @@ import pytest
 
 from backend.errors import Unsupported
 from backend.ir.entities import AbiParam, Block, BlockCall, Function, Inst, Signature, StackSlot
-from backend.ir.opcodes import INT_CC, Opcode, opcode_named, resolve
+from backend.ir.opcodes import INT_CC, Opcode, opcode_named, resolve, second_types
 from backend.ir.types import I8, I32, I64, Type, type_named
 from backend.ir.verifier import verify
 from backend.isa import isa_named
@@ -230,6 +230,7 @@ def inputs(made: Builder) -> list[tuple[int, ...]]:
                 mask >> 1,
                 (mask >> 1) + 1,
                 0x55555555_55555555,
+                0x8000000000000000,
                 32,
                 12345,
             )
@@ -257,8 +258,14 @@ def instances() -> list[tuple[Rule, str, str]]:
         for rule in ISA.rules
         for root in rule.pattern.roots
         for name in (rule.types if needs_types(root) else ("i64",))
-        if has(rule, root, name)
+        if has(rule, root, name) and not about_floats(rule, root, name)
     ]
+
+
+def about_floats(rule: Rule, root: str, name: str) -> bool:
+    """Rules that tests/unit/backend/isa/aarch64/test_floats.py makes fire."""
+    types = {name, rule.second} if needs_types(root) else {root[:3]}
+    return root == "bitcast" or any(kind[:1] == "f" and kind[1:].isdigit() for kind in types)
 
 
 def needs_types(root: str) -> bool:
@@ -274,7 +281,7 @@ def has(rule: Rule, root: str, name: str) -> bool:
     op, type_ = opcode_named(root), type_named(name)
     if op.over and type_ not in op.over:
         return False
-    if rule.second and type_.bits == type_named(rule.second).bits:
+    if rule.second and type_named(rule.second) not in second_types(op, type_):
         return False
     return not ISA.rule_set._lacks(rule, root, name)
 

@@ -7,7 +7,7 @@ import pytest
 from backend.errors import Unsupported
 from backend.ir.opcodes import opcode_named
 from backend.ir.parser import parse_function
-from backend.ir.types import I32, I64, I128
+from backend.ir.types import F16, F32, F64, I8, I32, I64, I128
 from backend.ir.verifier import verify
 from backend.isa import isa_named
 from backend.lower.expand import ALWAYS, expand
@@ -128,16 +128,27 @@ def test_support_follows_from_rules_and_expansions() -> None:
     assert isa.supports(opcode_named("brif"), None, I32)
     assert isa.supports(opcode_named("ishl"), I32, I64)
     assert isa.supports(opcode_named("iconcat"), I32)
-    assert not isa.supports(opcode_named("iconcat"), I64)
-    assert not isa.supports(opcode_named("isplit"), I128)
-    assert not isa.supports(opcode_named("iadd"), I128)
-    assert not isa.supports(opcode_named("ishl"), I32, I128)
+    assert isa.supports(opcode_named("iconcat"), I64)
+    assert isa.supports(opcode_named("isplit"), I128)
+    assert isa.supports(opcode_named("iadd"), I128)
+    assert isa.supports(opcode_named("ishl"), I32, I128)
+    assert isa.supports(opcode_named("ishl"), I128, I8)
+    assert isa.supports(opcode_named("uextend"), I128, I64)
+    assert isa.supports(opcode_named("fcvt_to_uint"), I8, F64)
+    assert isa.supports(opcode_named("stack_store"), F32)
+    assert not isa.supports(opcode_named("udiv"), I128)
+    assert not isa.supports(opcode_named("umulhi"), I128)
+    assert not isa.supports(opcode_named("fcvt_from_uint"), F32, I128)
+    assert not isa.supports(opcode_named("fadd"), F16)
+    assert not isa.supports(opcode_named("ishl"), F32, I8)
     assert not isa.supports(opcode_named("call"))
 
 
 @pytest.mark.parametrize("text", [
-    "function %f(f32) -> f32 {\nblock0(v0: f32):\nreturn v0\n}",
-    "function %f(i128) {\nblock0(v0: i128):\nreturn\n}",
+    "function %f(f128) -> f128 {\nblock0(v0: f128):\nreturn v0\n}",
+    "function %f(i128, i128) -> i128 {\nblock0(v0: i128, v1: i128):\nv2 = udiv v0, v1\nreturn v2\n}",
+    "function %f(f32) -> i128 {\nblock0(v0: f32):\nv1 = fcvt_to_sint.i128 v0\nreturn v1\n}",
+    "function %f(f32x4) {\nblock0(v0: f32x4):\nreturn\n}",
     "function %f(i64 sret) {\nblock0(v0: i64):\nreturn\n}",
     "function %f() windows_fastcall {\nblock0:\nreturn\n}",
     "function %f() -> i8 {\nfn0 = %g() -> i8\nblock0:\nv0 = call fn0()\nreturn v0\n}",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from backend.ir.entities import AbiParam, Signature
-from backend.ir.types import I8, I32, I64, Type
+from backend.ir.types import F32, F64, F128, I8, I32, I64, I128, Type, type_named
 from fuzzer.case import DATA_BASE
 from fuzzer.checks.reassembly import assemble
 from fuzzer.execute import layout
@@ -19,6 +19,8 @@ from fuzzer.execute.emulator import (
     ExecutorLimit,
     Run,
 )
+
+F32X4 = type_named("f32x4")
 
 
 @pytest.fixture(scope="module")
@@ -191,3 +193,84 @@ def test_limits_are_said(engine: Emulator) -> None:
         engine.load(bytes(layout.CODE_SIZE), signature([], []))
     with pytest.raises(ExecutorLimit, match="results"):
         engine.load(b"", signature([], [I64] * 9))
+
+
+# ---- floats and i128
+
+
+@pytest.mark.parametrize(
+    ("params", "returns", "text", "values", "expected"),
+    [
+        # an i128 skips an odd register; nothing is in the one skipped
+        ([I64, I128], [I64, I64, I64], "mov x1, x2; mov x2, x3; ret", (1, 3 << 64 | 2), (1, 2, 3)),
+        ([I128, I128], [I64, I64], "add x0, x0, x2; add x1, x1, x3; ret", (3 << 64 | 1, 4 << 64 | 5), (6, 7)),
+        # one that does not fit is on the stack, aligned, and takes the last register with it
+        ([I64] * 7 + [I128, I64], [I64, I64, I64], "ldp x0, x1, [sp]; ldr x2, [sp, #16]; ret",
+         (0, 0, 0, 0, 0, 0, 0, 9 << 64 | 8, 5), (8, 9, 5)),
+        ([I64] * 9 + [I128], [I64, I64], "ldp x0, x1, [sp, #16]; ret", (0,) * 9 + (7 << 64 | 6,), (6, 7)),
+        # the two classes are counted apart
+        ([F64, I64, F32, I128], [I64, I64, I64, I64, I64],
+         "mov x1, x2; mov x2, x3; fmov x3, d0; fmov w4, s1; ret",
+         (0x3FF0 << 48, 1, 0x7FC00001, 3 << 64 | 2), (1, 2, 3, 0x3FF0 << 48, None)),
+        ([F32] * 9, [F32], "ldr s0, [sp]; ret", tuple(range(9)), (8,)),
+        ([F64] * 8 + [F32, F64], [F64, F64], "ldr d0, [sp, #8]; fmov d1, d7; ret", tuple(range(10)), (9, 7)),
+        # results
+        ([I64, I64], [I128], "ret", (1, 2), (2 << 64 | 1,)),
+        ([I64, I64, I64, I64], [I64, I128], "ret", (1, 2, 3, 4), (1, 4 << 64 | 3)),
+        ([F64, F64], [F64, I8, F64], "mov w0, #300; ret", (5, 6), (5, 44, 6)),
+        ([I64, I64, F32], [F32, I128], "ret", (1, 2, 7), (7, 2 << 64 | 1)),
+    ],
+)  # fmt: skip
+def test_floats_and_pairs_are_passed_as_the_standard_says(
+    engine: Emulator,
+    params: list[Type],
+    returns: list[Type],
+    text: str,
+    values: tuple[int, ...],
+    expected: tuple[int | None, ...],
+) -> None:
+    engine.load(words(text), signature(params, returns))
+    for poison in (0, 1):
+        run = engine.run(values, b"", poison)
+        assert run.stop == RETURN
+        assert run.frame == ()
+        assert len(run.values) == len(expected)
+        assert all(e is None or e == v for e, v in zip(expected, run.values, strict=True))
+
+
+@pytest.mark.parametrize("text", ["fmov x0, d0; ret", "mov x0, v0.d[1]; ret", "mov x0, x1; ret"])
+def test_what_lies_beside_a_float_or_a_pair_is_poison(engine: Emulator, text: str) -> None:
+    engine.load(words(text), signature([F32, I64, I128], [I64]))
+    seen = {engine.run((0, 0, 0), b"", poison).values for poison in (0, 1)}
+    assert len(seen) == 2
+
+
+def test_stack_floats_lie_within_the_frame(engine: Emulator) -> None:
+    engine.load(words("str x0, [sp, #8]; ret"), signature([I64] + [F32] * 10, [I64]))
+    assert engine.run((0,) * 11, b"").frame == ()
+    engine.load(words("str x0, [sp, #16]; ret"), signature([I64] + [F32] * 10, [I64]))
+    assert engine.run((0,) * 11, b"").frame != ()
+
+
+def test_floats_are_ieee_whatever_ran_before(engine: Emulator) -> None:
+    """A subnormal is not flushed, a NaN keeps its payload, even if a run before asked for both."""
+    engine.load(words("mov x0, #0x3000000; msr fpcr, x0; ret"), signature([F64], [F64]))
+    engine.run((1,), b"")
+    engine.load(words("fadd d0, d0, d1; ret"), signature([F64, F64], [F64]))
+    assert engine.run((1, 1), b"").values == (2,)
+    assert engine.run((0xFFF8_0000_0000_1234, 0), b"").values == (0xFFF8_0000_0000_1234,)
+
+
+def test_what_can_not_be_passed_is_said(engine: Emulator) -> None:
+    for returns in (
+        [F32] * 9,
+        [I128] * 5,
+        [I64] * 7 + [I128],
+        [I64] * 6 + [I128, I64],
+        [F128],
+        [F32X4],
+    ):
+        with pytest.raises(ExecutorLimit):
+            engine.load(b"", signature([], returns))
+    with pytest.raises(ExecutorLimit):
+        engine.load(b"", signature([type_named("f16")], []))

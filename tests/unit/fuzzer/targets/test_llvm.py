@@ -18,22 +18,33 @@ from backend.ir.builder import FunctionBuilder
 from backend.ir.entities import BlockCall, Function
 from backend.ir.opcodes import INT_CC, OPCODES, Opcode, opcode_named, resolve, second_types
 from backend.ir.parser import parse_function
-from backend.ir.types import F32, I8, I16, I32, I64, I128, Type, type_named
+from backend.ir.types import F32, F64, F128, I8, I16, I32, I64, I128, Type, type_named
 from backend.ir.verifier import verify
 from fuzzer.case import DATA_BASE, Case, Input
-from fuzzer.targets import target_named
+from fuzzer.execute.emulator import RETURN, emulator_for
+from fuzzer.targets import llvm_floats, target_named
 from fuzzer.targets.llvm_ir import SUPPORTED, TRAP_CODES, trap_code, trap_number
 from fuzzer.trial import run_trial
+from tests.float_rows import ROWS, Meaning, agrees, inputs_for
 
 LLVM = target_named("llvm")
 N64 = (I8, I16, I32, I64)
+INTS = (*N64, I128)
+#: what float_rows is about, besides what floats and integers share
+FLOAT_ONLY = frozenset(llvm_floats.TEMPLATES) | {
+    "f32const",
+    "f64const",
+    "fcmp",
+    "fcvt_to_uint",
+    "fcvt_to_sint",
+}
 LEVELS = ("none", "speed")
 #: what is written otherwise than as operands and results of its own
 STRUCTURES = {"jump", "brif", "br_table", "return", "trap", "nop", "stack_addr"}
 MEMORY = sorted(
     name for name in SUPPORTED if opcode_named(name).shape in ("load", "store")
 )  # fmt: skip
-VALUES = sorted(SUPPORTED - STRUCTURES - set(MEMORY))
+VALUES = sorted(SUPPORTED - STRUCTURES - set(MEMORY) - FLOAT_ONLY)
 
 
 def boundary(type_: Type) -> list[int]:
@@ -96,7 +107,7 @@ def check(function: Function, inputs: list[Input], memory: bytes = b"") -> None:
 def test_values(name: str) -> None:
     op = opcode_named(name)
     tried = 0
-    for control, second in forms(name):
+    for control, second in forms(name, INTS):
         if not LLVM.supports("aarch64", op, control, second):
             continue
         for keyword in keywords(op):
@@ -122,7 +133,7 @@ def test_memory(name: str) -> None:
     addresses = [DATA_BASE + at for at in (0, 1, 1016, 1020, 1022, 1023, 1024, -1, -8, 0x10_0000)]
     addresses += [0, (1 << 64) - 1, (1 << 64) - 8]
     memory = bytes((i * 37 + 200) & 0xFF for i in range(1024))
-    for (type_, _), offset in itertools.product(forms(name), (0, 4, -4)):
+    for (type_, _), offset in itertools.product(forms(name, INTS), (0, 4, -4)):
         assert type_ is not None
         suffix, sign = type_.name, f"{offset:+}" if offset else ""
         if op.shape == "load":
@@ -136,7 +147,9 @@ def test_memory(name: str) -> None:
                 f"function %f(i64, {suffix}) {{\nblock0(v0: i64, v1: {suffix}):\n"
                 f"  {name} v1, v0{sign}\n  return\n}}"
             )
-            inputs = [(address, 0x8182838485868788 & type_.mask) for address in addresses]
+            inputs = [
+                (address, 0x8182838485868788_9192939495969798 & type_.mask) for address in addresses
+            ]
         check(parse_function(text), inputs, memory)
 
 
@@ -177,6 +190,27 @@ block1(v1: i8):
 }""", [(3,)]),
     "trap": ("function %f(i8) -> i8 {\nblock0(v0: i8):\n  trap user250\n}", [(3,)]),
     "nop": ("function %f(i8) -> i8 {\nblock0(v0: i8):\n  nop\n  return v0\n}", [(3,)]),
+    "results in pairs of registers": ("""function %f(i128, i8, i128) -> i8, i128, i8, i128 {
+block0(v0: i128, v1: i8, v2: i128):
+  return v1, v2, v1, v0
+}""", [(1 << 64 | 2, 3, 4 << 64 | 5)]),
+    "a pair around a loop": ("""function %f(i32, i128) -> i128 {
+block0(v0: i32, v1: i128):
+  jump block1(v0, v1)
+block1(v2: i32, v3: i128):
+  v4 = imul v3, v3
+  v5 = iconst.i32 1
+  v6 = isub v2, v5
+  brif v6, block1(v6, v4), block2
+block2:
+  return v4
+}""", [(1, 3), (7, 3 << 64 | 5)]),
+    "pairs on the stack": (
+        "function %f(i64, i64, i64, i64, i64, i64, i64, i128, i64, i128) -> i128, i64, i128 {\n"
+        "block0(v0: i64, v1: i64, v2: i64, v3: i64, v4: i64, v5: i64, v6: i64, v7: i128, v8: i64, v9: i128):\n"
+        "  return v7, v8, v9\n}",
+        [(0, 1, 2, 3, 4, 5, 6, 7 << 64 | 8, 9, 10 << 64 | 11)],
+    ),
     "eight results": ("""function %f(i8, i16) -> i8, i16, i8, i16, i8, i16, i8, i16 {
 block0(v0: i8, v1: i16):
   return v0, v1, v0, v1, v0, v1, v0, v1
@@ -250,11 +284,64 @@ def test_switches_and_the_tables_they_become(entries: int) -> None:
 def test_every_supported_opcode_is_tried_here() -> None:
     texts = " ".join(text for text, _ in CONTROL.values())
     assert {name for name in STRUCTURES if name not in texts} == {"br_table"}
-    assert set(VALUES) | set(MEMORY) | STRUCTURES == SUPPORTED
+    rows = " ".join(text for _, text, _ in ROWS)
+    assert {name for name in FLOAT_ONLY if name not in rows} == set()
+    assert set(VALUES) | set(MEMORY) | STRUCTURES | FLOAT_ONLY == SUPPORTED
+
+
+def outcomes(
+    text: str, inputs: list[Input], level: str, memory: bytes = b""
+) -> Iterator[tuple[str | tuple[int, ...], bytes]]:
+    """A trap's code or the values, and the memory afterwards."""
+    function = parse_function(text)
+    verify(function)
+    code = LLVM.compile(Case(function, inputs, memory=memory, options=dict(LLVM.opt_levels[level])))
+    engine = emulator_for("aarch64")
+    engine.load(code.code, function.signature, len(memory), code.symbols["entry"])
+    for values in inputs:
+        run = engine.run(values, memory)
+        assert run.frame == ()
+        yield (run.values if run.stop == RETURN else dict(code.traps)[run.offset]), run.memory
+
+
+#: constants are a row each of the same two operations, and three operations are not translated
+_FEWER = [row for n, row in enumerate(ROWS)
+          if ("const_0x" not in row[0] or n % 12 == 0) and "_not" not in row[0]]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "text", "meaning"), _FEWER, ids=[name for name, *_ in _FEWER])
+def test_floats(name: str, text: str, meaning: Meaning) -> None:
+    returns = [param.type.name for param in parse_function(text).signature.returns]
+    inputs = inputs_for(text, name)[:60]
+    for level in LEVELS:
+        for values, (got, _) in zip(inputs, outcomes(text, inputs, level), strict=True):
+            meant = meaning(*values)
+            if isinstance(got, str):
+                assert meant == got
+                continue
+            every = meant if isinstance(meant, tuple) else (meant,)
+            right = [agrees(m, g, t) for m, g, t in zip(every, got, returns, strict=True)]
+            assert all(right), ([hex(v) for v in values], every, [hex(g) for g in got])
+
+
+@pytest.mark.parametrize("type_", ["f32", "f64"])
+def test_floats_in_memory(type_: str) -> None:
+    size = int(type_[1:]) // 8
+    memory = bytes((i * 37 + 200) & 0xFF for i in range(1024))
+    text = (f"function %f(i64, {type_}) -> {type_} {{\nblock0(v0: i64, v1: {type_}):\n"
+            f"  v2 = load.{type_} v0+4\n  store v1, v0+4\n  return v2\n}}")  # fmt: skip
+    inside, outside = DATA_BASE + 1024 - size - 4, DATA_BASE + 1024 - size - 3
+    for level in LEVELS:
+        (got, after), (trap, _) = outcomes(
+            text, [(inside, 0x7F800001), (outside, 1)], level, memory
+        )
+        assert got == (int.from_bytes(memory[-size:], "little"),)
+        assert after == memory[:-size] + (0x7F800001).to_bytes(size, "little")
+        assert trap == "heap_oob"
 
 
 def test_supports_is_what_compiles() -> None:
-    types = (*N64, I128, F32, type_named("i32x4"))
+    types = (*INTS, F32, F64, F128, type_named("i32x4"))
     agreed = {True: 0, False: 0}
     for op in OPCODES:
         if (
@@ -303,7 +390,8 @@ def test_trap_codes_come_back_from_the_code(level: str) -> None:
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("function %f(i128) {\nblock0(v0: i128):\n  return\n}", "type i128"),
+        ("function %f(f128) {\nblock0(v0: f128):\n  return\n}", "type f128"),
+        ("function %f(i128) -> i128 {\nblock0(v0: i128):\n  v1 = udiv v0, v0\n  return v1\n}", "udiv of i128"),
         ("function %f(i64) -> i8 {\nblock0(v0: i64):\n  v1 = load.i8 big v0\n  return v1\n}", "big-endian"),
         ("function %f(i64) -> i8 {\nblock0(v0: i64):\n  v1 = load.i8 notrap v0\n  return v1\n}", "notrap"),
         ("function %f(i64) {\n  sig0 = ()\nblock0(v0: i64):\n  call_indirect sig0, v0()\n  return\n}",

@@ -1,0 +1,74 @@
+"""Where the values of a signature are passed: registers and stack slots, in pieces of 64 bits.
+
+The rules are AAPCS64's (Procedure Call Standard for the Arm 64-bit Architecture, 6.8.2, stage C; the i128's are C.8 to
+C.11):
+
+- a float goes to the next float register, then to the stack in a slot of 8 bytes;
+- an integer of up to 64 bits goes to the next integer register, then to a slot;
+- an i128 begins at an integer register of even number and takes two, the lower half first; where two are not
+  left it goes to the stack, aligned to 16 bytes, and no integer register is used any more.
+
+Results are passed as if they were arguments (6.9), each on its own: a CLIF function has several, which the
+standard would return in memory. That is what Cranelift does too (``compute_arg_locs`` of its AArch64 ABI), with one
+difference, in arguments: it still hands out x7 after an i128 that did not fit. The standard counts here.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from backend.ir.entities import AbiParam
+from fuzzer.execute.machines import Machine
+
+
+class Piece(NamedTuple):
+    """64 bits of a value. ``value``: which one; ``shift``: where they begin in it; ``mask``: those that count.
+
+    ``register``: the place among the integer registers, or among the float ones if ``is_float``; -1: on the stack,
+    at byte ``offset`` from SP.
+    """
+
+    value: int
+    shift: int
+    mask: int
+    is_float: bool
+    register: int
+    offset: int
+
+
+def pieces(
+    params: tuple[AbiParam, ...], machine: Machine, ints: int, floats: int
+) -> tuple[list[Piece], int]:
+    """The pieces of ``params`` in order, and the bytes they take on the stack.
+
+    ``ints``, ``floats``: how many registers of each class there are. ValueError for a type that can't be passed.
+    """
+    made: list[Piece] = []
+    next_int = next_float = stack = 0
+    for index, param in enumerate(params):
+        type_ = param.type
+        if type_.is_int and type_.bits == 128 and machine.pairs:
+            next_int += next_int & 1
+            register, offset = next_int, 0
+            if next_int + 2 <= ints:
+                next_int += 2
+            else:
+                next_int = ints
+                register, offset = -1, stack + 15 & ~15
+                stack = offset + 16
+            for half in (0, 1):
+                at = register + half if register >= 0 else -1
+                made.append(Piece(index, 64 * half, (1 << 64) - 1, False, at, offset + 8 * half))
+            continue
+        is_float = type_.is_float and type_.bits in (32, 64) and bool(machine.float_arguments)
+        if not is_float and not (type_.is_int and type_.bits <= 64):
+            raise ValueError(f"a parameter or result of type {type_.name}")
+        register = next_float if is_float else next_int
+        if register < (floats if is_float else ints):
+            next_float += is_float
+            next_int += not is_float
+            made.append(Piece(index, 0, type_.mask, is_float, register, 0))
+        else:
+            made.append(Piece(index, 0, type_.mask, is_float, -1, stack))
+            stack += machine.stack_slot
+    return made, stack
