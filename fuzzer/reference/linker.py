@@ -107,7 +107,7 @@ class Linker:
 
 
 def _has_floats(function: Function) -> bool:
-    return any(t.is_float for t in function.value_types.values())
+    return any(t.is_float for t in set(function.value_types.values()))
 
 
 def _calls_library(function: Function) -> bool:

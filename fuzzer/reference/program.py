@@ -205,7 +205,7 @@ class Program:
         values = self.initial[:]
         values[: len(input)] = input
         state = Memory(memory, self.slot_sizes) if self.needs_memory else None
-        blocks = self.blocks
+        blocks, lifted = self.blocks, self.lifted
         code = blocks[0]
         index = 0
         #: of the functions that wait for a call to return: values, blocks, position of slots, the call
@@ -245,6 +245,9 @@ class Program:
                 elif terminator == RETURN:
                     returned = [values[i] for i in code.operands]
                     if not frames:
+                        if not lifted and (state is None or not state.calls):
+                            after = memory if state is None else bytes(state.data)
+                            return Returned(tuple(returned), after)
                         return self._returned(returned, memory, state)
                     if base >= 0:
                         state.leave(base)  # type: ignore[union-attr]  # who calls or is called has memory

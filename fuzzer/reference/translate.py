@@ -120,7 +120,7 @@ class Translator:
 
     def _block(self, block: Block) -> BlockCode:
         whole = code = self.code = BlockCode(block.id, len(block.insts))
-        numbers, idle, plain = self.numbers, self.idle, meanings.MEANINGS
+        numbers, rows, idle, plain = self.numbers, code.rows, self.idle, meanings.MEANINGS
         changed = self.lifted or self.canonical
         for index, inst in enumerate(block.insts):
             op = inst.op
@@ -136,27 +136,29 @@ class Translator:
                 args = inst.args
                 if len(results) != 1:
                     dense = tuple([numbers[v] for v in args])
-                    code.rows.append((SEVERAL, meaning, code.insts[-1], inst.type, dense, 0, index))
+                    rows.append((SEVERAL, meaning, code.insts[-1], inst.type, dense, 0, index))
                 elif len(args) == 2:
-                    code.rows.append((BINARY, meaning, numbers[inst.results[0]], inst.type,
+                    rows.append((BINARY, meaning, numbers[inst.results[0]], inst.type,
                                       numbers[args[0]], numbers[args[1]], index))  # fmt: skip
                 elif len(args) == 1:
-                    code.rows.append((UNARY, meaning, numbers[inst.results[0]], inst.type,
+                    rows.append((UNARY, meaning, numbers[inst.results[0]], inst.type,
                                       numbers[args[0]], 0, index))  # fmt: skip
                 else:
                     dense = tuple([numbers[v] for v in args])
-                    code.rows.append((MANY, meaning, numbers[inst.results[0]], inst.type, dense, 0,
+                    rows.append((MANY, meaning, numbers[inst.results[0]], inst.type, dense, 0,
                                       index))  # fmt: skip
                 continue
             special = _SPECIAL.get(op)
             if special is None:
                 raise Unsupported(op.name)
             self.index = index
-            before = len(code.rows)
+            before = len(rows)
             special(self, inst)  # also of what is left out: it may be unsupported
             if left_out:
-                del code.rows[before:]
-            code = self.code  # a call begins another part
+                del rows[before:]
+            if code is not self.code:  # a call begins another part
+                code = self.code
+                rows = code.rows
         return whole
 
     def adapted(self, inst: Inst, meaning: Callable[..., Any]) -> Callable[..., Any]:
