@@ -70,7 +70,10 @@ def rounded(f: Format, negative: bool | int, m: int, e: int) -> int:
     sign = f.sign if negative else 0
     if m == 0:
         return sign
-    unit = max(e + m.bit_length() - f.precision, f.least)
+    least = f.least
+    unit = e + m.bit_length() - f.precision
+    if unit < least:
+        unit = least
     shift = unit - e
     if shift <= 0:
         m <<= -shift
@@ -80,31 +83,38 @@ def rounded(f: Format, negative: bool | int, m: int, e: int) -> int:
         m >>= shift
         if dropped > half or (dropped == half and m & 1):
             m += 1
-    return sign | min(((unit - f.least) << f.fraction_bits) + m, f.infinity)
+    bits = ((unit - least) << f.fraction_bits) + m
+    return sign | (bits if bits < f.infinity else f.infinity)
 
 
 # -- arithmetic ---------------------------------------------------------------------------------------------------
+#
+# Each begins with what nearly every operand is, finite; what is not is told apart below.
 
 
 def add(f: Format, x: int, y: int) -> int | None:
+    if x & f.magnitude < f.infinity > y & f.magnitude:
+        m, e = _finite(f, x)
+        n, g = _finite(f, y)
+        return _sum(f, x & f.sign, m, e, y & f.sign, n, g)
     if is_nan(f, x) or is_nan(f, y):
         return None
     if is_infinite(f, x):
         return None if y == x ^ f.sign else x
-    if is_infinite(f, y):
-        return y
-    return _sum(f, x & f.sign, *_finite(f, x), y & f.sign, *_finite(f, y))
+    return y
 
 
 def _sum(f: Format, minus: int, m: int, e: int, other_minus: int, n: int, g: int) -> int:
     """+-m * 2^e +- n * 2^g, rounded once. An exact zero is negative only if both terms are."""
-    low = min(e, g)
-    m <<= e - low
-    n <<= g - low
+    if e > g:
+        m <<= e - g
+        e = g
+    else:
+        n <<= g - e
     total = (-m if minus else m) + (-n if other_minus else n)
     if total == 0:
         return f.sign if minus and other_minus else 0
-    return rounded(f, total < 0, abs(total), low)
+    return rounded(f, total < 0, abs(total), e)
 
 
 def subtract(f: Format, x: int, y: int) -> int | None:
@@ -112,38 +122,38 @@ def subtract(f: Format, x: int, y: int) -> int | None:
 
 
 def multiply(f: Format, x: int, y: int) -> int | None:
-    if is_nan(f, x) or is_nan(f, y):
-        return None
     sign = (x ^ y) & f.sign
-    if is_infinite(f, x) or is_infinite(f, y):
-        return None if x & f.magnitude == 0 or y & f.magnitude == 0 else sign | f.infinity
-    (m, e), (n, g) = _finite(f, x), _finite(f, y)
-    return rounded(f, sign, m * n, e + g)
+    if x & f.magnitude < f.infinity > y & f.magnitude:
+        m, e = _finite(f, x)
+        n, g = _finite(f, y)
+        return rounded(f, sign, m * n, e + g)
+    if is_nan(f, x) or is_nan(f, y) or x & f.magnitude == 0 or y & f.magnitude == 0:
+        return None
+    return sign | f.infinity
 
 
 def divide(f: Format, x: int, y: int) -> int | None:
+    sign = (x ^ y) & f.sign
+    if x & f.magnitude < f.infinity > y & f.magnitude:
+        m, e = _finite(f, x)
+        n, g = _finite(f, y)
+        if n == 0:
+            return None if m == 0 else sign | f.infinity
+        # Enough bits that the last one, "there is a remainder", stands below the one that decides the rounding.
+        wider = max(0, f.precision + 2 + n.bit_length() - m.bit_length())
+        quotient, remainder = divmod(m << wider, n)
+        return rounded(f, sign, quotient << 1 | (remainder != 0), e - g - wider - 1)
     if is_nan(f, x) or is_nan(f, y):
         return None
-    sign = (x ^ y) & f.sign
     if is_infinite(f, x):
         return None if is_infinite(f, y) else sign | f.infinity
-    if is_infinite(f, y):
-        return sign
-    (m, e), (n, g) = _finite(f, x), _finite(f, y)
-    if n == 0:
-        return None if m == 0 else sign | f.infinity
-    # Enough bits that the last one, "there is a remainder", stands below the one that decides the rounding.
-    wider = max(0, f.precision + 2 + n.bit_length() - m.bit_length())
-    quotient, remainder = divmod(m << wider, n)
-    return rounded(f, sign, quotient << 1 | (remainder != 0), e - g - wider - 1)
+    return sign
 
 
 def square_root(f: Format, x: int) -> int | None:
-    if is_nan(f, x):
-        return None
     if x & f.magnitude == 0:
         return x
-    if x & f.sign:
+    if is_nan(f, x) or x & f.sign:
         return None
     if x == f.infinity:
         return x
@@ -158,14 +168,13 @@ def fused_multiply_add(f: Format, x: int, y: int, z: int) -> int | None:
     """x * y + z, rounded once."""
     if is_nan(f, x) or is_nan(f, y) or is_nan(f, z):
         return None
-    sign = (x ^ y) & f.sign
     if is_infinite(f, x) or is_infinite(f, y):
         product = multiply(f, x, y)
         return None if product is None else add(f, product, z)
     if is_infinite(f, z):
         return z
     (m, e), (n, g) = _finite(f, x), _finite(f, y)
-    return _sum(f, sign, m * n, e + g, z & f.sign, *_finite(f, z))
+    return _sum(f, (x ^ y) & f.sign, m * n, e + g, z & f.sign, *_finite(f, z))
 
 
 # -- order --------------------------------------------------------------------------------------------------------
