@@ -29,7 +29,7 @@ from fuzzer.execute.emulator import RETURN, TIMEOUT, ExecutorLimit, emulator_for
 from fuzzer.outcome import Outcome, OutOfFuel, Returned, Trapped, same
 from fuzzer.reference.evaluate import prepare
 from fuzzer.reference.memory import UndefinedBehaviour
-from fuzzer.reference.translate import types_of
+from fuzzer.reference.translate_calls import types_of
 from fuzzer.targets import TARGETS, target_named
 from fuzzer.targets.target import Target
 

@@ -17,7 +17,7 @@ from fuzzer.reference.library import LIBRARY, library_function
 from fuzzer.reference.memory import FUNCTION_BASE, Memory
 from fuzzer.reference.open_bits import parts
 from fuzzer.reference.program import Outside, Program, Types
-from fuzzer.reference.translate import types_of
+from fuzzer.reference.translate_calls import types_of
 
 _APART: Final = 16
 """Bytes from one function's address to the next one's."""

@@ -41,7 +41,7 @@ ELSEWHERE: Final = frozenset({
     "jump", "brif", "br_table", "return", "trap", "trapz", "trapnz",
     "call", "call_indirect", "return_call", "return_call_indirect", "func_addr",
 })  # fmt: skip
-"""Opcodes that :mod:`fuzzer.reference.translate` knows by name."""
+"""Opcodes that :mod:`fuzzer.reference.translate` and ``translate_calls`` know by name."""
 
 SUPPORTED: Final = frozenset({
     *(op.name for op in MEANINGS), *CONVERSIONS, *IMMEDIATE_FORMS, *LOADS, *STORES, *ELSEWHERE,

@@ -14,13 +14,11 @@ from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Any, Final
 
 from backend.errors import Unsupported
-from backend.ir.entities import Block, BlockCall, Function, Inst, Signature, Value
+from backend.ir.entities import Block, BlockCall, Function, Inst, Value
 from backend.ir.opcodes import Opcode, opcode_named
-from backend.ir.rules import callee_signature
 from backend.ir.types import I64, Type
-from fuzzer.reference import meanings, semantics
+from fuzzer.reference import meanings, semantics, translate_calls
 from fuzzer.reference.float_semantics import FLOAT_CONSTANTS
-from fuzzer.reference.global_values import base_of
 from fuzzer.reference.memory import (
     ADDRESS_MASK,
     Memory,
@@ -33,36 +31,23 @@ from fuzzer.reference.program import (
     BINARY,
     BR_TABLE,
     BRIF,
-    CALL,
     EFFECT,
     JUMP,
     MANY,
     RETURN,
     SEVERAL,
-    TAIL_CALL,
     TRAP,
     UNARY,
     BlockCode,
-    Call,
     Edge,
     Effect,
-    Outside,
     Program,
-    Types,
     Values,
 )
 from fuzzer.reference.semantics import signed
 
 if TYPE_CHECKING:
     from fuzzer.reference.linker import Linker
-
-
-def types_of(signature: Signature) -> tuple[Types, Types]:
-    """Types of the parameters and of the results."""
-    return (
-        tuple([param.type for param in signature.params]),
-        tuple([param.type for param in signature.returns]),
-    )
 
 
 class Translator:
@@ -368,97 +353,6 @@ class Translator:
 
         self.effect(uadd_overflow_trap)
 
-    def global_value(self, inst: Inst) -> None:
-        """An address, perhaps through memory: a base and steps from it (see fuzzer.reference.global_values)."""
-        t = self.type_of(inst)
-        result = self.numbers[inst.results[0]]
-        base, steps = base_of(self.function, inst.ref, self.linker.symbol_address)
-        if isinstance(base, Value):
-            start = self.constant(base)
-        else:
-            start = self.numbers[self.function.entry.params[base.position]]
-        self.needs_memory = self.needs_memory or any(step.size for step in steps)
-        order: Any = self.byte_order
-
-        def global_value(values: Values, memory: Memory) -> None:
-            at = values[start]
-            for step in steps:
-                at = (at + step.offset) & ADDRESS_MASK
-                if step.size:
-                    at = int.from_bytes(memory.load(at, step.size, step.trap), order)
-            values[result] = at & t.mask
-
-        self.effect(global_value)
-
-    # -- calls -------------------------------------------------------------------------------------------------------
-
-    def func_addr(self, inst: Inst) -> None:
-        if inst.type is not I64:
-            raise Unsupported(f"func_addr.{inst.type}")
-        callee = self.linker.callee(self.function.functions[inst.ref], self._signature(inst))
-        self.initial[self.numbers[inst.results[0]]] = self.linker.address_of(callee)
-
-    def _signature(self, inst: Inst) -> Signature:
-        function = self.function
-        if inst.op.shape == "func":
-            sig = function.functions[inst.ref].sig
-            return sig if isinstance(sig, Signature) else function.signatures[sig]
-        signature = callee_signature(function, inst)
-        assert signature is not None  # the verifier's rule
-        return signature
-
-    def call(self, inst: Inst) -> None:
-        """Calls of all four kinds."""
-        self.needs_memory = True
-        signature = self._signature(inst)
-        if any(param.purpose[:4] == "sarg" for param in signature.params):
-            raise Unsupported("a parameter passed in memory (sarg)")
-        operands = self.operands(inst)
-        callee = address = None
-        if inst.ref >= 0:
-            callee = self.linker.callee(self.function.functions[inst.ref], signature)
-        else:
-            address = operands.pop(0)
-        tail = inst.op.terminator
-        params, returns = types_of(signature)
-        results = [self.constant(0) for _ in returns] if tail else [self.numbers[v] for v in inst.results]  # fmt: skip
-        if isinstance(callee, Outside):
-            self._call_outside(callee, operands, results)
-            if tail:
-                self.code.terminator, self.code.operands = RETURN, tuple(results)
-            return
-        rest = self._tail_part(results) if tail else self._next_part()
-        call = Call(tuple(operands), tuple(results), rest, params, returns)
-        call.callee = callee
-        if address is not None:
-            call.address = address
-            call.functions = self.linker.functions_at
-        code, self.code = self.code, rest if not tail else self.code
-        code.terminator = TAIL_CALL if tail else CALL
-        code.operands = call
-
-    def _call_outside(self, callee: Outside, args: list[int], results: list[int]) -> None:
-        def call(values: Values, memory: Memory) -> None:
-            given = callee.run(memory, [values[i] for i in args])
-            for number, value in zip(results, given, strict=True):
-                values[number] = value
-
-        self.effect(call)
-
-    def _next_part(self) -> BlockCode:
-        """What of the block comes after the call at the current index; it begins with recording that."""
-        code = self.code
-        rest = BlockCode(code.id, code.first + code.cost - self.index, self.index)
-        rest.insts.append(code.insts.pop())
-        code.cost = self.index - code.first
-        return rest
-
-    def _tail_part(self, results: list[int]) -> BlockCode:
-        """What returns the results of a tail call whose callee is no program."""
-        rest = BlockCode(self.code.id, 0, self.index)
-        rest.terminator, rest.operands = RETURN, tuple(results)
-        return rest
-
     # -- terminators -------------------------------------------------------------------------------------------------
 
     def jump(self, inst: Inst) -> None:
@@ -492,12 +386,14 @@ _NAMED: Final[dict[str, Callable[[Translator, Inst], None]]] = {
     "icmp": Translator.compare,
     "fcmp": Translator.compare,
     "return": Translator.return_,
-    "symbol_value": Translator.global_value,
+    "func_addr": translate_calls.func_addr,
+    "global_value": translate_calls.global_value,
+    "symbol_value": translate_calls.global_value,
     **dict.fromkeys(
-        ("call", "call_indirect", "return_call", "return_call_indirect"), Translator.call
+        ("call", "call_indirect", "return_call", "return_call_indirect"), translate_calls.call
     ),
 }
-"""Opcodes whose function here has another name."""
+"""Opcodes whose function has another name, or is in another file."""
 
 _SPECIAL: Final[dict[Opcode, Callable[[Translator, Inst], None]]] = {
     opcode_named(name): function

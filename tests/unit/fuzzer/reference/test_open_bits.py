@@ -244,3 +244,19 @@ def test_an_atomic_update_of_open_bytes_is_refused(t: Type) -> None:
             f" v3 = bitcast.{i} v1\n v4 = atomic_rmw.{i} add v0, v3\n return v4\n}}")  # fmt: skip
     with pytest.raises(Undetermined):
         program(text).run((DATA_BASE, FORMATS[t].infinity), bytes(8))
+
+
+def test_a_global_value_of_open_bytes_is_refused() -> None:
+    text = """function %f(i64 vmctx, f64) -> i64 {
+    gv0 = vmctx
+    gv1 = load.i64 notrap gv0
+block0(v0: i64, v1: f64):
+    v2 = fsub v1, v1
+    store v2, v0
+    v3 = global_value.i64 gv1
+    return v3
+}"""
+    run = program(text).run
+    assert run((DATA_BASE, 0), bytes(8)) == Returned((0,), bytes(8))
+    with pytest.raises(Undetermined):
+        run((DATA_BASE, FORMATS[F64].infinity), bytes(8))
