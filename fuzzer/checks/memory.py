@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from fuzzer.checks.check import Check
 from fuzzer.execute.emulator import RETURN, TRAP
 from fuzzer.finding import Violation
-from fuzzer.outcome import OutOfFuel, Returned
+from fuzzer.outcome import OutOfFuel, Returned, same_memory
 
 if TYPE_CHECKING:
     from fuzzer.trial import Trial
@@ -21,8 +21,11 @@ def _look(trial: Trial) -> Iterator[Violation]:
             continue
         if run.stop != (RETURN if isinstance(outcome, Returned) else TRAP):
             continue
-        if run.memory != outcome.memory:
-            at = next(i for i, byte in enumerate(run.memory) if byte != outcome.memory[i])
+        if not same_memory(outcome, run.memory):
+            masks = outcome.open_memory or bytes(len(outcome.memory))
+            at = next(
+                i for i, byte in enumerate(run.memory) if (byte ^ outcome.memory[i]) & ~masks[i]
+            )
             detail = f"byte {at:#x}: expected {outcome.memory[at]:#04x}, got {run.memory[at]:#04x}"
             yield Violation("memory", detail, "", index)
 

@@ -91,8 +91,9 @@ def _cause(kind: str, machine: Machine, text: str, *, step: int = -1, expected: 
 
 def _wrong_result(machine: Machine, outcome: Returned) -> Cause | None:
     got = machine.trace.run.values
-    for number, (wanted, found) in enumerate(zip(outcome.values, got, strict=True)):
-        if wanted != found:
+    masks = outcome.open_values or (0,) * len(got)
+    for number, (wanted, found, open_) in enumerate(zip(outcome.values, got, masks, strict=True)):
+        if (wanted ^ found) & ~open_:
             register = result_registers(machine.isa)[number]
             holders = [name for name, value in machine.registers.items() if value == wanted != 0]
             text = f"result {number} is {found:#x} in {register} on return, expected {wanted:#x}; "
@@ -106,8 +107,9 @@ def _wrong_result(machine: Machine, outcome: Returned) -> Cause | None:
 
 def _wrong_memory(machine: Machine, outcome: Returned | Trapped) -> Cause | None:
     memory = machine.trace.run.memory
-    for at, (wanted, found) in enumerate(zip(outcome.memory, memory, strict=False)):
-        if wanted != found:
+    masks = outcome.open_memory or bytes(len(memory))
+    for at, (wanted, found, open_) in enumerate(zip(outcome.memory, memory, masks, strict=False)):
+        if (wanted ^ found) & ~open_:
             writer = machine.bytes.get(layout.DATA + at, (-1, 0))[0]
             text = f"byte {at:#x} of the data region is {found:#04x} at the end, expected {wanted:#04x}; "
             text += (

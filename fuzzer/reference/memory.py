@@ -5,7 +5,10 @@ after they were written; the distance between slots is more than any offset can 
 access out of a slot's bounds is always noticed.
 
 Out of the data region is a *trap*: compilers must give it, and outcomes are compared. Out of a slot's
-bounds, or a slot's bytes before they are written, is *undefined behaviour*: the case is invalid.
+bounds, a slot's bytes before they are written, or a slot of a function that is left, is *undefined
+behaviour*: the case is invalid.
+
+Slots are a stack of activations: positions go up with every function entered and down when it is left.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from __future__ import annotations
 from typing import Final
 
 from fuzzer.case import DATA_BASE
+from fuzzer.outcome import ExternalCall
 
 ADDRESS_MASK: Final = (1 << 64) - 1
 
@@ -20,6 +24,9 @@ SLOT_BASE: Final = 0x5AC7_0000_0000_0000
 """Address of the first slot. A distinctive pattern, which no drawn constant equals."""
 SLOT_STRIDE: Final = 1 << 33
 """From one slot's address to the next one's. Offsets are 32-bit, so they stay within half of it."""
+
+FUNCTION_BASE: Final = 0x5AC6_0000_0000_0000
+"""Addresses of functions begin here, 16 bytes apart, below all slots. There is nothing to load or store."""
 
 
 class Trap(Exception):
@@ -40,15 +47,54 @@ def slot_address(position: int) -> int:
 
 
 class Memory:
-    """One run's memory. ``data``: the data region; ``slot_sizes``: bytes of each slot, by position."""
+    """One run's memory, and what else it does that others can see. ``data``: the data region; ``slot_sizes``: bytes
+    of each slot of the first function, by position; ``calls``: of external functions.
 
-    __slots__ = ("_slots", "_written", "data")
+    ``open``: masks of the open bits of bytes that have some, by address (see fuzzer.reference.open_bits).
+    """
+
+    __slots__ = ("_dead", "_slots", "_written", "calls", "data", "open")
 
     def __init__(self, data: bytes, slot_sizes: tuple[int, ...] = ()) -> None:
         self.data = bytearray(data)
         self._slots = [bytearray(size) for size in slot_sizes]
         #: 1 for every byte of a slot that was written
         self._written = [bytearray(size) for size in slot_sizes]
+        #: positions from here on were never a slot
+        self._dead = len(self._slots)
+        self.open: dict[int, int] = {}
+        self.calls: list[ExternalCall] = []
+
+    def enter(self, sizes: tuple[int, ...]) -> int:
+        """Make the slots of a function that is entered; the position of the first."""
+        base = len(self._slots)
+        self._slots += [bytearray(size) for size in sizes]
+        self._written += [bytearray(size) for size in sizes]
+        self._dead = max(self._dead, len(self._slots))
+        return base
+
+    def leave(self, base: int) -> None:
+        """The function whose slots begin at position ``base`` is left."""
+        del self._slots[base:], self._written[base:]
+
+    def mark(self, address: int, masks: bytes) -> None:
+        """Say which bits of the bytes just stored at ``address`` are open."""
+        known = self.open
+        if not known and not any(masks):
+            return
+        for at, mask in enumerate(masks, address):
+            if mask:
+                known[at] = mask
+            else:
+                known.pop(at, None)
+
+    def marks(self, address: int, size: int) -> bytes:
+        """The masks of the open bits of ``size`` bytes; b"" if none is open."""
+        known = self.open
+        if not known:
+            return b""
+        masks = bytes([known.get(at, 0) for at in range(address, address + size)])
+        return masks if any(masks) else b""
 
     def load(self, address: int, size: int, trap: str | None) -> bytearray:
         """The ``size`` bytes at ``address``. ``trap``: the code if that is out of bounds; None: undefined."""
@@ -83,6 +129,10 @@ class Memory:
             if 0 <= offset <= room - size:
                 return slot, offset
             raise UndefinedBehaviour(f"{size} bytes at {offset} of a slot of {room} bytes")
+        if 0 <= slot < self._dead:
+            raise UndefinedBehaviour("an access to a slot of a function that was left")
+        if 0 <= address - FUNCTION_BASE < SLOT_STRIDE:
+            raise UndefinedBehaviour("an access to the code of a function")
         if trap is None:
             raise UndefinedBehaviour(f"a notrap access at {address:#x}, out of bounds")
         raise Trap(trap)

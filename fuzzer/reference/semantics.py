@@ -8,9 +8,9 @@ the exception :class:`~fuzzer.reference.memory.Trap`.
 These functions are the judge of compilers: they are written to be obviously right, from the language's
 definition, and borrow nothing of the backend but types and the opcode table.
 
-Memory and control flow have no function here: they are :mod:`fuzzer.reference.evaluate`'s loop and
-:mod:`fuzzer.reference.memory`. :data:`ELSEWHERE` lists them, so that each opcode that is claimed to be
-supported has exactly one meaning; that is checked at import.
+Floats are :mod:`fuzzer.reference.float_semantics`. Memory, control flow and calls have no function: they are
+:mod:`fuzzer.reference.translate` and :mod:`fuzzer.reference.memory`. :mod:`fuzzer.reference.meanings` lists all
+that has a meaning.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from backend.ir.opcodes import INT_CC, RMW_OPS, find_opcode
+from backend.ir.opcodes import INT_CC, RMW_OPS
 from backend.ir.types import Type
 from fuzzer.reference.memory import Trap
 
@@ -408,36 +408,5 @@ STORES: Final[dict[str, int]] = {
 }  # fmt: skip
 """Opcode to bytes, or 0 for T's."""
 
-ELSEWHERE: Final = frozenset({
-    "iconst", "icmp", "icmp_imm", "stack_addr", "uadd_overflow_trap",
-    "atomic_rmw", "atomic_cas", "fence", "nop", "sequence_point",
-    "jump", "brif", "br_table", "return", "trap", "trapz", "trapnz",
-})  # fmt: skip
-"""Opcodes that :mod:`fuzzer.reference.evaluate` knows by name."""
-
-SUPPORTED: Final = frozenset(
-    {*MEANINGS, *CONVERSIONS, *IMMEDIATE_FORMS, *LOADS, *STORES, *ELSEWHERE}
-)
-"""Every opcode that has a meaning here, at scalar integer types."""
-
-
-def _check_tables() -> None:
-    """Each supported opcode exists, has one meaning, and takes the operands that its row says."""
-    tables = (MEANINGS, CONVERSIONS, IMMEDIATE_FORMS, LOADS, STORES, ELSEWHERE)
-    for name in SUPPORTED:
-        op = find_opcode(name)
-        if op is None:
-            raise ValueError(f"{name} has a meaning but no row")
-        if sum(name in table for table in tables) != 1:
-            raise ValueError(f"{name} has several meanings")
-        function = MEANINGS.get(name) or CONVERSIONS.get(name)
-        if function is not None and function.__code__.co_argcount != 1 + len(op.operands):
-            raise ValueError(f"{name}: its meaning takes other operands than its row")
-    for base, _, _ in IMMEDIATE_FORMS.values():
-        if base not in MEANINGS:
-            raise ValueError(f"{base} has no meaning")
-    if INT_CONDITIONS.keys() != set(INT_CC) or ATOMIC_UPDATES.keys() != set(RMW_OPS):
-        raise ValueError("a condition or an atomic operation has no meaning")
-
-
-_check_tables()
+if INT_CONDITIONS.keys() != set(INT_CC) or ATOMIC_UPDATES.keys() != set(RMW_OPS):
+    raise ValueError("a condition or an atomic operation has no meaning")

@@ -8,7 +8,7 @@ import pytest
 
 from backend.ir.filetest import parse_file, print_file
 from fuzzer.filetests import interpreter, run_file
-from fuzzer.reference.semantics import SUPPORTED
+from fuzzer.reference.meanings import SUPPORTED
 
 FILES = sorted(Path(__file__).parent.glob("*.clif"))
 

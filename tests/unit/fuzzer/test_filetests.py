@@ -16,7 +16,7 @@ from fuzzer.case import Input
 from fuzzer.cli.check import command as check
 from fuzzer.cli.fmt import command as fmt
 from fuzzer.cli.test import command as run_tests
-from fuzzer.filetests import EXECUTORS, run_file
+from fuzzer.filetests import EXECUTORS, Surroundings, run_file
 from fuzzer.outcome import Outcome, Returned
 
 MIXED = """test interpret
@@ -32,12 +32,12 @@ block0(v0: i32):
 ; run: %inc(3) != 4
 ; print: %inc(41)
 
-function %float(f32) -> f32 {
-block0(v0: f32):
-  v1 = fadd v0, v0
-  return v1
+function %vector(i32) -> i32 {
+block0(v0: i32):
+  v1 = splat.i32x4 v0
+  return v0
 }
-; run: %float(0x1.0) == 0x2.0
+; run: %vector(1) == 1
 
 function %div(i8) -> i8 {
 block0(v0: i8):
@@ -100,7 +100,7 @@ def test_run_lines_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
         {"line": 27, "text": "; run: %div(0) == 1", "expected": "1", "got": "trap int_divz"},
     ]
     reasons = file["unsupported_reasons"]
-    assert reasons["fadd"] == 1
+    assert reasons["splat"] == 1
     assert reasons["out of fuel"] == 1
     assert any(reason.startswith("undefined behaviour") for reason in reasons)
     assert result.exit_code == 1
@@ -111,7 +111,7 @@ def test_lines_for_people() -> None:
     result = invoke(run_tests, "a.clif")
     assert "print: %inc(41) -> 42" in result.output
     assert "a.clif:10: run: %inc(3) == 5   got 4" in result.output
-    assert "unsupported: fadd 1" in result.output
+    assert "unsupported: splat 1" in result.output
     assert "3 passed, 3 failed, 1 unsupported in 1 files" in result.output
 
 
@@ -137,13 +137,19 @@ def test_nothing_tested_is_exit_2() -> None:
 def test_an_executor_may_refuse_or_break(monkeypatch: pytest.MonkeyPatch) -> None:
     path = write("a.clif", GOOD)
 
-    def refuses(f: Function, i: list[Input], isa: str, opt: str) -> list[Outcome | Unsupported]:
+    def refuses(
+        f: Function, i: list[Input], isa: str, opt: str, file: Surroundings
+    ) -> list[Outcome | Unsupported]:
         raise Unsupported(f"no {isa} at {opt}")
 
-    def breaks(f: Function, i: list[Input], isa: str, opt: str) -> list[Outcome | Unsupported]:
+    def breaks(
+        f: Function, i: list[Input], isa: str, opt: str, file: Surroundings
+    ) -> list[Outcome | Unsupported]:
         raise InternalError("lost a register")
 
-    def wrong(f: Function, i: list[Input], isa: str, opt: str) -> list[Outcome | Unsupported]:
+    def wrong(
+        f: Function, i: list[Input], isa: str, opt: str, file: Surroundings
+    ) -> list[Outcome | Unsupported]:
         return [Returned((0,), b"") for _ in i]
 
     refused = run_file(path, refuses, "vax", "speed")
