@@ -5,12 +5,12 @@ A rule is a pattern (:mod:`backend.lower.patterns`), a condition on what it boun
     rule("iadd_imm", "iadd x, #k", "add_ri.R d, x, {k}", when="is_add_imm(k)", group="immediate")
 
 **What to emit** is a line an instruction: the row's name and its operands in the row's order. ``.R`` in a row's name is
-``.w`` or ``.x`` by the width of T, ``$M`` is looked up for the opcode and type. An operand is
+its size by the width of T (:data:`SIZES`, unless the ISA says otherwise), ``$M`` is looked up for the opcode and type. An operand is
 
 =============  ======================================================================================
 ``x``          a register that the pattern bound
 ``d`` ``d2``   the first, the second result
-``t`` ``f0``   ``t``, ``t0`` .. ``t9``: a new integer register; ``f0`` .. ``f9``: a new float register
+``t`` ``f0``   ``t``, ``t0``, ``t1`` ..: a new integer register; ``f0`` ..: a new float register
 ``{expr}``     a Python expression over bound constants, ``cc`` (the root's condition code), ``imm`` (its
                offset), ``B`` (bits of T), ``RB`` (bits of its register: 32 or 64), ``MASK`` (of T),
                ``bits(x)`` (width of what x bound), ``fuses(c)`` (is it an icmp of one use), ``i1`` ``i2`` ..
@@ -46,6 +46,8 @@ from backend.machine.rows import RowTable
 ALL: Final = "i8 i16 i32 i64"
 NARROW: Final = "i8 i16"
 WIDE: Final = "i32 i64"
+SIZES: Final = {".R": {8: ".w", 16: ".w", 32: ".w", 64: ".x"}}
+"""What ends a row's name, by placeholder and bits of T."""
 _ROOTS: Final = ("cmp", "nz", "const")
 
 
@@ -122,7 +124,7 @@ class RuleSet:
     """An ISA's rules, in order.
 
     ``names``: what expressions may use, and registers by name. ``memory``: for ``$M`` and ``$S``, by (opcode's
-    name, type's name). ``swap``: the condition with its operands exchanged.
+    name, type's name). ``swap``: the condition with its operands exchanged. ``sizes``: as :data:`SIZES`.
     """
 
     def __init__(
@@ -131,8 +133,10 @@ class RuleSet:
         names: Mapping[str, object],
         swap: Mapping[str, str],
         substitutes: Mapping[tuple[str, str], Mapping[str, str]],
+        sizes: Mapping[str, Mapping[int, str]] = SIZES,
     ) -> None:
         self.table = table
+        self.sizes = sizes
         self.names = dict(names)
         self.swap = dict(swap)
         self.substitutes = substitutes

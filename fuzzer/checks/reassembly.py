@@ -20,7 +20,10 @@ from fuzzer.finding import Violation
 if TYPE_CHECKING:
     from fuzzer.trial import Trial
 
-_MODES: Final = {"aarch64": (keystone.KS_ARCH_ARM64, keystone.KS_MODE_LITTLE_ENDIAN)}
+_MODES: Final = {
+    "aarch64": (keystone.KS_ARCH_ARM64, keystone.KS_MODE_LITTLE_ENDIAN),
+    "x86_64": (keystone.KS_ARCH_X86, keystone.KS_MODE_64),
+}
 _KNOWN_GOOD: Final = {
     "aarch64": frozenset(
         """

@@ -7,8 +7,11 @@ from typing import Any, Final
 
 import capstone
 
-_MODES: Final = {"aarch64": (capstone.CS_ARCH_ARM64, capstone.CS_MODE_LITTLE_ENDIAN)}
-_WORD_BYTES: Final = {"aarch64": 4}
+_MODES: Final = {
+    "aarch64": (capstone.CS_ARCH_ARM64, capstone.CS_MODE_LITTLE_ENDIAN),
+    "x86_64": (capstone.CS_ARCH_X86, capstone.CS_MODE_64),
+}
+_WORD_BYTES: Final = {"aarch64": 4, "x86_64": 1}
 
 
 @cache

@@ -114,7 +114,7 @@ for _suffix, _base, _address in _ADDRESSES:
     for _size, _prefix in (("b", "88"), ("w", "66 89"), ("l", "89"), ("q", "REX.W 89")):
         _row(f"store.{_size}_{_suffix}", f"mov {_WORDS[_size]} ptr {_base}, {{v:{_size}}}", f"{_prefix} /r MR({_address}, v)", extra="trap")
     for _size, _prefix in (("b", "C6"), ("w", "66 C7"), ("l", "C7"), ("q", "REX.W C7")):
-        _row(f"store_imm.{_size}_{_suffix}", f"mov {_WORDS[_size]} ptr {_base}, {{k:m{_size}}}", f"{_prefix} /0 {_IMMEDIATES[_size]} MI({_address}, k)", extra="trap")
+        _row(f"store.{_size}_imm_{_suffix}", f"mov {_WORDS[_size]} ptr {_base}, {{k:m{_size}}}", f"{_prefix} /0 {_IMMEDIATES[_size]} MI({_address}, k)", extra="trap")
 _row("push", "push {v:q}", "50+r O(v)")
 _row("pop", "pop {d:q}", "58+r O(d)")
 
