@@ -4,8 +4,9 @@ A rule is a pattern (:mod:`backend.lower.patterns`), a condition on what it boun
 
     rule("iadd_imm", "iadd x, #k", "add_ri.R d, x, {k}", when="is_add_imm(k)", group="immediate")
 
-**What to emit** is a line an instruction: the row's name and its operands in the row's order. ``.R`` in a row's name is
-its size by the width of T (:data:`SIZES`, unless the ISA says otherwise), ``$M`` is looked up for the opcode and type. An operand is
+**What to emit** is a line an instruction: the row's name and its operands in the row's order. ``.R`` in
+a row's name is its size by the width of T (:data:`SIZES`, unless the ISA says otherwise), ``$M`` is looked up
+for the opcode and type. An operand is
 
 =============  ======================================================================================
 ``x``          a register that the pattern bound

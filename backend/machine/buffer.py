@@ -291,7 +291,9 @@ class MachBuffer:
         self.calm = deadlines[0][0] - self._worst_island() if deadlines else _NEVER
         return bool(deadlines) and self._worst_end(upcoming_bytes) > deadlines[0][0]
 
-    def emit_island(self, upcoming_bytes: int, around: tuple[Encoded, LabelUse] | None = None) -> None:
+    def emit_island(
+        self, upcoming_bytes: int, around: tuple[Encoded, LabelUse] | None = None
+    ) -> None:
         """Put the pending constants and a veneer for each fixup that can't wait ``upcoming_bytes``
         more.
 

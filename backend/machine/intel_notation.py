@@ -11,14 +11,14 @@ row's fields::
     0F 80+cc cd CD(cc, at)        a condition added to the opcode, a label
     B8+r id OI(d, imm)            the register in the opcode
 
-``M`` goes to ModRM.rm, ``R`` to ModRM.reg, ``O`` and ``C`` to the opcode's low bits, ``I`` to the immediate, ``D`` to the
-label's four bytes; ``ZO()`` has none. A REX prefix without W appears when a register needs it. Alternatives
-stand between bars; the first whose immediate fits is taken::
+``M`` goes to ModRM.rm, ``R`` to ModRM.reg, ``O`` and ``C`` to the opcode's low bits, ``I`` to the
+immediate, ``D`` to the label's four bytes; ``ZO()`` has none. A REX prefix without W appears when a register needs it.
+Alternatives stand between bars; the first whose immediate fits is taken::
 
     83 /0 ib MI(d, imm) | 81 /0 id MI(d, imm)
 
-Invariants: legacy prefixes come first, REX right before the opcode; a displacement or a label is the shortest that is right; a
-label's bytes are the instruction's last four.
+Invariants: legacy prefixes come first, REX right before the opcode; a displacement is the shortest that is
+right; a label's bytes are the instruction's last four.
 
 Source: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2: 2.1 (instruction format), 2.2.1
 (REX), 3.1.1 (the notation).
@@ -223,9 +223,7 @@ class _Compiler:
         if form.immediate:
             width = 8 * form.immediate
             imm = given["I"]
-            parts.append(
-                f"({imm} & {(1 << width) - 1:#x}).to_bytes({form.immediate}, 'little')"
-            )
+            parts.append(f"({imm} & {(1 << width) - 1:#x}).to_bytes({form.immediate}, 'little')")
             if not last:
                 limit = 1 << (width - 1)
                 self.lines.append(f"    if {-limit} <= {imm} < {limit}:")

@@ -308,12 +308,11 @@ def _encoded(emitter: Emitter, finished: Finished) -> dict[int, bytes]:
         code = row.encode(ops)
         made[offset] = code.to_bytes(4, "little") if isinstance(code, int) else code
     for patched, owner, target, kind in finished.audit.fixups:
-        code = made.get(owner)
-        if code is not None:
-            at = 0 if emitter.isa.fixed_width else len(code) - 4
+        if owner in made:
+            head, tail = made[owner][:-4], made[owner][-4:]
             # Relative to the word that is patched, which should be the owner's.
-            word = emitter.uses[kind].patch(int.from_bytes(code[at:], "little"), target - patched)
-            made[owner] = code[:at] + word.to_bytes(4, "little")
+            word = emitter.uses[kind].patch(int.from_bytes(tail, "little"), target - patched)
+            made[owner] = head + word.to_bytes(4, "little")
     return made
 
 

@@ -1,8 +1,9 @@
 """The machines that the emulator can be: one row an ISA, with the executor's own calling convention.
 
 Sources: AAPCS64 (Procedure Call Standard for the Arm 64-bit Architecture, 6.1 machine registers,
-6.8 parameter passing) for aarch64; System V Application Binary Interface, AMD64 Architecture Processor
-Supplement (3.2.1 registers, 3.2.3 parameter passing, the direction flag clear on return) for x86_64. Nothing here is shared with the backend on purpose: where the
+6.8 parameter passing) for aarch64; System V Application
+Binary Interface, AMD64 Architecture Processor Supplement (3.2.1 registers, 3.2.3 parameter passing,
+the direction flag clear on return) for x86_64. Nothing here is shared with the backend on purpose: where the
 two disagree, that is a finding.
 """
 

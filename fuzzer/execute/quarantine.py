@@ -1,6 +1,7 @@
 """Instructions that the emulator is known to get wrong: a mismatch with one of them proves nothing.
 
-Found by running 93,483 arm64 words against qemu and 60,000 x86 instructions against a processor. A trial whose code holds a quarantined instruction is
+Found by running 93,483 arm64 words against qemu and 60,000 x86 instructions against a processor.
+A trial whose code holds a quarantined instruction is
 still run and judged; its violations are marked *suspect*, with the reason given here, and need a
 second executor before they may be called the compiler's.
 """

@@ -10,7 +10,7 @@ from backend.isa.x86_64.insts import ROWS
 from backend.isa.x86_64.labels import NOP_WORD, label_uses
 from backend.isa.x86_64.lower import RULES
 from backend.isa.x86_64.pseudos import PSEUDOS, invert
-from backend.isa.x86_64.regs import machine_env
+from backend.isa.x86_64.regs import RESULTS, machine_env
 
 ISA: Final = Isa(
     "x86_64",
@@ -30,6 +30,7 @@ ISA: Final = Isa(
     pseudos=PSEUDOS,
     invert=invert,
     stack_align=16,
+    max_results=len(RESULTS),
     crossings=(ROWS["movq_to_x"], ROWS["movq_from_x"]),
     step_bytes=16,
 )  # fmt: skip

@@ -1,9 +1,10 @@
 """Arguments, results, frames and spills on x86-64, after the System V ABI.
 
-Source: System V Application Binary Interface, AMD64 Architecture Processor Supplement, 3.2.1 (registers), 3.2.2 (the
-stack frame) and 3.2.3 (parameter passing). Integer arguments go to rdi, rsi, rdx, rcx, r8, r9, further ones
-to the stack, 8 bytes each from above the return address upward; bits above an argument's type are unspecified unless its
-extension says otherwise. Results go to rax and rdx; there is no place for a third. The red zone is not used.
+Source: System V Application Binary Interface, AMD64 Architecture Processor Supplement, 3.2.1 (registers), 3.2.2
+(the stack frame) and 3.2.3 (parameter passing). Integer arguments go to rdi, rsi, rdx, rcx, r8, r9, further
+ones to the stack, 8 bytes each from above the return address upward; bits above an argument's type are unspecified
+unless its extension says otherwise. Results go to rax and rdx; there is no place for a third. The red
+zone is not used.
 """
 
 from __future__ import annotations

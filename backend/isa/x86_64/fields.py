@@ -2,7 +2,8 @@
 
 Register kinds: ``b w l q`` a general register of 8, 16, 32, 64 bits; ``index`` one that may be an index, so not
 rsp; ``x`` a vector register. ``rax rcx rdx`` are operands that the instruction implies. Immediates: ``a`` the signed
-one of arithmetic, ``u`` that of logic, ``t`` of TEST and ``m`` of MOV, which Capstone writes differently, each with its width.
+one of arithmetic, ``u`` that of logic, ``t`` of TEST and ``m`` of MOV, which Capstone writes
+differently, each with its width.
 """
 
 from __future__ import annotations
@@ -16,7 +17,24 @@ from backend.machine.encoding import Kind, RegisterTable
 from backend.machine.intel_notation import FORCE_REX, fits
 from backend.machine.registers import FLOAT, INT
 
-CONDITIONS: Final = ("o", "no", "b", "ae", "e", "ne", "be", "a", "s", "ns", "p", "np", "l", "ge", "le", "g")
+CONDITIONS: Final = (
+    "o",
+    "no",
+    "b",
+    "ae",
+    "e",
+    "ne",
+    "be",
+    "a",
+    "s",
+    "ns",
+    "p",
+    "np",
+    "l",
+    "ge",
+    "le",
+    "g",
+)
 O, NO, B, AE, E, NE, BE, A, S, NS, P, NP, L, GE, LE, G = range(16)  # noqa: E741  # the manual's names
 SIZES: Final = {"b": 8, "w": 16, "l": 32, "q": 64}
 MASK64: Final = (1 << 64) - 1
@@ -100,7 +118,11 @@ def _arithmetic(bits: int) -> Callable[[int], str]:
 for _size, _width in SIZES.items():
     _stored = min(_width, 32)
     _immediate(f"u{_size}", _stored, _unsigned(_width))
-    _immediate(f"a{_size}", _stored, _arithmetic(_width) if _size in "wl" else number if _size == "q" else _unsigned(8))
+    _immediate(
+        f"a{_size}",
+        _stored,
+        _arithmetic(_width) if _size in "wl" else number if _size == "q" else _unsigned(8),
+    )
     _immediate(f"t{_size}", _stored, number if _size == "q" else _unsigned(_width))
     _immediate(f"m{_size}", _stored, _unsigned(_width))
 
@@ -116,7 +138,9 @@ def _ranged(kind: str, legal: range, text: Callable[[int], str] = number) -> Non
 
 def _wide(kind: str, bits: int) -> None:
     """A MOV's own immediate, unsigned."""
-    samples = [k & (1 << bits) - 1 for at in (0, 10, 0x7FFF_FFFF, 1 << (bits - 1)) for k in (at, at - 1)]
+    samples = [
+        k & (1 << bits) - 1 for at in (0, 10, 0x7FFF_FFFF, 1 << (bits - 1)) for k in (at, at - 1)
+    ]
 
     def check(value: int) -> int:
         if value >> bits:

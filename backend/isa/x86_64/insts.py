@@ -41,7 +41,10 @@ def _row(name: str, template: str, pattern: str, sizes: str = "", **attributes: 
     """A row, or one for each of ``sizes``."""
     attributes["notation"] = compile_intel
     for size in sizes or " ":
-        made = {key: _sized(value, size) if isinstance(value, str) else value for key, value in attributes.items()}
+        made = {
+            key: _sized(value, size) if isinstance(value, str) else value
+            for key, value in attributes.items()
+        }
         text = _sized(template, size).replace("PTR", f"{_WORDS.get(size, '')} ptr")
         full = f"{name}.{size}" if sizes else name
         ROWS.add(Row(full, text, _pattern(pattern, size) if sizes else pattern, KINDS, **made))  # type: ignore[arg-type]  # a row's keywords
@@ -56,10 +59,11 @@ _ADDRESSES: Final = (("o", _BASED, "[n imm]"), ("x", _INDEXED, "[n m scale imm]"
 
 # fmt: off
 # -- arithmetic and logic -------------------------------------------------------------------------
-for _digit, _name, _kind in ((0, "add", "a"), (1, "or", "u"), (4, "and", "u"), (5, "sub", "a"), (6, "xor", "u")):
-    _row(f"{_name}_rr", f"{_name} {{d:R}}, {{m:R}}", f"@ {8 * _digit:02X}+ /r MR(d, m)", _ALL, **_TIED)
-    _row(f"{_name}_ri", f"{_name} {{d:R}}, {{imm:{_kind}}}", f"@ 80 /{_digit} ib MI(d, imm)", "b", **_TIED)
-    _row(f"{_name}_ri", f"{_name} {{d:R}}, {{imm:{_kind}}}", f"@ 83 /{_digit} ib MI(d, imm) | @ 81 /{_digit} iz MI(d, imm)", "wlq", **_TIED)
+for _digit, _name, _kind, _sizes in ((0, "add", "a", _ALL), (1, "or", "u", _WIDE), (4, "and", "u", _WIDE), (5, "sub", "a", _ALL), (6, "xor", "u", _WIDE)):
+    _row(f"{_name}_rr", f"{_name} {{d:R}}, {{m:R}}", f"@ {8 * _digit:02X}+ /r MR(d, m)", _sizes, **_TIED)
+    if _sizes == _ALL:
+        _row(f"{_name}_ri", f"{_name} {{d:R}}, {{imm:{_kind}}}", f"@ 80 /{_digit} ib MI(d, imm)", "b", **_TIED)
+    _row(f"{_name}_ri", f"{_name} {{d:R}}, {{imm:{_kind}}}", f"@ 83 /{_digit} ib MI(d, imm) | @ 81 /{_digit} iz MI(d, imm)", _sizes.removeprefix("b"), **_TIED)
 _row("cmp_rr", "cmp {n:R}, {m:R}", "@ 38+ /r MR(n, m)", _ALL)
 _row("cmp_ri", "cmp {n:R}, {imm:a}", "@ 80 /7 ib MI(n, imm)", "b")
 _row("cmp_ri", "cmp {n:R}, {imm:a}", "@ 83 /7 ib MI(n, imm) | @ 81 /7 iz MI(n, imm)", "wlq")

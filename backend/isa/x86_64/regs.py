@@ -40,7 +40,8 @@ _FEW_INTS: Final = (RBX, RSI, R12, RAX, R13, RDI, R9, R14, RCX, RDX, R15, R8, R1
 @cache
 def machine_env(registers: int = 0) -> MachineEnv:
     """The allocator's environment; ``registers``: how many of each class it may use, 0 for all."""
-    ints, floats = _INTS, _FLOATS
+    ints: tuple[int, ...] = _INTS
+    floats = _FLOATS
     if registers:
         ints, floats = _FEW_INTS[:registers], _FLOATS[:registers]
     return MachineEnv(
