@@ -44,7 +44,8 @@ def constants(type_: Type) -> list[int]:
     wanted = [0, 1, 2, 3, 5, 8, bits - 1, bits - 3, bits + 1, bits // 2, mask, mask - 4, mask - 0xFFF, 0x10, 0xF0,
               0x1000, 0x123000, 1 << (bits - 1), 1 << (bits // 2), 0x00FF00FF, 0x12345678, 1 << 40, 4096 * 5,
               0x00FF00FF_00FF00FF,
-              0xFF, 0xFFFF, 0xF000_0000, 0x123456789ABCDEF0, 0xFFFF_1234_FFFF_5678, 0xFF0, 0x20, mask - 0x12345, 254, 24, -300 & mask]  # fmt: skip
+              0xFF, 0xFFFF, 0xF000_0000,
+              0x123456789ABCDEF0, 0xFFFF_1234_FFFF_5678, 0xFF0, 0x20, mask - 0x12345, 254, 24, -300 & mask]  # fmt: skip
     return list(dict.fromkeys(k & mask for k in wanted))
 
 
@@ -302,7 +303,11 @@ def test_the_rule_fires_and_is_right(isa: Isa, rule: Rule, root: str, name: str)
         found += 1
         options = {"disabled_rules": BEHIND.get((rule.name, name), "")}
         case = Case(
-            function, inputs(made, isa), memory=bytes(range(256)) * 16, isa=isa.name, options=options
+            function,
+            inputs(made, isa),
+            memory=bytes(range(256)) * 16,
+            isa=isa.name,
+            options=options,
         )  # type: ignore[arg-type]  # narrower values
         trial, violations = run_trial(case, BUILTIN, thorough=True)
         assert not violations, [v.detail for v in violations]
