@@ -1,3 +1,4 @@
+# ruff: noqa: E501  # a table: one row a line
 """Bugs of x86-64's tables: prefixes, ModRM and displacements, two-operand instructions, flags, the frame."""
 
 from __future__ import annotations

@@ -107,7 +107,7 @@ def test_compile_says_what_is_not_supported(tmp_path: Path) -> None:
 
 LISTS = {
     "targets": ("target", set(TARGETS)),
-    "isas": ("isa", {"aarch64"}),
+    "isas": ("isa", {"aarch64", "x86_64"}),
     "checks": ("check", set(CHECKS)),
     "opcodes": ("opcode", {op.name for op in OPCODES}),
     "bugs": ("bug", {"caller-frame", "fixup-after-word"}),
