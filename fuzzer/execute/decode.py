@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import Any, Final
 
@@ -20,6 +21,22 @@ def disassembler(isa: str) -> Any:
     return capstone.Cs(*_MODES[isa])
 
 
+_UD1: Final = re.compile(rb"\x67?\x0f\xb9([\x00-\xff])", re.DOTALL)
+
+
+def _ud1(code: bytes, at: int) -> tuple[str, int]:
+    """UD1 at ``at`` whole, and where it ends, or nothing: Capstone 5.0 reads it without ModRM and what follows that,
+    or not at all."""
+    found = _UD1.match(code, at)
+    if found is None:
+        return "", at
+    modrm = found[1][0]
+    size = {0: 0, 1: 1, 2: 4}.get(modrm >> 6, 0)
+    end = found.end() + (modrm >> 6 != 3 and modrm & 7 == 4)
+    number = int.from_bytes(code[end : end + size], "little")
+    return f"ud1 {number:#x}", end + size
+
+
 def decode(isa: str, code: bytes, at: int = 0) -> list[tuple[int, str]]:
     """(offset, text) of each instruction from the start of ``code``; what is none is ``(bad)``.
 
@@ -32,8 +49,12 @@ def decode(isa: str, code: bytes, at: int = 0) -> list[tuple[int, str]]:
     while done < len(code):
         for address, size, mnemonic, operands in engine.disasm_lite(code[done:], at + done):
             texts.append((address - at, f"{mnemonic} {operands}" if operands else mnemonic))
+            if mnemonic == "ud1":
+                del texts[-1]
+                break
             done = address - at + size
         if done < len(code):
-            texts.append((done, "(bad)"))
-            done += step
+            text, end = _ud1(code, done) if step == 1 else ("", done)
+            texts.append((done, text or "(bad)"))
+            done = end if text else done + step
     return texts
