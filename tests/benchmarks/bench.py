@@ -55,7 +55,9 @@ def split(isa: str = "aarch64") -> None:
     cases = sized(400, 22, 38, isa)
     generator = CaseGenerator(target, isa)
     size = statistics.mean(case.function.instruction_count() for _, case in cases)
-    print(f"split: {isa}, {len(cases)} functions of {size:.1f} instructions on average, 16 inputs each")
+    print(
+        f"split: {isa}, {len(cases)} functions of {size:.1f} instructions on average, 16 inputs each"
+    )
     target.prepare(isa)
     for number in range(WARM):
         run_trial(generator.from_seed(2_000_000 + number), target, thorough=number % 8 == 0)
