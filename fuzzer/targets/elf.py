@@ -2,8 +2,8 @@
 
 Sections that are loaded follow each other from offset 0, aligned; the block must be put at an address
 that is a multiple of :data:`PAGE`, since ADRP counts pages. Relocations are applied as the ELF for the Arm 64-bit
-Architecture (aaelf64, 5.7) and the System V ABI's AMD64 supplement (4.4) say; what needs the block's own address, an absolute
-relocation, is ``Unsupported``. Undefined symbols are ``Unsupported``: there is nothing to call.
+Architecture (aaelf64, 5.7) and the System V ABI's AMD64 supplement (4.4) say; one that needs the block's own
+address is ``Unsupported``, and so are undefined symbols: there is nothing to call.
 """
 
 from __future__ import annotations

@@ -87,7 +87,11 @@ block0(v0: i64, v1: i64, v2: i64, v3: i64, v4: i64, v5: i64, v6: i8, v7: i16):
     return v10, v6
 }"""
     assert values(text, (1, 2, 3, 4, 5, 6, 0xFF, 0x8000)) == [(0x7FFF, 0xFF)]
-    assert "movzx edx, dl" in asm(text) or any("movzx" in line for line in asm(text))
+    assert "mov rax, qword ptr [rbp + 0x18]" not in asm(text)
+    assert [line for line in asm(text) if "rbp + " in line] == [
+        "mov rax, qword ptr [rbp + 0x10]",
+        "mov rcx, qword ptr [rbp + 0x18]",
+    ]
 
 
 def test_a_third_result_has_no_place() -> None:
