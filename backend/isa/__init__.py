@@ -11,7 +11,7 @@ from backend.errors import Unsupported
 if TYPE_CHECKING:
     from backend.isa.isa import Isa
 
-_MODULES: Final = {"aarch64": "backend.isa.aarch64"}
+_MODULES: Final = {"aarch64": "backend.isa.aarch64", "x86_64": "backend.isa.x86_64"}
 
 ISA_NAMES: Final = tuple(_MODULES)
 

@@ -32,12 +32,14 @@ class Isa:
     ``table``: instruction rows; ``rule_set``: lowering rules; ``env(registers)``: registers for the allocator;
     ``extends``: (bits, signed) -> the row that extends an i8 or i16 to 32 bits; ``jump``, ``trap``: the rows of
     the unconditional branch and of the undefined instruction; ``label_uses(reach)``: by name;
-    ``nop``: the word that pads.
+    ``nop``: the word that pads. ``step_bytes``: the most that an instruction comes to, a move of the
+    allocator's or a branch with the jump behind it. ``fixed_width``: is every instruction a word of 32 bits?
 
     ``lower_arguments(lowering)``: define the parameters at the entry. ``move(to, from, frame)``: the instructions
     that move between two locations. ``prologue(frame)``, ``epilogue(frame)``: the instructions, without the return.
-    ``crossings``: the rows that move 64 bits from an integer to a float register, and back.
-    ``pseudos``: row index -> what emits it. ``invert(row, ops)``: the opposite branch.
+    ``max_results``: how many integer results a function may have. ``crossings``: the rows that move 64 bits
+    from an integer to a float register, and back. ``pseudos``: row index -> what emits it. ``invert(row, ops)``: the
+    opposite branch.
     """
 
     def __init__(
@@ -60,6 +62,8 @@ class Isa:
         invert: Callable[[Row, list[int]], Step],
         stack_align: int,
         crossings: tuple[Row, Row],
+        step_bytes: int = 8,
+        max_results: int,
     ) -> None:
         self.name = name
         self.table = table
@@ -78,6 +82,11 @@ class Isa:
         self.invert = invert
         self.stack_align = stack_align
         self.crossings = crossings
+        self.step_bytes = step_bytes
+        self.max_results = max_results
+        code = jump.encode([0])
+        self.fixed_width = isinstance(code, int)
+        self.jump_bytes = 4 if isinstance(code, int) else len(code)
 
     @property
     def rules(self) -> list[Rule]:

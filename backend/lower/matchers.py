@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from backend.lower.rules import Rule, RuleSet
 
 TRAP_NUMBER: Final = {code: number for number, code in enumerate(TRAP_CODES)}
-_TEMP: Final = re.compile(r"[tf]\d?")
+_TEMP: Final = re.compile(r"[tf]\d*")
 
 Emit = Callable[..., None]
 Wanted = tuple["Rule", str, "Opcode | None", Type]
@@ -151,8 +151,10 @@ class _Compiler:
     def _substitute(self, text: str) -> str:
         for name, value in self.substitutes.items():
             text = text.replace("$" + name, value)
-        text = text.replace(".R", ".x" if self.width == 64 else ".w")
-        return text.replace(".F", ".d" if self.width == 64 else ".s")
+        for placeholder, sizes in self.rules.sizes.items():
+            if placeholder in text:
+                text = text.replace(placeholder, sizes[self.type.bits])
+        return text
 
     # ---- emitting
 

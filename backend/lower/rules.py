@@ -4,14 +4,15 @@ A rule is a pattern (:mod:`backend.lower.patterns`), a condition on what it boun
 
     rule("iadd_imm", "iadd x, #k", "add_ri.R d, x, {k}", when="is_add_imm(k)", group="immediate")
 
-**What to emit** is a line an instruction: the row's name and its operands in the row's order. ``.R`` in a row's name is
-``.w`` or ``.x`` by the width of T, ``.F`` ``.s`` or ``.d``; ``$M`` is looked up for the opcode and type. An operand is
+**What to emit** is a line an instruction: the row's name and its operands in the row's order. ``.R`` and ``.F`` in
+a row's name are its size by the width of T (:data:`SIZES`, unless the ISA says otherwise), ``$M`` is looked up
+for the opcode and type. An operand is
 
 =============  ======================================================================================
 ``x``          a register that the pattern bound
 ``d`` ``d2``   the first, the second result
 ``x'`` ``d'``  the upper half of what is an i128, whose lower half is ``x``
-``t`` ``f0``   ``t``, ``t0`` .. ``t9``: a new integer register; ``f0`` .. ``f9``: a new float register
+``t`` ``f0``   ``t``, ``t0``, ``t1`` ..: a new integer register; ``f0`` ..: a new float register
 ``{expr}``     a Python expression over bound constants, ``cc`` (the root's condition code), ``imm`` (its
                offset or constant), ``B`` (bits of T), ``RB`` (bits of its register: 32 or 64), ``MASK`` (of T),
                ``bits(x)`` (width of what x bound), ``fuses(c)`` (is it a comparison of one use), ``i1`` ``i2`` ..
@@ -48,6 +49,11 @@ ALL: Final = "i8 i16 i32 i64"
 NARROW: Final = "i8 i16"
 WIDE: Final = "i32 i64"
 FLOATS: Final = "f32 f64"
+SIZES: Final = {
+    ".R": {8: ".w", 16: ".w", 32: ".w", 64: ".x", 128: ".x"},
+    ".F": {32: ".s", 64: ".d"},
+}
+"""What ends a row's name, by placeholder and bits of T."""
 _ROOTS: Final = ("cmp", "nz", "const")
 _BY_SECOND: Final = frozenset({
     "uextend", "sextend", "ireduce", "fpromote", "fdemote", "bitcast",
@@ -128,7 +134,7 @@ class RuleSet:
     """An ISA's rules, in order.
 
     ``names``: what expressions may use, and registers by name. ``memory``: for ``$M`` and ``$S``, by (opcode's
-    name, type's name). ``swap``: the condition with its operands exchanged.
+    name, type's name). ``swap``: the condition with its operands exchanged. ``sizes``: as :data:`SIZES`.
     """
 
     def __init__(
@@ -137,8 +143,10 @@ class RuleSet:
         names: Mapping[str, object],
         swap: Mapping[str, str],
         substitutes: Mapping[tuple[str, str], Mapping[str, str]],
+        sizes: Mapping[str, Mapping[int, str]] = SIZES,
     ) -> None:
         self.table = table
+        self.sizes = sizes
         self.names = dict(names)
         self.swap = dict(swap)
         self.substitutes = substitutes

@@ -33,10 +33,11 @@ from typing import Final
 from backend.errors import BufferError
 from backend.machine.code import CodeBuffer
 from backend.machine.compiled import BufferAudit, Reloc
+from backend.machine.encoding import Encoded
 from backend.machine.labels import LabelUse
 
 JUMP_AROUND: Final = 4
-"""Bytes of the branch that leads around an island."""
+"""Default of ``around``: bytes of the branch that leads around an island."""
 GROWTH: Final = 32
 """Default of ``growth``: a 16-byte constant with its padding, or a veneer of up to 8
 instructions.
@@ -83,14 +84,16 @@ class Finished:
 
 class MachBuffer:
     """Code under construction. ``nop_word`` fills padding; ``growth``: see the module's
-    invariant.
+    invariant; ``around``: bytes of the branch that leads around an island.
     """
 
-    __slots__ = ("_constant_labels", "_constants", "_data", "_deadlines", "_fixups", "_growth",
+    __slots__ = ("_around", "_constant_labels", "_constants", "_data", "_deadlines", "_fixups", "_growth",
                  "_labels", "_late", "_nop", "_pool", "_pool_bytes", "_relocs", "_spans", "_traps",
                  "_uses", "_veneer_bytes", "_waiting", "calm", "code")  # fmt: skip
 
-    def __init__(self, nop_word: int, capacity: int = 16, *, growth: int = GROWTH) -> None:
+    def __init__(self, nop_word: int, capacity: int = 16, *, growth: int = GROWTH,
+                 around: int = JUMP_AROUND) -> None:  # fmt: skip
+        self._around = around
         self.code = CodeBuffer(capacity)
         self._nop = nop_word.to_bytes(4, "little")
         self._growth = growth
@@ -128,6 +131,12 @@ class MachBuffer:
         code = self.code
         self._spans.append((code.length, 4, what))
         code.put4(word)
+
+    def put(self, code: bytes, what: str) -> None:
+        """Append an instruction of any width."""
+        at = self.code.length
+        self._spans.append((at, len(code), what))
+        self.code.put(code)
 
     def put_data(self, data: bytes, what: str) -> None:
         """Append bytes that are no instruction (a jump table). :meth:`align_to` before further
@@ -180,14 +189,17 @@ class MachBuffer:
                 self._close(fixup)
                 self._patch(fixup, here)
 
-    def use_label(self, label: int, use: LabelUse) -> None:
-        """The instruction about to be put refers to ``label`` in the way of ``use``."""
-        here = self.code.length
+    def use_label(self, label: int, use: LabelUse, at: int = 0) -> None:
+        """The instruction about to be put refers to ``label`` in the way of ``use``, by the word at its
+        byte ``at``.
+        """
+        owner = self.code.length
+        here = owner + at
         target = self._labels[label]
         if target >= 0 and target - here < -use.max_neg and label in self._constant_labels:
             label = self._pool_again(label)
             target = -1
-        self._add(Fixup(here, here, label, use), target)
+        self._add(Fixup(here, owner, label, use), target)
 
     def _add(self, fixup: Fixup, target: int) -> None:
         use = fixup.use
@@ -248,6 +260,8 @@ class MachBuffer:
 
     def _emit_pool(self) -> None:
         pool, self._pool, self._pool_bytes = self._pool, [], 0
+        if not pool:
+            return
         for align, data, label in sorted(pool, key=lambda constant: -constant[0]):
             self.align_to(align)
             self.bind(label)
@@ -259,7 +273,7 @@ class MachBuffer:
     def _worst_island(self) -> int:
         # 3: padding behind the pool, back to a word
         pool = self._pool_bytes + 3 if self._pool_bytes else 0
-        return JUMP_AROUND + self._veneer_bytes + pool
+        return self._around + self._veneer_bytes + pool
 
     def _worst_end(self, upcoming_bytes: int) -> int:
         to_come = upcoming_bytes + (upcoming_bytes + 3) // 4 * self._growth
@@ -277,11 +291,13 @@ class MachBuffer:
         self.calm = deadlines[0][0] - self._worst_island() if deadlines else _NEVER
         return bool(deadlines) and self._worst_end(upcoming_bytes) > deadlines[0][0]
 
-    def emit_island(self, upcoming_bytes: int, around: tuple[int, LabelUse] | None = None) -> None:
+    def emit_island(
+        self, upcoming_bytes: int, around: tuple[Encoded, LabelUse] | None = None
+    ) -> None:
         """Put the pending constants and a veneer for each fixup that can't wait ``upcoming_bytes``
         more.
 
-        ``around``: word and label use of a jump that leads around the island when control falls
+        ``around``: code and label use of a jump that leads around the island when control falls
         into it; None after an instruction that never falls through.
         """
         if not self._pool and not self.island_needed(upcoming_bytes):
@@ -290,8 +306,12 @@ class MachBuffer:
         behind = -1
         if around is not None:
             behind = self.new_label()
-            self.use_label(behind, around[1])
-            self.put4(around[0], "island")
+            jump, use = around
+            self.use_label(behind, use, word_at(jump))
+            if isinstance(jump, int):
+                self.put4(jump, "island")
+            else:
+                self.put(jump, "island")
         self._emit_pool()
         deadlines = self._deadlines
         kept = []
@@ -360,6 +380,11 @@ class MachBuffer:
         return Finished(
             data, self._traps, self._relocs, self._labels, audit, _merge_ranges(self._data)
         )
+
+
+def word_at(code: Encoded) -> int:
+    """Where in an instruction the word lies that a label is patched into: it is it, or its last four bytes."""
+    return 0 if isinstance(code, int) else len(code) - 4
 
 
 def _merge_ranges(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -12,11 +12,12 @@ instruction can take at most.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
 
 from backend.errors import InternalError
 from backend.ir.opcodes import TRAP_CODES
-from backend.machine.buffer import Finished, MachBuffer
+from backend.machine.buffer import Finished, MachBuffer, word_at
 from backend.machine.frame import Frame
 from backend.machine.rows import BRANCH, JUMP, NEXT, Row
 from backend.machine.vcode import Allocation, MInst, VCode
@@ -29,8 +30,6 @@ GROWTH: Final = 16
 """Bytes a word can add to the next island: a 64-bit constant with its padding."""
 _WORST: Final = 1 + GROWTH // 4
 """Bytes that a byte of whole words can come to."""
-_EDIT_BYTES: Final = 8
-_INST_BYTES: Final = 8
 _LEAVE_BYTES: Final = 160
 """Longest epilogue with its return: 18 saved registers, one word each at most, and a few."""
 
@@ -45,14 +44,17 @@ class Emitter:
     indices of rows, pseudo ones included.
     """
 
-    __slots__ = ("_labels", "_next", "_targets", "_traps", "buffer", "frame", "hits", "isa", "items",
-                 "uses")  # fmt: skip
+    __slots__ = ("_labels", "_next", "_put", "_targets", "_traps", "buffer", "frame", "hits", "isa",
+                 "items", "uses")  # fmt: skip
 
     def __init__(self, isa: Isa, frame: Frame, reach: int) -> None:
         self.isa = isa
         self.frame = frame
         self.uses = isa.label_uses(reach)
-        self.buffer = MachBuffer(isa.nop, growth=GROWTH)
+        self.buffer = MachBuffer(isa.nop, growth=GROWTH, around=isa.jump_bytes)
+        self._put: Callable[[Any, str], None] = (
+            self.buffer.put4 if isa.fixed_width else self.buffer.put
+        )
         self.items: list[Item] = []
         self.hits: set[int] = set()
         self._labels: list[int] = []
@@ -65,14 +67,15 @@ class Emitter:
     def put(self, row: Row, ops: list[int]) -> None:
         """Append an instruction."""
         word = row.encode(ops)
-        buffer = self.buffer
-        self.items.append((buffer.code.length, row, ops))
-        buffer.put4(word, row.name)
+        self.items.append((self.buffer.code.length, row, ops))
+        self._put(word, row.name)
 
     def put_at(self, row: Row, ops: list[int], label: int, use: str = "") -> None:
         """Append an instruction that refers to ``label``."""
-        self.buffer.use_label(label, self.uses[use or row.use])
-        self.put(row, ops)
+        word = row.encode(ops)
+        self.buffer.use_label(label, self.uses[use or row.use], word_at(word))
+        self.items.append((self.buffer.code.length, row, ops))
+        self._put(word, row.name)
 
     def target(self, block: int) -> int:
         """The label of the block that a jump to ``block`` ends up at."""
@@ -122,8 +125,8 @@ class Emitter:
             self._next = order[place + 1] if place + 1 < len(order) else -1
             if place == 0 and options.pad:
                 self._next = -1
-            if buffer.island_needed(_INST_BYTES):
-                self._island(_INST_BYTES, falls)
+            if buffer.island_needed(self.isa.step_bytes):
+                self._island(self.isa.step_bytes, falls)
             buffer.bind(self._labels[number])
             falls = self._emit_block(
                 blocks[number].insts, starts[number], allocation, bool(options.branch_reach)
@@ -138,7 +141,7 @@ class Emitter:
         through?"""
         edits, locations = allocation.edits, allocation.locations
         buffer, hits, items = self.buffer, self.hits, self.items
-        code, put4 = buffer.code, buffer.put4
+        code, put, step_bytes = buffer.code, self._put, self.isa.step_bytes
         flow = NEXT
         for inst in insts:
             row: Row = inst.row  # type: ignore[assignment]  # the protocol's only implementation
@@ -146,7 +149,7 @@ class Emitter:
             if index in edits:
                 self._emit_moves(edits[index])
             ops = inst.ops.copy()
-            size = (_INST_BYTES if flow <= BRANCH else _LEAVE_BYTES) + 4 * len(ops)
+            size = (step_bytes if flow <= BRANCH else _LEAVE_BYTES) + 4 * len(ops)
             if (code.length + _WORST * size > buffer.calm and buffer.island_needed(size)) or (
                 short and flow == BRANCH
             ):
@@ -171,7 +174,7 @@ class Emitter:
                     buffer.trap(TRAP_CODES[ops[-1]])
                 word = row.encode(ops)
                 items.append((code.length, row, ops))
-                put4(word, row.name)
+                put(word, row.name)
             elif flow == BRANCH:
                 self._emit_branch(row, ops)
             elif flow == JUMP:
@@ -187,7 +190,7 @@ class Emitter:
     def _emit_moves(self, moves: list[tuple[int, int]]) -> None:
         move, frame = self.isa.move, self.frame
         for to, source in moves:
-            self.reserve(_EDIT_BYTES)
+            self.reserve(self.isa.step_bytes)
             for row, ops in move(to, source, frame):
                 self.put(row, ops)
 
@@ -222,7 +225,8 @@ class Emitter:
             self.reserve(4, falls=False)
             self.buffer.bind(label)
             self.buffer.trap(TRAP_CODES[code])
-            self.put(row, [code + 1, code])
+            # As its rule gives it: with what tells it from another trap, if the instruction has room for that.
+            self.put(row, [code + 1, code][-len(row.fields) :])
             self.hits.add(row.index)
 
 
@@ -268,7 +272,8 @@ def texts(
     for offset, row, ops in items:
         if row.label >= 0:
             ops = ops.copy()
-            ops[row.label] = goals[offset] - (0 if absolute else offset)
+            relative = not absolute or row.fields[row.label].kind.relative
+            ops[row.label] = goals[offset] - (offset if relative else 0)
         made.append((offset, row.text(ops)))
     jump = isa.jump
     for offset, _, what in finished.audit.spans:

@@ -24,7 +24,9 @@ from backend.errors import InternalError
 WORD_BITS: Final = 32
 _WORD: Final = re.compile(r"([a-z]\w*)(?:\[(\d+)(?::(\d+))?\])?|([01]+)")
 
-Encode = Callable[[Sequence[int]], int]
+Encoded = int | bytes
+"""An instruction: a word of 32 bits, or bytes where widths vary (:mod:`backend.machine.intel_notation`)."""
+Encode = Callable[[Sequence[int]], Encoded]
 
 
 class RegisterTable(dict[int, int]):
@@ -44,10 +46,11 @@ class Kind:
     ``to_bits``: value -> int whose bits the pattern slices; InternalError for a value that can't be
     encoded; None for a field that is not encoded (a trap code). ``text``: value -> assembly text.
     ``legal``: the values that can be encoded, for tests. ``cls``: register class, or -1. ``label``:
-    name of the label use if the value is a block or an address, else "".
+    name of the label use if the value is a block or an address, else ""; ``relative``: is such an address
+    printed as a distance, wherever the instruction stands? ``fixed``: the only register it can be, or -1.
     """
 
-    __slots__ = ("cls", "label", "legal", "name", "text", "to_bits")
+    __slots__ = ("cls", "fixed", "label", "legal", "name", "relative", "text", "to_bits")
 
     def __init__(
         self,
@@ -58,6 +61,8 @@ class Kind:
         legal: Callable[[], Sequence[int]],
         cls: int = -1,
         label: str = "",
+        relative: bool = False,
+        fixed: int = -1,
     ) -> None:
         self.name = name
         self.to_bits = to_bits
@@ -65,6 +70,8 @@ class Kind:
         self.legal = legal
         self.cls = cls
         self.label = label
+        self.relative = relative
+        self.fixed = fixed
 
 
 class Field(NamedTuple):
@@ -75,7 +82,7 @@ class Field(NamedTuple):
 
 
 class Encoding(NamedTuple):
-    """A compiled pattern. ``word & mask == match`` for every word that ``encode`` makes."""
+    """A compiled pattern. ``word & mask == match`` for every word that ``encode`` makes; both are 0 for bytes."""
 
     encode: Encode
     mask: int

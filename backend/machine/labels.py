@@ -2,7 +2,8 @@
 
 One row an instruction format, so that the code buffer knows no instruction and a test can invent a
 format with a reach of 32 bytes to force veneers. The distance ("delta") is always counted in bytes
-from the first byte of the patched word to the label.
+from the first byte of the patched word to the label; what a format counts from elsewhere
+(``origin``) is its own affair.
 """
 
 from __future__ import annotations
@@ -16,13 +17,14 @@ class LabelUse:
     ``max_pos``, ``max_neg``: the reach in bytes, forwards and backwards (both not negative).
     ``slices``: ``(source_lo, width, word_lo)``: ``width`` bits of the delta, from bit ``source_lo``
     up, go to bit ``word_lo`` of the word. ``align``: what the delta must be a multiple of.
+    ``origin``: where the encoded distance begins, in bytes from the patched word (x86: 4, its end).
     ``veneer``: the use inside the piece of code that this one can branch to when the label is too
     far (None: there is no such code); ``veneer_code``: that code; ``veneer_at``: offset in it of
     the word that ``veneer`` patches.
     """
 
-    __slots__ = ("_clear", "align", "max_neg", "max_pos", "name", "slices", "veneer", "veneer_at",
-                 "veneer_code")  # fmt: skip
+    __slots__ = ("_clear", "align", "max_neg", "max_pos", "name", "origin", "slices", "veneer",
+                 "veneer_at", "veneer_code")  # fmt: skip
 
     def __init__(
         self,
@@ -32,6 +34,7 @@ class LabelUse:
         slices: tuple[tuple[int, int, int], ...],
         *,
         align: int = 4,
+        origin: int = 0,
         veneer: LabelUse | None = None,
         veneer_code: bytes = b"",
         veneer_at: int = 0,
@@ -41,6 +44,7 @@ class LabelUse:
         self.max_neg = max_neg
         self.slices = slices
         self.align = align
+        self.origin = origin
         self.veneer = veneer
         self.veneer_code = veneer_code
         self.veneer_at = veneer_at
@@ -62,6 +66,7 @@ class LabelUse:
             )
         if delta % self.align:
             raise BufferError(f"{self.name}: {delta} is no multiple of {self.align}")
+        delta -= self.origin
         word &= self._clear
         for source_lo, width, word_lo in self.slices:
             word |= ((delta >> source_lo) & ((1 << width) - 1)) << word_lo
@@ -73,7 +78,9 @@ class LabelUse:
         for source_lo, width, word_lo in self.slices:
             delta |= ((word >> word_lo) & ((1 << width) - 1)) << source_lo
             top = max(top, source_lo + width)
-        return delta - (1 << top) if self.max_neg and delta >> (top - 1) else delta
+        if self.max_neg and delta >> (top - 1):
+            delta -= 1 << top
+        return delta + self.origin
 
     def __repr__(self) -> str:
         return f"<label use {self.name} {-self.max_neg}..{self.max_pos}>"

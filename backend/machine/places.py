@@ -92,7 +92,7 @@ class Places:
     """``insts``, ``blocks``: in the order of the vcode; ``spans``: by offset; ``slots``: offset of each explicit
     stack slot, ``spills``: of each spill slot, in bytes from the stack pointer after the prologue; ``rules``:
     by position of a CLIF instruction the names of the lowering rules that fired for it, -1 the arguments;
-    ``encoded``: by offset the word that an instruction's row encodes it as, its label patched in; ``misplaced``:
+    ``encoded``: by offset the bytes that an instruction's row encodes it as, its label patched in; ``misplaced``:
     numbers of instructions that were emitted with other registers than they were allocated.
     """
 
@@ -102,7 +102,7 @@ class Places:
     slots: dict[int, int]
     spills: list[int]
     rules: dict[int, tuple[str, ...]]
-    encoded: dict[int, int]
+    encoded: dict[int, bytes]
     misplaced: set[int]
 
 
@@ -327,13 +327,18 @@ def _insts(
 # ---- emission, observed
 
 
-def _encoded(emitter: Emitter, finished: Finished) -> dict[int, int]:
-    words = {offset: row.encode(ops) for offset, row, ops in emitter.items}
+def _encoded(emitter: Emitter, finished: Finished) -> dict[int, bytes]:
+    made: dict[int, bytes] = {}
+    for offset, row, ops in emitter.items:
+        code = row.encode(ops)
+        made[offset] = code.to_bytes(4, "little") if isinstance(code, int) else code
     for patched, owner, target, kind in finished.audit.fixups:
-        if owner in words:
+        if owner in made:
+            head, tail = made[owner][:-4], made[owner][-4:]
             # Relative to the word that is patched, which should be the owner's.
-            words[owner] = emitter.uses[kind].patch(words[owner], target - patched)
-    return words
+            word = emitter.uses[kind].patch(int.from_bytes(tail, "little"), target - patched)
+            made[owner] = head + word.to_bytes(4, "little")
+    return made
 
 
 def _misplaced(
@@ -417,11 +422,16 @@ class _ObservedEmitter(Emitter):
         self.owners.append(self.current)
         return super().trap_label(code)
 
+    def _trap_bytes(self) -> int:
+        row = self.isa.trap
+        code = row.encode([0] * len(row.fields))
+        return 4 if isinstance(code, int) else len(code)
+
     def all_spans(self, label_offsets: list[int]) -> list[Span]:
         """Every span, those of the traps behind the code included."""
         known = {span.start for span in self.spans}
         for (label, _), owner in zip(self._traps, self.owners, strict=True):
             at = label_offsets[label]
             if at not in known:
-                self.spans.append(Span(at, at + 4, owner, TRAP))
+                self.spans.append(Span(at, at + self._trap_bytes(), owner, TRAP))
         return sorted(self.spans)

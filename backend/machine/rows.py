@@ -20,10 +20,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NoReturn
 
 from backend.errors import InternalError
-from backend.machine.encoding import Field, Kind, compile_pattern
+from backend.machine.encoding import Encode, Encoding, Field, Kind, compile_pattern
 from backend.machine.vcode import DEF, USE, Operand
 
 Text = Callable[[Sequence[int]], str]
+Notation = Callable[[str, Sequence[Field], int], Encoding]
+"""Compiles a pattern: :func:`backend.machine.encoding.compile_pattern`, or one of another notation."""
 
 # What a row does to control flow.
 NEXT: Final = 0
@@ -50,8 +52,8 @@ class Row:
     """
 
     __slots__ = ("_printed", "_text", "_texts", "aliases", "encode", "fields", "flow", "index",
-                 "inverse", "is_move", "label", "mask", "match", "name", "operands", "pattern",
-                 "pseudo", "template", "tie", "traps", "use")  # fmt: skip
+                 "inverse", "is_move", "label", "mask", "match", "name", "notation", "operands",
+                 "pattern", "pseudo", "template", "tie", "traps", "use")  # fmt: skip
 
     def __init__(
         self,
@@ -65,6 +67,7 @@ class Row:
         flow: int = NEXT,
         aliases: tuple[tuple[str, str], ...] = (),
         is_move: bool = False,
+        notation: Notation = compile_pattern,
     ) -> None:
         fields = [Field(m[1], kinds[m[2]]) for m in _FIELD.finditer(template)]
         self._printed = len(fields)
@@ -88,18 +91,19 @@ class Row:
         self.aliases = aliases
         self.template = template
         self.pattern = pattern
+        self.notation = notation
         self._text: Text | None = None
         #: texts by operands, since most are asked for again and again
         self._texts: dict[tuple[int, ...], str] = {}
         self.mask = self.match = 0
-        self.encode: Callable[[Sequence[int]], int] = self._refuse
+        self.encode: Encode = self._refuse
         if pattern:
             self.recompile(pattern=pattern)
 
     def recompile(self, *, pattern: str | None = None, template: str | None = None) -> None:
         """Replace the bit pattern or the text (of the same fields). ValueError as compile_pattern."""
         if pattern is not None:
-            encoding = compile_pattern(pattern, self.fields, self._printed)
+            encoding = self.notation(pattern, self.fields, self._printed)
             self.pattern = pattern
             self.encode, self.mask, self.match = encoding
         if template is not None:
@@ -145,7 +149,7 @@ def _operands(fields: Sequence[Field], tied: str) -> tuple[Operand, ...]:
             continue
         defined = field.name[0] == "d"
         made.append(
-            Operand(i, DEF if defined else USE, field.kind.cls,
+            Operand(i, DEF if defined else USE, field.kind.cls, fixed=field.kind.fixed,
                     tied=index[source] if field.name == tied_to else -1)
         )  # fmt: skip
     # Uses first: the order in which an allocator wants to see them.

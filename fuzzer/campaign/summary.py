@@ -44,15 +44,25 @@ def summary_of(state: State, target: Target, counts: Counts | None = None) -> Su
         findings=list(state.findings().values()),
         unsupported=dict(sorted(sums.unsupported.items(), key=lambda item: (-item[1], item[0]))),
         rules=[Fired(name, isa, coverage[isa].rules.get(number, 0))
-               for isa in header.isas for number, name in enumerate(target.rules())],
+               for isa in header.isas for number, name in enumerate(target.rules(isa))],
         rows=[Fired(name, isa, coverage[isa].rows.get(number, 0))
-              for isa in header.isas for number, name in enumerate(target.rows())],
+              for isa in header.isas for number, name in enumerate(target.rows(isa))],
         cells=[Cell(*form, isa, coverage[isa].forms.get(".".join(form), 0))
                for isa in header.isas for form in supported_forms(target, isa)],
         samples=state.samples(),
         events=state.events(),
         errors=state.get("errors", list[str]) or [],
     )  # fmt: skip
+
+
+def missed(summary: Summary, all_fired: list[Fired]) -> list[str]:
+    """Names of what never fired, with the ISA in front if there are several."""
+    several = len(summary.isas) > 1
+    return [
+        f"{fired.isa}:{fired.name}" if several else fired.name
+        for fired in all_fired
+        if not fired.count
+    ]
 
 
 def stats_of(summary: Summary) -> dict[str, object]:
@@ -79,10 +89,10 @@ def stats_of(summary: Summary) -> dict[str, object]:
         ],
         "rules_hit": sum(bool(fired.count) for fired in summary.rules),
         "rules_total": len(summary.rules),
-        "rules_missed": [fired.name for fired in summary.rules if not fired.count],
+        "rules_missed": missed(summary, summary.rules),
         "rows_hit": sum(bool(fired.count) for fired in summary.rows),
         "rows_total": len(summary.rows),
-        "rows_missed": [fired.name for fired in summary.rows if not fired.count],
+        "rows_missed": missed(summary, summary.rows),
         "interrupted": summary.interrupted,
         "errors": summary.errors,
     }  # fmt: skip

@@ -43,13 +43,11 @@ def _look(trial: Trial) -> Iterator[Violation]:
     if not texts:
         return
     starts = {start for start, _ in compiled.data_ranges}
-    ends = [offset for offset, _ in texts[1:]]
-    ends.append(min([start for start in starts if start > texts[-1][0]], default=len(code)))
+    # The buffer's own account says how long an instruction is, where that varies: data or padding may follow.
+    sizes = {at: size for at, size, _ in compiled.audit.spans} if compiled.audit else {}
     unseen = []
-    for (offset, meant), end in zip(texts, ends, strict=True):
-        word = (
-            code[offset:end] if end - offset <= 4 or isa == "x86_64" else code[offset : offset + 4]
-        )
+    for offset, meant in texts:
+        word = code[offset : offset + sizes.get(offset, 4)]
         if (word, meant) not in _agreed and offset not in starts:
             unseen.append((offset, meant, word))
     if not unseen:

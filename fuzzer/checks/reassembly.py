@@ -7,6 +7,7 @@ the list below, and is never the only judge of an instruction.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
@@ -20,7 +21,10 @@ from fuzzer.finding import Violation
 if TYPE_CHECKING:
     from fuzzer.trial import Trial
 
-_MODES: Final = {"aarch64": (keystone.KS_ARCH_ARM64, keystone.KS_MODE_LITTLE_ENDIAN)}
+_MODES: Final = {
+    "aarch64": (keystone.KS_ARCH_ARM64, keystone.KS_MODE_LITTLE_ENDIAN),
+    "x86_64": (keystone.KS_ARCH_X86, keystone.KS_MODE_64),
+}
 _KNOWN_GOOD: Final = {
     "aarch64": frozenset(
         """
@@ -33,8 +37,19 @@ _KNOWN_GOOD: Final = {
         fmov fadd fsub fmul fdiv fmax fmin fnmul fabs fneg fsqrt frintn frintp frintm frintz
         fmadd fmsub fnmadd fnmsub fcmp fccmp fcsel fcvt fcvtzs fcvtzu scvtf ucvtf bsl cnt addv ushr sli
         """.split()  # noqa: SIM905  # a table of words is easier to read than 70 quoted strings
-    )
+    ),
+    "x86_64": frozenset(
+        """
+        add or and sub xor cmp test not neg lea imul mul div idiv cdq cqo rol ror shl shr sar btc bsf bsr
+        bswap mov movabs movzx movsx movsxd push pop cmove cmovne cmova cmovb cmovg cmovl cmovs sete setne
+        seta setae setb setbe setg setge setl setle seto ret ud2 movq movaps
+        """.split()  # noqa: SIM905  # as above
+    ),
 }
+#: operands that Keystone reads as something else: an address of its own or relative to rip
+_ODD: Final = re.compile(r"\[(rip|0x|[0-9])")
+#: operands of which there is a shorter encoding that Keystone takes: an immediate for al .. rax, a shift by 1
+_SHORTER: Final = re.compile(r"(al|ax|eax|rax), -?[0-9]\w*|.*, 1")
 #: the list holds, but Keystone reads these operands as something else
 _PC_RELATIVE: Final = ("ldr", "ldrsw")
 
@@ -53,13 +68,13 @@ def _look(trial: Trial) -> Iterator[Violation]:
     if compiled is None or isa not in _MODES:
         return
     good, code = _KNOWN_GOOD[isa], compiled.code
-    data = {at for start, end in compiled.data_ranges for at in range(start, end, 4)}
-    for offset, text in decode(isa, code):
-        word = code[offset : offset + 4]
+    for offset, text, word in _instructions(compiled.data_ranges, isa, code):
         mnemonic, _, operands = text.partition(" ")
-        if mnemonic not in good or word in _agreed or offset in data:
+        if mnemonic not in good or word in _agreed:
             continue
         if mnemonic in _PC_RELATIVE and "[" not in operands:
+            continue
+        if isa == "x86_64" and (_ODD.search(operands) or _SHORTER.fullmatch(operands)):
             continue
         back = assemble(isa, text)
         if back == word:
@@ -69,6 +84,19 @@ def _look(trial: Trial) -> Iterator[Violation]:
         elif back:
             yield Violation("reassembly", f"at {offset:#x}: {word.hex()} reads {text!r}, "
                             f"which assembles to {back.hex()}", mnemonic)  # fmt: skip
+
+
+def _instructions(
+    data: list[tuple[int, int]], isa: str, code: bytes
+) -> Iterator[tuple[int, str, bytes]]:
+    """(offset, text, bytes) of each instruction between the ranges of data."""
+    start = 0
+    for lo, hi in [*data, (len(code), len(code))]:
+        found = decode(isa, code[start:lo])
+        for number, (at, text) in enumerate(found, 1):
+            end = found[number][0] if number < len(found) else lo - start
+            yield start + at, text, code[start + at : start + end]
+        start = hi
 
 
 def assemble(isa: str, text: str) -> bytes:

@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from fuzzer.campaign.state import StateError, read
-from fuzzer.campaign.summary import out_folder, summary_of
+from fuzzer.campaign.summary import missed, out_folder, summary_of
 from fuzzer.cli.common import fail, find_target
 from fuzzer.corpus.store import write_durably
 from fuzzer.report.badge import badge
@@ -50,7 +50,7 @@ def command(out: Path, html: bool, as_json: bool, badge_path: Path | None) -> No
     for matrix in matrices(summary):
         _print(matrix)
     for what, fired in (("rules", summary.rules), ("instructions", summary.rows)):
-        never = [row.name for row in fired if not row.count]
+        never = missed(summary, fired)
         click.echo(f"{what}: {len(fired) - len(never)} of {len(fired)} fired")
         if never:
             click.echo(f"  never: {' '.join(never)}")

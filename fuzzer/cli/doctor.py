@@ -6,6 +6,7 @@ import platform
 import sys
 from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, version
+from typing import Final
 
 import click
 
@@ -30,6 +31,14 @@ def _packages() -> Iterator[tuple[bool, str]]:
             yield False, f"{name} is missing: pip install clifhanger again"
 
 
+_SAMPLES: Final = (
+    ("aarch64", ["add x0, x0, x1", "ret"], "0000018bc0035fd6", ["sub x0, x0, x1", "ret"]),
+    ("x86_64", ["lea rax, [rdi + rsi]", "ret"], "488d0437c3",
+     ["mov rax, rdi", "sub rax, rsi", "ret"]),
+)  # fmt: skip
+"""ISA, a sum, its bytes, a difference."""
+
+
 def _engines() -> Iterator[tuple[bool, str]]:
     """Each engine does one thing, end to end, that the fuzzer relies on."""
     from backend.ir.entities import AbiParam, Signature
@@ -38,19 +47,19 @@ def _engines() -> Iterator[tuple[bool, str]]:
     from fuzzer.execute.decode import decode
     from fuzzer.execute.emulator import Emulator
 
-    code = b"".join(assemble("aarch64", text) for text in ("add x0, x0, x1", "ret"))
-    yield code.hex() == "0000018bc0035fd6", "keystone assembles"
-    texts = [text for _, text in decode("aarch64", code)]
-    yield texts == ["add x0, x0, x1", "ret"], "capstone decodes"
-    engine = Emulator("aarch64")
     signature = Signature((AbiParam(I64), AbiParam(I64)), (AbiParam(I64),))
-    engine.load(code, signature)
-    yield engine.run((40, 2), b"").values == (42,), "unicorn runs it"
-    engine.load(assemble("aarch64", "sub x0, x0, x1") + code[4:], signature)
-    yield (
-        engine.run((44, 2), b"").values == (42,),
-        "unicorn runs rewritten code, not a stale translation",
-    )
+    for isa, texts, encoded, other in _SAMPLES:
+        code = b"".join(assemble(isa, text) for text in texts)
+        yield code.hex() == encoded, f"keystone assembles ({isa})"
+        yield [text for _, text in decode(isa, code)] == texts, f"capstone decodes ({isa})"
+        engine = Emulator(isa)
+        engine.load(code, signature)
+        yield engine.run((40, 2), b"").values == (42,), f"unicorn runs it ({isa})"
+        engine.load(b"".join(assemble(isa, text) for text in other), signature)
+        yield (
+            engine.run((44, 2), b"").values == (42,),
+            f"unicorn runs rewritten code, not a stale translation ({isa})",
+        )
 
 
 def _targets() -> Iterator[tuple[bool, str]]:

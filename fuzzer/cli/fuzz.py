@@ -183,7 +183,8 @@ def command(
     except StateError as error:
         fail(str(error), _DEGRADED if error.full else 2)
     shared = Sync(sync, settings.corpus) if sync else None
-    watcher = watcher_for(settings, plain=no_ui, rules=made.rules(), rows=made.rows())
+    watcher = watcher_for(settings, plain=no_ui, rules={isa: made.rules(isa) for isa in settings.isas},
+                          rows={isa: made.rows(isa) for isa in settings.isas})  # fmt: skip
     try:
         campaign = Campaign(settings, made, state, watcher, sync=shared, sync_every=sync_every)
     except StateError as error:

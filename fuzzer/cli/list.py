@@ -56,8 +56,8 @@ def _opcodes() -> Rows:
 def _bugs() -> Rows:
     from fuzzer.selftest.bugs import BUGS
 
-    return [("bug", "class", "check", "limit", "what is wrong"),
-            *((b.name, b.cls, b.check, str(b.limit), b.doc) for b in BUGS.values())]  # fmt: skip
+    return [("bug", "class", "isa", "check", "limit", "what is wrong"),
+            *((b.name, b.cls, b.isa, b.check, str(b.limit), b.doc) for b in BUGS.values())]  # fmt: skip
 
 
 LISTS: Final[dict[str, Callable[[], Rows]]] = {

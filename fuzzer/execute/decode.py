@@ -2,19 +2,39 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import Any, Final
 
 import capstone
 
-_MODES: Final = {"aarch64": (capstone.CS_ARCH_ARM64, capstone.CS_MODE_LITTLE_ENDIAN)}
-_WORD_BYTES: Final = {"aarch64": 4}
+_MODES: Final = {
+    "aarch64": (capstone.CS_ARCH_ARM64, capstone.CS_MODE_LITTLE_ENDIAN),
+    "x86_64": (capstone.CS_ARCH_X86, capstone.CS_MODE_64),
+}
+_WORD_BYTES: Final = {"aarch64": 4, "x86_64": 1}
 
 
 @cache
 def disassembler(isa: str) -> Any:
     """The process's Capstone engine for ``isa``, without details (0.8 us an instruction)."""
     return capstone.Cs(*_MODES[isa])
+
+
+_UD1: Final = re.compile(rb"\x67?\x0f\xb9([\x00-\xff])", re.DOTALL)
+
+
+def _ud1(code: bytes, at: int) -> tuple[str, int]:
+    """UD1 at ``at`` whole, and where it ends, or nothing: Capstone 5.0 reads it without ModRM and what follows that,
+    or not at all."""
+    found = _UD1.match(code, at)
+    if found is None:
+        return "", at
+    modrm = found[1][0]
+    size = {0: 0, 1: 1, 2: 4}.get(modrm >> 6, 0)
+    end = found.end() + (modrm >> 6 != 3 and modrm & 7 == 4)
+    number = int.from_bytes(code[end : end + size], "little")
+    return f"ud1 {number:#x}", end + size
 
 
 def decode(isa: str, code: bytes, at: int = 0) -> list[tuple[int, str]]:
@@ -29,8 +49,12 @@ def decode(isa: str, code: bytes, at: int = 0) -> list[tuple[int, str]]:
     while done < len(code):
         for address, size, mnemonic, operands in engine.disasm_lite(code[done:], at + done):
             texts.append((address - at, f"{mnemonic} {operands}" if operands else mnemonic))
+            if mnemonic == "ud1":
+                del texts[-1]
+                break
             done = address - at + size
         if done < len(code):
-            texts.append((done, "(bad)"))
-            done += step
+            text, end = _ud1(code, done) if step == 1 else ("", done)
+            texts.append((done, text or "(bad)"))
+            done = end if text else done + step
     return texts

@@ -133,9 +133,12 @@ class Emulator:
         self._fills: list[list[int]] = []
         self._expected: list[bytes] = []
         checked = [saved.id for saved in m.saved]
-        self._out = _Batch([m.pc, m.sp, *checked, *m.results, *m.float_results])
+        flags = [m.flags] if m.flags_clear else []
+        self._out = _Batch([m.pc, m.sp, *checked, *m.results, *flags, *m.float_results])
         #: how many of them are read: float results only where there are any
         self._out_count = self._out.count
+        #: where the flags are among what is read, 0 if they don't matter
+        self._flags_index = 2 * (2 + len(checked) + len(m.results)) if flags else 0
         self._checked_bytes = 16 * (2 + len(checked))
         self._result_index = 2 * (2 + len(checked))
         for poison in range(POISONS):
@@ -163,12 +166,22 @@ class Emulator:
         m, uc = self.machine, self._uc
         for register in (*m.poisoned, *(saved.id for saved in m.saved)):
             uc.reg_write(register, rng.getrandbits(64))
-        for register, value in m.fp_control:
+        for register, value in m.fixed:
             uc.reg_write(register, value)
-        uc.reg_write(m.sp, layout.STACK_TOP)
-        uc.reg_write(m.link, layout.RETURN)
+        if m.flags_free:
+            kept = uc.reg_read(m.flags) & ~(m.flags_free | m.flags_clear)
+            uc.reg_write(m.flags, kept | rng.getrandbits(32) & m.flags_free)
+        stack = bytearray(rng.randbytes(layout.STACK_SIZE))
+        if m.link >= 0:
+            uc.reg_write(m.sp, layout.STACK_TOP)
+            uc.reg_write(m.link, layout.RETURN)
+        else:
+            at = layout.STACK_SIZE - layout.CALLER_FRAME - 8
+            stack[at : at + 8] = layout.RETURN.to_bytes(8, "little")
+            uc.reg_write(m.sp, layout.STACK_TOP - 8)
         self._contexts.append(uc.context_save())
-        self._stacks.append(rng.randbytes(layout.STACK_SIZE))
+        uc.reg_write(m.sp, layout.STACK_TOP)
+        self._stacks.append(bytes(stack))
         self._tops.append(self._stacks[-1][-layout.STACK_RESET :])
         self._fills.append([rng.getrandbits(64) for _ in range(64)])
         uc.reg_write(m.pc, layout.RETURN)
@@ -272,7 +285,7 @@ class Emulator:
         if stack:
             raise ExecutorLimit(f"{len(returns)} results")
         self._out_count = self._out.count
-        first_float = first + 2 * len(m.results)
+        first_float = 2 * (self._out.count - len(m.float_results))
         self._results = [((first_float if piece.is_float else first) + 2 * piece.register, piece.mask)
                          for piece in placed]  # fmt: skip
         if len(placed) > len(returns):
@@ -302,6 +315,7 @@ class Emulator:
             if (
                 bytes(out.bytes[: self._checked_bytes]) != self._expected[poison]
                 or stack[self._canary_from :] != self._canaries[poison]
+                or (self._flags_index and word_of[self._flags_index] & self.machine.flags_clear)
             ):
                 frame = self._broken_promises(poison)
             if self._extended:
@@ -401,6 +415,9 @@ class Emulator:
             for i, (name, mask) in enumerate(zip(names, masks, strict=True))
             if (expected[2 * i] ^ got[2 * i]) & mask
         ]
+        set_flags = got[self._flags_index] & self.machine.flags_clear if self._flags_index else 0
+        if set_flags:
+            broken.append(("flags", 0, set_flags))
         image, start = self._stacks[poison], self._canary_from
         now = self._stack[start:]
         if now != image[start:]:

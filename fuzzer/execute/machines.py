@@ -1,7 +1,9 @@
 """The machines that the emulator can be: one row an ISA, with the executor's own calling convention.
 
 Sources: AAPCS64 (Procedure Call Standard for the Arm 64-bit Architecture, 6.1 machine registers,
-6.8 parameter passing) for aarch64. Nothing here is shared with the backend on purpose: where the
+6.8 parameter passing) for aarch64; System V Application
+Binary Interface, AMD64 Architecture Processor Supplement (3.2.1 registers, 3.2.3 parameter passing,
+the direction flag clear on return) for x86_64. Nothing here is shared with the backend on purpose: where the
 two disagree, that is a finding.
 """
 
@@ -12,6 +14,7 @@ from typing import Final
 
 import unicorn
 from unicorn import arm64_const as arm64
+from unicorn import x86_const as x86
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +37,11 @@ class Machine:
 
     ``float_arguments``/``float_results``: float registers in order, 128 bits each, of which a float takes the low ones
     (none: no floats in signatures). ``pairs``: an i128 goes to two consecutive integer registers, the first of an
-    even place in the order (no: no i128 in signatures). ``fp_control``: (register, value) at entry, for what decides
-    rounding, flushing and default NaNs.
+    even place in the order (no: no i128 in signatures).
+
+    ``link``: the register with the return address, or -1: it is on the stack at SP, and SP is above it after the
+    return. ``fixed``: registers that hold the same at every entry, with what: they decide rounding, flushing and default
+    NaNs. ``flags``: the register of the flags, or -1; ``flags_free``: those that hold nothing at entry; ``flags_clear``: those that must be 0 at the return.
     """
 
     name: str
@@ -55,7 +61,10 @@ class Machine:
     float_arguments: tuple[int, ...] = ()
     float_results: tuple[int, ...] = ()
     pairs: bool = False
-    fp_control: tuple[tuple[int, int], ...] = ()
+    fixed: tuple[tuple[int, int], ...] = ()
+    flags: int = -1
+    flags_free: int = 0
+    flags_clear: int = 0
 
 
 def _x(number: int) -> int:
@@ -92,7 +101,39 @@ _AARCH64: Final = Machine(
     float_results=tuple(_q(n) for n in range(8)),
     pairs=True,
     # round to nearest even, flush nothing, hand NaNs on
-    fp_control=((int(arm64.UC_ARM64_REG_FPCR), 0),),
+    fixed=((int(arm64.UC_ARM64_REG_FPCR), 0),),
 )
 
-MACHINES: Final[dict[str, Machine]] = {"aarch64": _AARCH64}
+
+def _r(*names: str) -> tuple[int, ...]:
+    return tuple(int(getattr(x86, f"UC_X86_REG_{name.upper()}")) for name in names)
+
+
+_KEPT: Final = ("rbx", "rbp", "r12", "r13", "r14", "r15")
+
+#: Haswell is x86-64-v3: what it knows beyond the baseline is AVX and BMI, and VEX-encoded instructions run wrong under
+#: Unicorn 2.1.4, so no compiler may be told of more than SSE4.2 and POPCNT. It looks at the low 52 bits of an address
+#: only: one that is not canonical, at which a processor would fault, may hit the data region.
+_X86_64: Final = Machine(
+    name="x86_64",
+    arch=unicorn.UC_ARCH_X86,
+    mode=unicorn.UC_MODE_64,
+    cpu=x86.UC_CPU_X86_HASWELL,
+    pc=x86.UC_X86_REG_RIP,
+    sp=x86.UC_X86_REG_RSP,
+    link=-1,
+    arguments=_r("rdi", "rsi", "rdx", "rcx", "r8", "r9"),
+    results=_r("rax", "rdx"),
+    saved=tuple(Saved(name, *_r(name)) for name in _KEPT),
+    poisoned=_r("rax", "rcx", "rdx", "rsi", "rdi", *(f"r{n}" for n in range(8, 12)))
+    + tuple(int(x86.UC_X86_REG_XMM0) + n for n in range(16)),
+    stack_slot=8,
+    trap_fill=bytes.fromhex("0f0b"),  # ud2
+    page=4096,
+    fixed=((int(x86.UC_X86_REG_MXCSR), 0x1F80),),
+    flags=x86.UC_X86_REG_EFLAGS,
+    flags_free=0x8D5,  # carry, parity, adjust, zero, sign, overflow
+    flags_clear=0x400,  # direction
+)
+
+MACHINES: Final[dict[str, Machine]] = {"aarch64": _AARCH64, "x86_64": _X86_64}

@@ -72,7 +72,7 @@ def explain(
     if target.name != entry.target:
         case.options = {}
     plants = [plant for plant in entry.plant.split(",") if plant] if planted else []
-    _import_once(target, plants)
+    _import_once(target, case.isa, plants)
     verdict = replay(entry, target, isa, planted=planted)
     made = _blank(entry, case, target, verdict, name)
     if verdict.verdict in _UNTRIED:
@@ -110,9 +110,9 @@ def explain(
     return made
 
 
-def _import_once(target: Target, plants: list[str]) -> None:
+def _import_once(target: Target, isa: str, plants: list[str]) -> None:
     """What every child needs, which takes 0.4 s to import, is imported before they are born."""
-    target.rules()
+    target.rules(isa)
     if plants:
         import_module("fuzzer.selftest.bugs")
 
@@ -240,7 +240,7 @@ def _frames(error: BaseException | None) -> str:
 
 
 def _fired(target: Target, code: CompiledCode | None) -> list[str]:
-    names = target.rules()
+    names = target.rules(code.isa) if code is not None else []
     return (
         [names[number] for number in sorted(code.rule_hits)] if code is not None and names else []
     )
@@ -263,14 +263,15 @@ def _bad_words(isa: str, code: CompiledCode, places: Places | None,
         with suppress(Exception):  # a compiler that is wrong may be wrong about this, too
             texts = code.texts()
     patched = {owner: kind for _, owner, _, kind in code.audit.fixups} if code.audit else {}
+    sizes = {at: size for at, size, _ in code.audit.spans} if code.audit else {}
     data = {at for start, end in code.data_ranges for at in range(start, end)}
     for offset, meant in texts:
-        word = code.code[offset : offset + 4]
+        word = code.code[offset : offset + sizes.get(offset, 4)]
         read = "; ".join(text for _, text in decode(isa, word)) or "nothing"
         if offset in data or read == meant:
             continue
         whose = "encoder"
-        if places is not None and places.encoded.get(offset, -1) != int.from_bytes(word, "little"):
+        if places is not None and places.encoded.get(offset, b"") != word:
             whose = "buffer"
         elif offset in patched and _head(read) == _head(meant):
             whose = f"label use {patched[offset]}"

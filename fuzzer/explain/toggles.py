@@ -71,7 +71,9 @@ def changes(case: Case, target: Target, rules: list[str]) -> Iterator[Change]:
             for value in row.values[1:]:
                 yield _option(case, target, row.name, value)
         for name in rules[:_RULES]:
-            yield Change("rule", name, f"without rule {name}", case, target, _without(name))
+            yield Change(
+                "rule", name, f"without rule {name}", case, target, _without(case.isa, name)
+            )
     for isa in target.isas:
         if isa != case.isa:
             other = case.copy()
@@ -97,8 +99,8 @@ def _groups(isa: str, rules: list[str]) -> list[OptionValue]:
     return sorted(fired - {""})
 
 
-def _without(name: str) -> Callable[[], AbstractContextManager[None]]:
-    return lambda: rule(name, when="False")
+def _without(isa: str, name: str) -> Callable[[], AbstractContextManager[None]]:
+    return lambda: rule(name, isa=isa, when="False")
 
 
 def try_change(change: Change, plants: list[str], check: str, key: str) -> Toggle:

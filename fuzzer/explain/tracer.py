@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 
 import unicorn
 from unicorn import arm64_const as arm64
+from unicorn import x86_const as x86
 
 from fuzzer.case import Input
 from fuzzer.execute import layout
@@ -31,8 +32,16 @@ def _aarch64() -> dict[str, int]:
     return names | {f"v{n}": int(arm64.UC_ARM64_REG_Q0) + n for n in range(32)}
 
 
-REGISTERS: Final = {"aarch64": _aarch64()}
-"""Unicorn's ids of what is watched, by the names that the backend and the manual use."""
+def _x86_64() -> dict[str, int]:
+    names = ("rax", "rcx", "rdx", "rbx", "rbp", "rsi", "rdi", *(f"r{n}" for n in range(8, 16)))
+    found = {name: int(getattr(x86, f"UC_X86_REG_{name.upper()}")) for name in names}
+    found |= {"sp": int(x86.UC_X86_REG_RSP), "flags": int(x86.UC_X86_REG_EFLAGS)}
+    return found | {f"xmm{n}": int(x86.UC_X86_REG_XMM0) + n for n in range(16)}
+
+
+REGISTERS: Final = {"aarch64": _aarch64(), "x86_64": _x86_64()}
+"""Unicorn's ids of what is watched, by the names that the backend and the manual use; the
+stack pointer is sp everywhere."""
 
 
 class Access(NamedTuple):

@@ -41,6 +41,7 @@ class CaseGenerator:
     ) -> None:  # fmt: skip
         self.isa = isa
         self.limits = limits
+        self.results = target.max_results(isa)
         self.repertoire = Repertoire(lambda op, t, s: target.supports(isa, op, t, s))
         self._fixed = dict(fixed or {})
         self._options: Sequence[Option] = [o for o in target.options if o.name not in self._fixed]
@@ -56,7 +57,7 @@ class CaseGenerator:
     def draw(self, source: Source) -> Case:
         """One case; what ``source`` answers is all it depends on."""
         options = self._draw_options(source)
-        generator = FunctionGenerator(source, self.repertoire, self.limits)
+        generator = FunctionGenerator(source, self.repertoire, self.limits, results=self.results)
         function = generator.draw()
         size = generator.memory_size
         memory = b""

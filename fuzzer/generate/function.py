@@ -47,7 +47,6 @@ _RETURN: Final = opcode_named("return")
 _SLOT_SIZES: Final = (8, 16, 64, 32, 4, 128, 24, 600, 5000, 16000)
 _WINDOW: Final = 64
 """Bytes of a slot that are written at entry and accessed afterwards."""
-_MAX_RESULTS: Final = 8
 _EXTENSIONS: Final = ("", "uext", "sext")
 
 
@@ -55,9 +54,11 @@ class FunctionGenerator(Draft):
     """Draws one function from a source. Use once: ``FunctionGenerator(...).draw()``."""
 
     def __init__(
-        self, source: Source, repertoire: Repertoire, limits: Limits = DEFAULT_LIMITS
-    ) -> None:
+        self, source: Source, repertoire: Repertoire, limits: Limits = DEFAULT_LIMITS,
+        *, results: int = 8,
+    ) -> None:  # fmt: skip
         super().__init__(source, repertoire, limits)
+        self.results = results
         self.memory_size = 0
 
     # -- the whole function --------------------------------------------------------------------------
@@ -138,7 +139,7 @@ class FunctionGenerator(Draft):
     def _draw_results(self) -> list[Value]:
         source = self.source
         results: list[Value] = []
-        while len(results) < _MAX_RESULTS:
+        while len(results) < self.results:
             source.start(RESULT)
             more = not results or source.bool(0.5)
             if more:

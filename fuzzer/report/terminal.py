@@ -26,10 +26,14 @@ _SHOWN: Final = 12
 class Plain:
     """Lines for a pipe, a log, CI. Also the base of the status screen."""
 
-    def __init__(self, settings: Settings, rules: list[str], rows: list[str]) -> None:
+    def __init__(
+        self, settings: Settings, rules: dict[str, list[str]], rows: dict[str, list[str]]
+    ) -> None:
         self.settings = settings
         self.rules = rules
         self.rows = rows
+        #: how many there are, of all ISAs
+        self.known = {"rules": sum(map(len, rules.values())), "rows": sum(map(len, rows.values()))}
         self._last = time.monotonic()
 
     def line(self, text: str) -> None:
@@ -69,7 +73,9 @@ class Plain:
 
     def progress(self, totals: Totals) -> str:
         seconds = max(totals.seconds, 0.001)
-        rules = f", rules {totals.hits('rules')}/{len(self.rules)}" if self.rules else ""
+        rules = (
+            f", rules {totals.hits('rules')}/{self.known['rules']}" if self.known["rules"] else ""
+        )
         return (f"clifhanger: {duration(seconds)}, {totals.functions} functions "
                 f"({totals.functions / seconds:.0f}/s), {totals.runs} runs{rules}, findings "
                 f"{len(totals.findings)} ({len(totals.known)} known), workers "
@@ -80,15 +86,16 @@ class Plain:
         self.line(self.progress(totals))
         for what, all_names, kind in (("rules", self.rules, "rules"),
                                       ("instructions", self.rows, "rows")):  # fmt: skip
-            hit = {
-                n for coverage in totals.counts.coverage.values() for n in getattr(coverage, kind)
-            }
-            missed = [name for number, name in enumerate(all_names) if number not in hit]
-            if missed:
-                more = f" and {len(missed) - _SHOWN} more" if len(missed) > _SHOWN else ""
-                self.line(
-                    f"clifhanger: {what} that never fired: {', '.join(missed[:_SHOWN])}{more}"
-                )
+            for isa, names in all_names.items():
+                coverage = totals.counts.coverage.get(isa)
+                hit = getattr(coverage, kind) if coverage is not None else {}
+                missed = [name for number, name in enumerate(names) if number not in hit]
+                if missed:
+                    more = f" and {len(missed) - _SHOWN} more" if len(missed) > _SHOWN else ""
+                    whose = f"{isa} {what}" if len(all_names) > 1 else what
+                    self.line(
+                        f"clifhanger: {whose} that never fired: {', '.join(missed[:_SHOWN])}{more}"
+                    )
         for reason, count in sorted(
             totals.counts.sums.unsupported.items(), key=lambda item: -item[1]
         )[:5]:
@@ -109,7 +116,9 @@ class Plain:
 class Screen(Plain):
     """The status screen: findings scroll by above it."""
 
-    def __init__(self, settings: Settings, rules: list[str], rows: list[str]) -> None:
+    def __init__(
+        self, settings: Settings, rules: dict[str, list[str]], rows: dict[str, list[str]]
+    ) -> None:
         super().__init__(settings, rules, rows)
         self.console = Console(highlight=False)
         self._live = Live(console=self.console, auto_refresh=False, transient=True)
@@ -141,8 +150,8 @@ class Screen(Plain):
                       "runs", f"{totals.runs}  {totals.runs / seconds:.0f}/s")  # fmt: skip
         table.add_row("findings", f"{len(totals.findings)} new, {len(totals.known)} known",
                       "last new", self._last_new or "none yet")  # fmt: skip
-        table.add_row("rules", f"{totals.hits('rules')}/{len(self.rules)}",
-                      "instructions", f"{totals.hits('rows')}/{len(self.rows)}")  # fmt: skip
+        table.add_row("rules", f"{totals.hits('rules')}/{self.known['rules']}",
+                      "instructions", f"{totals.hits('rows')}/{self.known['rows']}")  # fmt: skip
         self._live.update(table, refresh=True)
 
     def end(self, totals: Totals) -> None:
@@ -150,7 +159,9 @@ class Screen(Plain):
         super().end(totals)
 
 
-def watcher_for(settings: Settings, *, plain: bool, rules: list[str], rows: list[str]) -> Plain:
+def watcher_for(
+    settings: Settings, *, plain: bool, rules: dict[str, list[str]], rows: dict[str, list[str]]
+) -> Plain:
     """The screen on a terminal, plain lines anywhere else."""
     if plain or not sys.stdout.isatty() or os.environ.get("CI") or os.environ.get("TERM") == "dumb":
         return Plain(settings, rules, rows)

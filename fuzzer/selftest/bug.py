@@ -15,7 +15,8 @@ class Bug:
     reproducer may have, constants counted (a reduced function has them in place of its parameters).
     ``witness``: a small CLIF function that shows it, and the inputs to run it on (see
     :mod:`fuzzer.selftest.witness`). ``plant``: a context manager within which the bug is in.
-    ``options``: the target's options that the witness needs.
+    ``options``: the target's options that the witness needs. ``isa``: the one whose code is wrong, or whose code the
+    witness shows it by if the patch is of what all ISAs share.
     """
 
     name: str
@@ -26,3 +27,4 @@ class Bug:
     witness: str
     plant: Callable[[], AbstractContextManager[None]]
     options: tuple[tuple[str, bool | int | str], ...] = ()
+    isa: str = "aarch64"

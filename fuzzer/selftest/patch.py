@@ -22,7 +22,7 @@ from backend.isa import isa_named
 from backend.lower.patterns import parse_pattern
 
 ISA = "aarch64"
-"""Whose tables the patches of rows and rules change."""
+"""Whose tables the patches of rows and rules change unless they say."""
 
 _number = itertools.count()
 
@@ -116,9 +116,11 @@ def _code_named(module: CodeType, name: str) -> CodeType:
 
 
 @contextlib.contextmanager
-def row(name: str, *, pattern: str | None = None, template: str | None = None) -> Iterator[None]:
+def row(
+    name: str, *, pattern: str | None = None, template: str | None = None, isa: str = ISA
+) -> Iterator[None]:
     """An instruction row with another bit pattern, another text, or both (then they agree)."""
-    changed = isa_named(ISA).table[name]
+    changed = isa_named(isa).table[name]
     before = changed.pattern, changed.template, changed.aliases
     if template is not None:
         changed.aliases = ()
@@ -131,18 +133,19 @@ def row(name: str, *, pattern: str | None = None, template: str | None = None) -
 
 
 @contextlib.contextmanager
-def bits(name: str, *changes: str) -> Iterator[None]:
+def bits(name: str, *changes: str, isa: str = ISA) -> Iterator[None]:
     """An instruction row with ``changes`` (old, new, ...) made in its bit pattern."""
-    yield from _nested(row(name, pattern=_replaced(isa_named(ISA).table[name].pattern, changes)))
+    pattern = _replaced(isa_named(isa).table[name].pattern, changes)
+    yield from _nested(row(name, pattern=pattern, isa=isa))
 
 
 @contextlib.contextmanager
-def rule(name: str, **changes: Any) -> Iterator[None]:
+def rule(name: str, *, isa: str = ISA, **changes: Any) -> Iterator[None]:
     """A lowering rule with other ``when``, ``emit``, ``types`` ... All rules are compiled anew.
 
     A pair ``(old, new)`` instead of a text is made in what is there.
     """
-    rules = isa_named(ISA).rule_set
+    rules = isa_named(isa).rule_set
     changed = next((r for r in rules.rules if r.name == name), None)
     if changed is None:
         raise ValueError(f"no rule {name}")
@@ -153,7 +156,7 @@ def rule(name: str, **changes: Any) -> Iterator[None]:
             elif field == "pattern":
                 value = parse_pattern(value)
             stack.enter_context(attribute(changed, field, value))
-        stack.enter_context(recompiled())
+        stack.enter_context(recompiled(isa))
         yield
 
 
@@ -171,9 +174,9 @@ def _nested(inner: contextlib.AbstractContextManager[None]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def recompiled() -> Iterator[None]:
+def recompiled(isa: str = ISA) -> Iterator[None]:
     """All lowering rules compiled anew, and again what they were afterwards."""
-    rules = isa_named(ISA).rule_set
+    rules = isa_named(isa).rule_set
     compiled = dict(rules._dispatches)
     rules.recompile()
     try:

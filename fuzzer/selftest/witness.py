@@ -35,7 +35,7 @@ def case_of(bug: Bug) -> Case:
         raise ValueError(f"{bug.name}: the witness has no input")
     memory = _MEMORY.search(text)
     return Case(function, inputs, memory=bytes(int(memory[1])) if memory else b"",
-                options=dict(bug.options))  # fmt: skip
+                options=dict(bug.options), isa=bug.isa)  # fmt: skip
 
 
 def clif(params: str, results: str, body: str, *inputs: str, memory: int = 0) -> str:

@@ -40,8 +40,11 @@ class Builtin(Target):
     def prepare(self, isa: str) -> None:
         isa_named(isa).rule_set.compile_all()
 
-    def rules(self) -> list[str]:
-        return [rule.name for rule in isa_named("aarch64").rules]
+    def max_results(self, isa: str) -> int:
+        return isa_named(isa).max_results
+
+    def rules(self, isa: str) -> list[str]:
+        return [rule.name for rule in isa_named(isa).rules]
 
     def rule_forms(self, isa: str) -> list[list[tuple[str, str]]]:
         return [
@@ -50,5 +53,5 @@ class Builtin(Target):
             for rule in isa_named(isa).rules
         ]  # fmt: skip
 
-    def rows(self) -> list[str]:
-        return [row.name for row in isa_named("aarch64").rows]
+    def rows(self, isa: str) -> list[str]:
+        return [row.name for row in isa_named(isa).rows]

@@ -2,7 +2,8 @@
 
 Sections that are loaded follow each other from offset 0, aligned; the block must be put at an address
 that is a multiple of :data:`PAGE`, since ADRP counts pages. Relocations are applied as the ELF for the Arm 64-bit
-Architecture says (aaelf64, 5.7). Undefined symbols are ``Unsupported``: there is nothing to call.
+Architecture (aaelf64, 5.7) and the System V ABI's AMD64 supplement (4.4) say; one that needs the block's own
+address is ``Unsupported``, and so are undefined symbols: there is nothing to call.
 """
 
 from __future__ import annotations
@@ -56,11 +57,12 @@ def link(obj: bytes) -> Linked:
             if not executable:
                 data.append((base[index], len(image)))
     table = next(s for s in sections if isinstance(s, SymbolTableSection))
+    apply = _APPLY[elf["e_machine"]]
     for section in sections:
         if isinstance(section, RelocationSection) and section["sh_info"] in base:
             for reloc in section.iter_relocations():
                 target = _address(table.get_symbol(reloc["r_info_sym"]), base) + reloc["r_addend"]
-                _apply(
+                apply(
                     image,
                     reloc["r_info_type"],
                     base[section["sh_info"]] + reloc["r_offset"],
@@ -87,7 +89,7 @@ _BRANCHES: Final = {282: (26, 0), 283: (26, 0), 280: (19, 5), 279: (14, 5), 273:
 _PAGES: Final = (275, 276)
 
 
-def _apply(image: bytearray, kind: int, at: int, target: int) -> None:
+def _apply_aarch64(image: bytearray, kind: int, at: int, target: int) -> None:
     (word,) = struct.unpack_from("<I", image, at)
     if kind in _BRANCHES:
         width, low = _BRANCHES[kind]
@@ -109,3 +111,15 @@ def _apply(image: bytearray, kind: int, at: int, target: int) -> None:
     else:
         raise Unsupported(f"relocation type {kind}")
     struct.pack_into("<I", image, at, word)
+
+
+def _apply_x86_64(image: bytearray, kind: int, at: int, target: int) -> None:
+    if kind in (2, 4):  # R_X86_64_PC32, R_X86_64_PLT32
+        struct.pack_into("<i", image, at, target - at)
+    elif kind == 24:  # R_X86_64_PC64
+        struct.pack_into("<q", image, at, target - at)
+    else:
+        raise Unsupported(f"relocation type {kind}")
+
+
+_APPLY: Final = {"EM_AARCH64": _apply_aarch64, "EM_X86_64": _apply_x86_64}

@@ -23,8 +23,12 @@ from fuzzer.targets.elf import link
 from fuzzer.targets.llvm_ir import Translator, is_translated, trap_code
 from fuzzer.targets.target import CompileError, Option, Target
 
-_TRIPLES: Final = {"aarch64": "aarch64-unknown-linux-gnu"}
-#: brk #0x5500 + n: what llvm.ubsantrap(n) becomes
+_TRIPLES: Final = {
+    "aarch64": "aarch64-unknown-linux-gnu",
+    "x86_64": "x86_64-unknown-linux-gnu",
+}
+_RELOC: Final = {"aarch64": "static", "x86_64": "pic"}
+# What llvm.ubsantrap(n) becomes: brk #0x5500 + n, and ud1l n(%eax), %eax with a displacement of 8 or 32 bits.
 _TRAP_MASK: Final = 0xFFFFE01F
 _TRAP_WORD: Final = 0xD420_0000 | 0x5500 << 5
 
@@ -60,6 +64,9 @@ class Llvm(Target):
         major, minor, patch = binding.llvm_version_info
         return f"LLVM {major}.{minor}.{patch} (llvmlite {llvmlite.__version__})"
 
+    def max_results(self, isa: str) -> int:
+        return {"aarch64": 8, "x86_64": 2}[isa]
+
     def supports(self, isa: str, op: Opcode, type_: Type | None, second: Type | None) -> bool:
         terms = (term for term in (*op.operands, *op.results) if term != "...")
         types = (resolve(term, type_, second) for term in terms)
@@ -69,7 +76,8 @@ class Llvm(Target):
         found = self._machines.get((isa, level))
         if found is None:
             target = binding.Target.from_triple(_TRIPLES[isa])
-            found = target.create_target_machine(opt=level, reloc="static", codemodel="small")
+            # Absolute addresses would have to be known before the executor has a place for the code.
+            found = target.create_target_machine(opt=level, reloc=_RELOC[isa], codemodel="small")
             self._machines[isa, level] = found
         return found
 
@@ -100,7 +108,7 @@ class Llvm(Target):
         return CompiledCode(
             case.isa,
             code,
-            traps=_traps(code, linked.data),
+            traps=_TRAPS[case.isa](code, linked.data),
             symbols={"entry": linked.symbols["clif"]},
             data_ranges=linked.data,
             stages={
@@ -113,7 +121,7 @@ class Llvm(Target):
         )
 
 
-def _traps(code: bytes, data: list[tuple[int, int]]) -> list[tuple[int, str]]:
+def _aarch64_traps(code: bytes, data: list[tuple[int, int]]) -> list[tuple[int, str]]:
     end = min((start for start, _ in data), default=len(code))
     words = struct.iter_unpack("<I", code[: end // 4 * 4])
     return [
@@ -121,3 +129,16 @@ def _traps(code: bytes, data: list[tuple[int, int]]) -> list[tuple[int, str]]:
         for index, (word,) in enumerate(words)
         if word & _TRAP_MASK & ~(0xFF << 5) == _TRAP_WORD
     ]
+
+
+def _x86_64_traps(code: bytes, data: list[tuple[int, int]]) -> list[tuple[int, str]]:
+    end = min((start for start, _ in data), default=len(code))
+    found = []
+    for offset, text in decode("x86_64", code[:end]):
+        mnemonic, _, number = text.partition(" ")
+        if mnemonic == "ud1":
+            found.append((offset, trap_code(int(number, 0) & 0xFF)))
+    return found
+
+
+_TRAPS: Final = {"aarch64": _aarch64_traps, "x86_64": _x86_64_traps}

@@ -61,21 +61,25 @@ class Target(ABC):
     def supports(self, isa: str, op: Opcode, type_: Type | None, second: Type | None) -> bool:
         """May the generator draw ``op`` at T = ``type_`` and S = ``second``?"""
 
+    def max_results(self, isa: str) -> int:
+        """How many results a function may have that the generator draws."""
+        return 8
+
     def prepare(self, isa: str) -> None:
         """Load what would else be loaded when functions are compiled, before many processes are forked that
         compile one each."""
         self.supports(isa, OPCODES[0], None, None)
 
-    def rules(self) -> list[str]:
-        """Names of the lowering rules, in the order of ``CompiledCode.rule_hits``' numbers."""
+    def rules(self, isa: str) -> list[str]:
+        """Names of the lowering rules for ``isa``, in the order of ``CompiledCode.rule_hits``' numbers."""
         return []
 
     def rule_forms(self, isa: str) -> list[list[tuple[str, str]]]:
         """For each rule, the forms (opcode, T or ``-``) that may lead to it, for a campaign to draw more often."""
         return []
 
-    def rows(self) -> list[str]:
-        """Names of the machine instructions, in the order of ``CompiledCode.row_hits``' indices."""
+    def rows(self, isa: str) -> list[str]:
+        """Names of the machine instructions of ``isa``, in the order of ``CompiledCode.row_hits``' indices."""
         return []
 
     @abstractmethod

@@ -1,6 +1,6 @@
 """Where the time goes: figures and ratios of one run, not a timed test.
 
-Usage: ``python tests/benchmarks/bench.py [split|growth|memory|shrink]...`` (all but ``memory`` by default).
+Usage: ``python tests/benchmarks/bench.py [split|split:ISA|growth|memory|shrink]...`` (all but ``memory`` by default).
 
 ``split``   a trial's stages on functions of about 30 instructions with 16 inputs, one core, in a process that
             has compiled its rules and tried :data:`WARM` others before, as a campaign's has after seconds
@@ -35,9 +35,9 @@ clock = time.process_time
 WARM: Final = 2000
 
 
-def sized(count: int, low: int, high: int) -> list[tuple[int, Case]]:
+def sized(count: int, low: int, high: int, isa: str) -> list[tuple[int, Case]]:
     """``count`` cases of ``low`` to ``high`` instructions and 16 inputs, with their seeds."""
-    generator = CaseGenerator(target_named("builtin"), "aarch64")
+    generator = CaseGenerator(target_named("builtin"), isa)
     cases: list[tuple[int, Case]] = []
     seed = 0
     while len(cases) < count:
@@ -49,14 +49,16 @@ def sized(count: int, low: int, high: int) -> list[tuple[int, Case]]:
     return cases
 
 
-def split() -> None:
+def split(isa: str = "aarch64") -> None:
     """The stages of the hot path, microseconds a function."""
     target = target_named("builtin")
-    cases = sized(400, 22, 38)
-    generator = CaseGenerator(target, "aarch64")
+    cases = sized(400, 22, 38, isa)
+    generator = CaseGenerator(target, isa)
     size = statistics.mean(case.function.instruction_count() for _, case in cases)
-    print(f"split: {len(cases)} functions of {size:.1f} instructions on average, 16 inputs each")
-    target.prepare("aarch64")
+    print(
+        f"split: {isa}, {len(cases)} functions of {size:.1f} instructions on average, 16 inputs each"
+    )
+    target.prepare(isa)
     for number in range(WARM):
         run_trial(generator.from_seed(2_000_000 + number), target, thorough=number % 8 == 0)
     spent = dict.fromkeys(("generate", "interpret", "compile", "execute", "check"), 0.0)
@@ -157,4 +159,8 @@ if __name__ == "__main__":
     isa_named("aarch64").rule_set.compile_all()  # matchers are compiled at first use
     chosen = sys.argv[1:] or ["split", "growth", "shrink"]
     for word in chosen:
-        {"split": split, "growth": growth, "memory": memory, "shrink": shrink}[word]()
+        name, _, isa = word.partition(":")
+        if isa:
+            split(isa)
+            continue
+        {"split": split, "growth": growth, "memory": memory, "shrink": shrink}[name]()

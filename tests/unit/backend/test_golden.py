@@ -8,6 +8,7 @@ import pytest
 
 from backend.compile import compile_function
 from backend.ir.parser import parse_function
+from backend.isa import ISA_NAMES
 from backend.options import Options, Value
 
 FOLDER = Path(__file__).parent / "golden"
@@ -17,14 +18,16 @@ OPTIONS: dict[str, dict[str, Value]] = {
 }
 
 
+@pytest.mark.parametrize("isa", ISA_NAMES)
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.clif")), ids=lambda path: path.stem)
-def test_the_stages_are_as_printed(path: Path, update_golden: bool) -> None:
+def test_the_stages_are_as_printed(path: Path, isa: str, update_golden: bool) -> None:
     options = Options.from_dict(OPTIONS.get(path.stem, {}))
-    code = compile_function(parse_function(path.read_text()), options=options)
+    code = compile_function(parse_function(path.read_text()), isa, options)
     stages = "\n".join(
         f"== {name}\n{code.stages[name]()}" for name in ("vcode", "alloc", "asm", "bytes")
     )
-    golden = path.with_suffix(".txt")
+    # The first ISA's have no name of it.
+    golden = path.with_suffix(".txt" if isa == ISA_NAMES[0] else f".{isa}.txt")
     if update_golden:
         golden.write_text(stages)
     assert stages == golden.read_text()

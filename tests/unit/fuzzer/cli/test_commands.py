@@ -71,6 +71,29 @@ def test_compile_prints_each_stage(tmp_path: Path, stage: str, words: list[str])
     assert all(word in shown for word in words), result.output
 
 
+def test_compile_is_for_the_isa_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "f.clif"
+    path.write_text(ADD)
+    for stage, words in (
+        ("vcode", ["add_rr.l"]),
+        ("asm", ["add eax, edi", "pop rbp", "ret"]),
+        ("bytes", ["5dpop", "c3ret"]),
+    ):
+        shown = invoke("compile", str(path), "--isa", "x86_64", "--emit", stage).output
+        shown = shown.replace(" ", "") if stage == "bytes" else shown
+        assert all(word in shown for word in words), shown
+
+
+def test_selftest_looks_for_a_bug_on_the_isa_that_shows_it() -> None:
+    result = invoke("selftest", "--isa", "x86_64", "--bug", "x86-argument-offset", "--json")
+    assert result.exit_code == 0, result.output
+    (row,) = json.loads(result.output)["bugs"]
+    assert (row["name"], row["found"]) == ("x86-argument-offset", True)
+    result = invoke("selftest", "--isa", "aarch64", "--bug", "x86-argument-offset")
+    assert result.exit_code == 2
+    assert "shown by x86_64" in result.stderr
+
+
 def test_the_stages_tested_are_all_there_are(tmp_path: Path) -> None:
     path = tmp_path / "f.clif"
     path.write_text(ADD)
@@ -107,7 +130,7 @@ def test_compile_says_what_is_not_supported(tmp_path: Path) -> None:
 
 LISTS = {
     "targets": ("target", set(TARGETS)),
-    "isas": ("isa", {"aarch64"}),
+    "isas": ("isa", {"aarch64", "x86_64"}),
     "checks": ("check", set(CHECKS)),
     "opcodes": ("opcode", {op.name for op in OPCODES}),
     "bugs": ("bug", {"caller-frame", "fixup-after-word"}),

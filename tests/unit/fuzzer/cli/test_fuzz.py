@@ -54,10 +54,31 @@ def test_a_clean_run() -> None:
     assert set(found) >= KEYS
     assert (found["seed"], found["functions"], found["findings"]) == (0x5EED, 40, 0)
     assert found["runs"] > 100
-    assert 0 < found["rules_hit"] < found["rules_total"] == len(target_named("builtin").rules())
+    assert (
+        0
+        < found["rules_hit"]
+        < found["rules_total"]
+        == len(target_named("builtin").rules("aarch64"))
+    )
     assert len(found["rules_missed"]) == found["rules_total"] - found["rules_hit"]
     assert found["errors"] == []
     assert not list(Path("corpus").rglob("*.clif"))
+
+
+def test_two_isas_are_told_apart() -> None:
+    result = invoke(fuzz, "-n", "40", "--isa", "aarch64,x86_64", "--seed", "7", "--out", "out")
+    assert result.exit_code == 0
+    lines = result.output.splitlines()
+    found, builtin = stats(), target_named("builtin")
+    assert found["rules_total"] == sum(len(builtin.rules(isa)) for isa in ("aarch64", "x86_64"))
+    assert found["rows_total"] == sum(len(builtin.rows(isa)) for isa in ("aarch64", "x86_64"))
+    assert f"rules {found['rules_hit']}/{found['rules_total']}, " in lines[1]
+    for isa in ("aarch64", "x86_64"):
+        assert any(line.startswith(f"clifhanger: {isa} rules that never fired: ") for line in lines)
+        names = [name.removeprefix(f"{isa}:") for name in found["rules_missed"]
+                 if name.startswith(f"{isa}:")]  # fmt: skip
+        assert 0 < len(names) < len(builtin.rules(isa))
+        assert set(names) < set(builtin.rules(isa))
 
 
 def test_a_planted_bug_end_to_end() -> None:

@@ -22,7 +22,8 @@ from backend.ir.types import F32, F64, F128, I8, I16, I32, I64, I128, Type, type
 from backend.ir.verifier import verify
 from fuzzer.case import DATA_BASE, Case, Input
 from fuzzer.execute.emulator import RETURN, emulator_for
-from fuzzer.targets import llvm_floats, target_named
+from fuzzer.generate.cases import CaseGenerator
+from fuzzer.targets import elf, llvm_floats, target_named
 from fuzzer.targets.llvm_ir import SUPPORTED, TRAP_CODES, trap_code, trap_number
 from fuzzer.trial import run_trial
 from tests.float_rows import ROWS, Meaning, agrees, inputs_for
@@ -412,3 +413,34 @@ def test_stages_print(stage: str) -> None:
     words = {"clif": "iadd", "llvm": "add i32", "optimised": "ret i32", "asm": "ret",
              "bytes": "c0035fd6"}  # fmt: skip
     assert words[stage] in shown
+
+
+def test_x86_64_agrees_with_the_reference() -> None:
+    """The executor's x86-64 and its reading of UD1, by a compiler that shares nothing with ours."""
+    generator = CaseGenerator(LLVM, "x86_64")
+    trapped = tables = tried = 0
+    for seed in range(60):
+        case = generator.from_seed(seed)
+        trial, found = run_trial(case, LLVM, thorough=True)
+        assert not found, [v.detail for v in found]
+        assert not trial.unsupported
+        tried += trial.executed
+        trapped += sum(run is not None and run.stop == "trap" for run in trial.runs)
+        tables += bool(trial.code is not None and trial.code.data_ranges)
+    assert tried > 300
+    assert trapped
+    assert tables
+
+
+@pytest.mark.parametrize(
+    ("kind", "wanted"), [(2, "0c000000"), (4, "0c000000"), (24, "0c00000000000000")]
+)
+def test_relocations_of_x86_64(kind: int, wanted: str) -> None:
+    image = bytearray(16)
+    elf._apply_x86_64(image, kind, 4, 16)
+    assert image[4 : 4 + len(wanted) // 2].hex() == wanted
+
+
+def test_an_absolute_relocation_of_x86_64_is_not_supported() -> None:
+    with pytest.raises(Unsupported, match="11"):
+        elf._apply_x86_64(bytearray(16), 11, 0, 0)

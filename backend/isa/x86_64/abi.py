@@ -1,0 +1,154 @@
+"""Arguments, results, frames and spills on x86-64, after the System V ABI.
+
+Source: System V Application Binary Interface, AMD64 Architecture Processor Supplement, 3.2.1 (registers), 3.2.2
+(the stack frame) and 3.2.3 (parameter passing). Integer arguments go to rdi, rsi, rdx, rcx, r8, r9, further
+ones to the stack, 8 bytes each from above the return address upward; bits above an argument's type are unspecified
+unless its extension says otherwise. Results go to rax and rdx; there is no place for a third. The red
+zone is not used.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Final
+
+from backend.errors import Unsupported
+from backend.ir.entities import AbiParam, Inst
+from backend.isa.isa import Step
+from backend.isa.x86_64.insts import ROWS
+from backend.isa.x86_64.regs import ARGUMENTS, RBP, RESULTS, RSP, xmm
+from backend.lower.driver import Lowering
+from backend.machine.frame import Frame
+from backend.machine.registers import FLOAT, INT, spill_slot
+from backend.machine.rows import Row
+from backend.machine.vcode import DEF, USE, MInst, Operand
+
+LINKAGE: Final = 16
+"""Bytes between rbp and the caller's stack arguments: the caller's rbp and the return address."""
+_CONVENTIONS: Final = ("", "fast", "cold", "system_v")
+_FIRST_VECTOR: Final = xmm(0)
+
+_LOAD_ARGUMENT: Final = ROWS["load.q_o"]
+_LOAD_OPERANDS: Final = _LOAD_ARGUMENT.operands_without((None, RBP, 0, -1))
+_NO_TRAP: Final = -1
+
+
+@cache
+def _fixed(role: int, registers: tuple[int, ...]) -> tuple[Operand, ...]:
+    return tuple(Operand(i, role, INT, fixed=register) for i, register in enumerate(registers))
+
+
+def _check_param(param: AbiParam) -> None:
+    if not param.type.is_int or param.type.bits > 64:
+        raise Unsupported(f"a parameter or result of type {param.type}")
+    if param.purpose:
+        raise Unsupported(f"a parameter for {param.purpose}")
+
+
+def lower_arguments(low: Lowering) -> None:
+    """Define the parameters that are used: registers by one pseudo instruction, the rest by loads."""
+    signature = low.function.signature
+    if signature.callconv not in _CONVENTIONS:
+        raise Unsupported(f"calling convention {signature.callconv}")
+    vregs: list[int] = []
+    registers: list[int] = []
+    loads: list[MInst] = []
+    params = low.function.entry.params
+    for number, (value, param) in enumerate(zip(params, signature.params, strict=True)):
+        _check_param(param)
+        if not low.is_used(value):
+            continue
+        vreg = low.use(value)
+        if number < len(ARGUMENTS):
+            vregs.append(vreg)
+            registers.append(ARGUMENTS[number])
+            continue
+        offset = LINKAGE + 8 * (number - len(ARGUMENTS))
+        loads.append(MInst(_LOAD_ARGUMENT, [vreg, RBP, offset, _NO_TRAP], _LOAD_OPERANDS))
+    if vregs:
+        low.out.append(MInst(ROWS["args"], vregs, _fixed(DEF, tuple(registers))))
+    low.out += loads
+
+
+def emit_return(low: Lowering, inst: Inst) -> None:
+    """The results in their registers, extended as the signature promises."""
+    returns = low.function.signature.returns
+    if len(returns) > len(RESULTS):
+        raise Unsupported(f"{len(returns)} results")
+    for param in returns:
+        _check_param(param)
+    vregs = [
+        _extended_result(low, value, param) for value, param in zip(inst.args, returns, strict=True)
+    ]
+    low.out.append(
+        MInst(ROWS["ret"], vregs, _fixed(USE, RESULTS[: len(vregs)]), 0, low.origin)
+    )  # fmt: skip
+
+
+_EXTENDS: Final[dict[tuple[str, int], Row]] = {
+    ("uext", 8): ROWS["movzx_b.l"], ("uext", 16): ROWS["movzx_w.l"], ("uext", 32): ROWS["mov_rr.l"],
+    ("sext", 8): ROWS["movsx_b.q"], ("sext", 16): ROWS["movsx_w.q"], ("sext", 32): ROWS["movsx_l.q"],
+}  # fmt: skip
+
+
+def _extended_result(low: Lowering, value: int, param: AbiParam) -> int:
+    vreg = low.use(value)
+    row = _EXTENDS.get((param.extension, param.type.bits))
+    if row is None:
+        return vreg
+    extended = low.temp(INT)
+    low.out.append(MInst(row, [extended, vreg], None, 0, low.origin))
+    return extended
+
+
+# ---- the frame
+
+
+def prologue(frame: Frame) -> list[Step]:
+    """Frame pointer, saved registers, stack pointer."""
+    steps: list[Step] = [
+        (ROWS["push"], [RBP]),
+        (ROWS["mov_rr.q"], [RBP, RSP]),
+        *((ROWS["push"], [register]) for register in frame.saved),
+    ]
+    if below := frame.size - frame.saved_bytes:
+        steps.append((ROWS["sub_ri.q"], [RSP, below, RSP]))
+    if frame.align > LINKAGE:
+        steps.append((ROWS["and_ri.q"], [RSP, -frame.align, RSP]))
+    return steps
+
+
+def epilogue(frame: Frame) -> list[Step]:
+    """What the prologue did, undone."""
+    steps: list[Step] = []
+    if frame.size != frame.saved_bytes or frame.align > LINKAGE:
+        steps.append((ROWS["lea_o.q"], [RSP, RBP, -frame.saved_bytes]))
+    steps += [(ROWS["pop"], [register]) for register in reversed(frame.saved)]
+    return [*steps, (ROWS["pop"], [RBP])]
+
+
+# ---- moves between locations
+
+_SPILL: Final = {
+    (INT, True): ROWS["store.q_o"], (INT, False): ROWS["load.q_o"],
+    (FLOAT, True): ROWS["movaps_store"], (FLOAT, False): ROWS["movaps_load"],
+}  # fmt: skip
+
+
+def move(to: int, source: int, frame: Frame) -> list[Step]:
+    """Register to register, to a spill slot, or from one. None of these instructions touches the flags."""
+    if to >= 0 and source >= 0:
+        return [(ROWS["movaps" if to >= _FIRST_VECTOR else "mov_rr.q"], [to, source])]
+    store = to < 0
+    register, slot = (source, spill_slot(to)) if store else (to, spill_slot(source))
+    row = _SPILL[frame.spill_classes[slot], store]
+    offset = frame.spills[slot]
+    given = {"n": RSP, "imm": offset, "v": register, "d": register, "trap": _NO_TRAP}
+    return [(row, [given[field.name] for field in row.fields])]
+
+
+def slot_address(register: int, offset: int) -> list[Step]:
+    """``register = rsp + offset``. Unsupported beyond 2 GiB either way."""
+    if not -1 << 31 <= offset < 1 << 31:
+        raise Unsupported(f"an address {offset} bytes from the stack pointer")
+    return [(ROWS["lea_o.q"], [register, RSP, offset])]

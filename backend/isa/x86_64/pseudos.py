@@ -1,0 +1,65 @@
+"""What the emitter expands on x86-64: instructions that depend on the frame, and jump tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from backend.isa.isa import Step
+from backend.isa.x86_64.abi import epilogue, slot_address
+from backend.isa.x86_64.fields import AE
+from backend.isa.x86_64.insts import ROWS
+from backend.isa.x86_64.regs import SCRATCH
+from backend.machine.emit import Emitter
+from backend.machine.rows import Row
+from backend.machine.vcode import MInst
+
+
+def _args(emitter: Emitter, inst: MInst, ops: list[int]) -> None:
+    """Nothing: the caller did it."""
+
+
+def _slot_addr(emitter: Emitter, inst: MInst, ops: list[int]) -> None:
+    register, slot, offset = ops
+    for row, values in slot_address(register, emitter.frame.slots[slot] + offset):
+        emitter.put(row, values)
+
+
+def _ret(emitter: Emitter, inst: MInst, ops: list[int]) -> None:
+    for row, values in epilogue(emitter.frame):
+        emitter.put(row, values)
+    emitter.put(ROWS["ret"], [])
+
+
+def _br_table(emitter: Emitter, inst: MInst, ops: list[int]) -> None:
+    """Bounds check, then a jump by the table behind the code. An entry is the distance from itself to its
+    target. The index has zeros above its 32 bits; its register is clobbered, and scratch is free at the
+    end of a block."""
+    index, default, *table = ops
+    buffer = emitter.buffer
+    emitter.put(ROWS["cmp_ri.l"], [index, len(table)])
+    emitter.put_at(ROWS["jcc"], [AE, 0, 0], emitter.target(default), "default32")
+    start = buffer.new_label()
+    emitter.put_at(ROWS["lea_table"], [SCRATCH, 0], start)
+    emitter.put(ROWS["lea_x.q"], [SCRATCH, SCRATCH, index, 2, 0])
+    emitter.put(ROWS["movsx_l.q_o"], [index, SCRATCH, 0, -1])
+    emitter.put(ROWS["add_rr.q"], [SCRATCH, index, SCRATCH])
+    emitter.put(ROWS["jmp_r"], [SCRATCH])
+    buffer.bind(start)
+    use = emitter.uses["table32"]
+    for block in table:
+        buffer.use_label(emitter.target(block), use)
+        buffer.put_data(bytes(4), "jump table")
+
+
+PSEUDOS: Final[dict[int, Callable[[Emitter, MInst, list[int]], None]]] = {
+    ROWS["args"].index: _args,
+    ROWS["slot_addr"].index: _slot_addr,
+    ROWS["ret"].index: _ret,
+    ROWS["br_table"].index: _br_table,
+}
+
+
+def invert(row: Row, ops: list[int]) -> Step:
+    """The branch that is taken exactly when this one is not: conditions come in pairs."""
+    return row, [ops[0] ^ 1, *ops[1:]]
