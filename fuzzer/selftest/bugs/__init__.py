@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from fuzzer.selftest.bug import Bug
-from fuzzer.selftest.bugs import branches, buffer, encoding, frame, lowering, registers
+from fuzzer.selftest.bugs import branches, buffer, encoding, frame, lowering, optimiser, registers
 
 
 def _by_name(*classes: tuple[Bug, ...]) -> dict[str, Bug]:
@@ -18,5 +18,11 @@ def _by_name(*classes: tuple[Bug, ...]) -> dict[str, Bug]:
 
 
 BUGS: Final = _by_name(
-    encoding.BUGS, branches.BUGS, buffer.BUGS, registers.BUGS, frame.BUGS, lowering.BUGS
+    encoding.BUGS,
+    branches.BUGS,
+    buffer.BUGS,
+    registers.BUGS,
+    frame.BUGS,
+    lowering.BUGS,
+    optimiser.BUGS,
 )
