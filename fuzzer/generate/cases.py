@@ -22,7 +22,7 @@ INPUT: Final = 104
 _STRESS: Final = 0.25
 """How often a case departs from the target's default options at all."""
 
-_LEVEL: Final = 0.5
+_LEVEL: Final = 0.7
 """How often one of the target's levels of optimisation is drawn, be it the default's."""
 
 _PATTERNS: Final = (
