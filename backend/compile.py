@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from backend.ir.entities import Function
+from backend.ir.printer import print_function
 from backend.ir.verifier import verify
 from backend.isa import isa_named
 from backend.lower.driver import Lowering
@@ -13,6 +14,7 @@ from backend.machine.emit import Emitter, texts
 from backend.machine.frame import layout_frame
 from backend.machine.places import find_places
 from backend.machine.stages import print_allocated, print_bytes, print_vcode
+from backend.opt.optimise import optimise
 from backend.options import Options
 from backend.regalloc.allocate import allocate
 from backend.regalloc.checker import check_allocation
@@ -34,6 +36,9 @@ def compile_function(
 
     verify(function)
     simple = expand(function)
+    improved: set[int] = set()
+    if options.opt_level == "speed":
+        simple, improved = optimise(simple)
     lowering = Lowering(simple, target, target.rule_set.dispatch(options.disabled_rules))
     vcode = lowering.run()
     if options.homes != "int":
@@ -53,10 +58,14 @@ def compile_function(
         symbols={function.name: 0},
         data_ranges=finished.data_ranges,
         texts=lambda: texts(emitter.items, finished, target),
-        places=lambda: find_places(
+        # What the optimiser made is no longer at the positions of the function given.
+        places=None
+        if options.opt_level == "speed"
+        else lambda: find_places(
             function, simple, target, options, vcode, allocation, frame, finished.code
         ),
         stages={
+            "clif": lambda: print_function(simple),
             "vcode": lambda: print_vcode(vcode, env),
             "alloc": lambda: print_allocated(vcode, allocation, env),
             "asm": lambda: "".join(
@@ -66,6 +75,6 @@ def compile_function(
             "bytes": lambda: print_bytes(finished),
         },
         audit=finished.audit,
-        rule_hits=lowering.hits,
+        rule_hits=lowering.hits | {len(target.rules) + number for number in improved},
         row_hits=emitter.hits | {row.index for _, row, _ in emitter.items},
     )

@@ -27,7 +27,7 @@ class OptionRow(NamedTuple):
 
 
 OPTIONS: Final = (
-    OptionRow("opt_level", ("none",), "how hard to optimise", drawn=False),
+    OptionRow("opt_level", ("none", "speed"), "how hard to optimise"),
     OptionRow("check_allocation", (True, False), "run the symbolic checker on every allocation", drawn=False),
     OptionRow("registers", (0, 3, 4, 6, 10), "allocatable registers of each class; 0: all"),
     OptionRow("homes", ("int", "float", "mixed"), "class of registers that integer values live in"),

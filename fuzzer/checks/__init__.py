@@ -16,6 +16,7 @@ from fuzzer.checks import (
     encoding,
     frame,
     hang,
+    levels,
     memory,
     poison,
     reassembly,
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 CHECKS: Final[dict[str, Check]] = {
     check.name: check
     for module in (crash, allocation, buffer, encoding, frame, bounds, hang, trap, result, memory,
-                   poison, repeat, reassembly)
+                   poison, repeat, reassembly, levels)
     for check in (module.CHECK,)
 }  # fmt: skip
 """Every check by name, in the order in which they look."""

@@ -40,8 +40,9 @@ class Machine:
     even place in the order (no: no i128 in signatures).
 
     ``link``: the register with the return address, or -1: it is on the stack at SP, and SP is above it after the
-    return. ``fixed``: registers that hold the same at every entry, with what: they decide rounding, flushing and default
-    NaNs. ``flags``: the register of the flags, or -1; ``flags_free``: those that hold nothing at entry; ``flags_clear``: those that must be 0 at the return.
+    return. ``fixed``: registers that hold the same at every entry, with what: they decide rounding, flushing and
+    default NaNs. ``flags``: the register of the flags, or -1; ``flags_free``: those that hold nothing at entry;
+    ``flags_clear``: those that must be 0 at the return.
     """
 
     name: str

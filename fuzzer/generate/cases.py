@@ -22,6 +22,9 @@ INPUT: Final = 104
 _STRESS: Final = 0.25
 """How often a case departs from the target's default options at all."""
 
+_LEVEL: Final = 0.7
+"""How often one of the target's levels of optimisation is drawn, be it the default's."""
+
 _PATTERNS: Final = (
     bytes(8),
     bytes(range(256)),
@@ -45,6 +48,11 @@ class CaseGenerator:
         self.repertoire = Repertoire(lambda op, t, s: target.supports(isa, op, t, s))
         self._fixed = dict(fixed or {})
         self._options: Sequence[Option] = [o for o in target.options if o.name not in self._fixed]
+        defaults = {option.name: option.default for option in self._options}
+        self._levels = [
+            {name: value for name, value in level.items() if defaults.get(name, value) != value}
+            for level in target.opt_levels.values()
+        ]
 
     def focused(self, forms: Sequence[tuple[str, str]]) -> CaseGenerator:
         """A generator that draws ``forms`` (opcode, type) far more often; itself if there are none."""
@@ -70,12 +78,16 @@ class CaseGenerator:
     def _draw_options(self, source: Source) -> dict[str, OptionValue]:
         drawn = dict(self._fixed)
         source.start(HEADER)
+        if source.bool(_LEVEL):
+            drawn |= self._levels[source.int(0, len(self._levels) - 1)]
         if self._options and source.bool(_STRESS):
             for option in self._options:
                 if source.bool(0.4):
                     value = option.values[source.int(0, len(option.values) - 1)]
                     if value != option.default:
                         drawn[option.name] = value
+                    else:
+                        drawn.pop(option.name, None)
         source.end()
         return drawn
 

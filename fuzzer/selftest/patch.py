@@ -20,6 +20,7 @@ from typing import Any
 
 from backend.isa import isa_named
 from backend.lower.patterns import parse_pattern
+from backend.opt import matching, simplify
 
 ISA = "aarch64"
 """Whose tables the patches of rows and rules change unless they say."""
@@ -158,6 +159,30 @@ def rule(name: str, *, isa: str = ISA, **changes: Any) -> Iterator[None]:
             stack.enter_context(attribute(changed, field, value))
         stack.enter_context(recompiled(isa))
         yield
+
+
+@contextlib.contextmanager
+def improvement(name: str, *changes: str) -> Iterator[None]:
+    """A rule of the optimiser with ``changes`` (old, new, ...) made in its row."""
+    with contextlib.ExitStack() as stack:
+        for text, table, compiled in (
+            ("RULES", "ALGEBRA", simplify.REWRITES), ("TRUTHS", "TRUTH", simplify.TRUTHS)
+        ):  # fmt: skip
+            rows = getattr(matching, text).splitlines()
+            place = next((n for n, row in enumerate(rows) if row.startswith(f"{name}:")), -1)
+            if place < 0:
+                continue
+            rows[place] = _replaced(rows[place], changes)
+            first = getattr(matching, table)[0].number
+            stack.enter_context(
+                attribute(matching, table, matching.parse_rules("\n".join(rows), first))
+            )
+            remake = matching.compile_rewrites if table == "ALGEBRA" else matching.compile_truths
+            for root, made in remake().items():
+                stack.enter_context(item(compiled, root, made))
+            yield
+            return
+    raise ValueError(f"the optimiser has no rule {name}")
 
 
 def _replaced(text: str, changes: tuple[str, ...]) -> str:

@@ -6,12 +6,14 @@ from importlib.metadata import version
 from typing import ClassVar, Final
 
 from backend.compile import compile_function
-from backend.ir.opcodes import Opcode, opcode_named
+from backend.ir.opcodes import N64, Opcode, opcode_named
 from backend.ir.types import Type
 from backend.isa import ISA_NAMES, isa_named
 from backend.machine.compiled import CompiledCode
+from backend.opt.optimise import OPCODES
+from backend.opt.optimise import RULES as IMPROVEMENTS
 from backend.options import OPTIONS, Options
-from fuzzer.case import Case
+from fuzzer.case import Case, OptionValue
 from fuzzer.targets.target import Option, Target
 
 _ROOTS: Final = {"cmp": "icmp", "nz": "select", "const": "iconst"}
@@ -26,6 +28,11 @@ class Builtin(Target):
     options: ClassVar[tuple[Option, ...]] = tuple(
         Option(row.name, row.values, row.doc) for row in OPTIONS if row.drawn
     )
+
+    opt_levels: ClassVar[dict[str, dict[str, OptionValue]]] = {
+        "none": {"opt_level": "none"},
+        "speed": {"opt_level": "speed"},
+    }
 
     @property
     def version(self) -> str:
@@ -44,14 +51,23 @@ class Builtin(Target):
         return isa_named(isa).max_results
 
     def rules(self, isa: str) -> list[str]:
-        return [rule.name for rule in isa_named(isa).rules]
+        return [*(rule.name for rule in isa_named(isa).rules), *IMPROVEMENTS]
 
     def rule_forms(self, isa: str) -> list[list[tuple[str, str]]]:
-        return [
+        lowering = [
             [(op.name, type_ if op.over else "-") for root in rule.pattern.roots for type_ in rule.types
              if (op := opcode_named(_ROOTS.get(root, root)))]
             for rule in isa_named(isa).rules
         ]  # fmt: skip
+        improving = [
+            [
+                (name, type_.name if opcode_named(name).over else "-")
+                for name in names
+                for type_ in N64
+            ]
+            for names in OPCODES
+        ]
+        return lowering + improving
 
     def rows(self, isa: str) -> list[str]:
         return [row.name for row in isa_named(isa).rows]

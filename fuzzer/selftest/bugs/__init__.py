@@ -5,7 +5,16 @@ from __future__ import annotations
 from typing import Final
 
 from fuzzer.selftest.bug import Bug
-from fuzzer.selftest.bugs import branches, buffer, encoding, frame, lowering, registers, x86_64
+from fuzzer.selftest.bugs import (
+    branches,
+    buffer,
+    encoding,
+    frame,
+    lowering,
+    optimiser,
+    registers,
+    x86_64,
+)
 
 
 def _by_name(*classes: tuple[Bug, ...]) -> dict[str, Bug]:
@@ -24,5 +33,6 @@ BUGS: Final = _by_name(
     registers.BUGS,
     frame.BUGS,
     lowering.BUGS,
+    optimiser.BUGS,
     x86_64.BUGS,
 )

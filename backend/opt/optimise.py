@@ -1,0 +1,32 @@
+"""The optimiser on one page: simplify, drop what is unreachable, move what is invariant, drop what is dead."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from backend.ir.entities import Function
+from backend.opt.dead import remove_dead, remove_unreachable
+from backend.opt.hoist import hoist
+from backend.opt.simplify import LOOKED_FOR, NAMES, Simplifier
+
+_PASSES: Final = ("unreachable_block", "loop_invariant", "dead_instruction", "dead_parameter")
+RULES: Final = tuple(f"opt_{name}" for name in (*NAMES, *_PASSES))
+"""Everything the optimiser does, by number: each is to be seen to happen."""
+
+OPCODES: Final = (*LOOKED_FOR, *(() for _ in _PASSES))
+"""Names of the opcodes that each rule is about."""
+
+
+def optimise(function: Function) -> tuple[Function, set[int]]:
+    """A function that does the same, and the numbers in :data:`RULES` of what was done to it.
+
+    ``function`` is valid (:mod:`backend.ir.verifier`) and not changed; so is the result.
+    """
+    function = function.copy()
+    hits: set[int] = set()
+    Simplifier(function, hits).run()
+    unreachable = remove_unreachable(function)
+    moved = hoist(function)
+    done = (unreachable, moved, *remove_dead(function))
+    hits.update(len(NAMES) + place for place, happened in enumerate(done) if happened)
+    return function, hits
