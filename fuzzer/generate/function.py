@@ -47,9 +47,8 @@ _RETURN: Final = opcode_named("return")
 _SLOT_SIZES: Final = (8, 16, 64, 32, 4, 128, 24, 600, 5000, 16000)
 _WINDOW: Final = 64
 """Bytes of a slot that are written at entry and accessed afterwards."""
-_ALGEBRA: Final = 0.15
-_NEAR: Final = 8
-"""Instructions back that an operand's definition is looked for."""
+_ALGEBRA: Final = 0.25
+"""How often an operation gets operands that algebra has something to say of."""
 _EXTENSIONS: Final = ("", "uext", "sext")
 
 
@@ -223,7 +222,7 @@ class FunctionGenerator(Draft):
         if operation.family == SELECT and source.bool(0.3):
             self._draw_arms(form, args)
         elif args and source.bool(_ALGEBRA):
-            self._draw_algebra(form, args, keyword)
+            self._draw_algebra(form, args)
         if op.traps:
             self._tame(operation, form, args)
         results = tuple([self.new(type_) for type_ in form.results])
@@ -231,34 +230,41 @@ class FunctionGenerator(Draft):
         for value, type_ in zip(results, form.results, strict=True):
             self.scope[type_].append(value)
 
-    def _draw_algebra(self, form: Form, args: list[Value], keyword: str) -> None:
-        """Operands that algebra has something to say of, which chance brings together too seldom: the same operation
-        before, the same value twice, a value and one that was made of it, a neutral element."""
-        source, type_ = self.source, form.operands[0]
+    def _draw_algebra(self, form: Form, args: list[Value]) -> None:
+        """An operand that algebra has something to say of, which chance brings together too seldom: one made by a
+        kindred operation of what stands beside it, the same value twice, a neutral element."""
+        source = self.source
+        place = source.int(0, 1) % len(args)
+        type_ = form.operands[place]
         way = source.int(0, 3)
-        alike = form.operands[-1] is type_
-        if len(args) == 1 or way == 0:
-            if alike and form.results == (type_,) and not form.op.traps and not keyword:
-                rest = [self.constant(type_, source.int(0, 9)) for _ in args[1:]]
-                before = self.emit(form.op, form.control or type_, (args[0], *rest))
-                args[:] = [before, *rest]
-        elif not alike:
-            return
-        elif way == 1:
-            args[-1] = args[-2]
+        if way < 2:
+            kindred = self.repertoire.kindred(form.op.name, type_)
+            if kindred:
+                inner = kindred[source.int(0, len(kindred) - 1)]
+                args[place] = self._made_of(inner, args[place], args[place - 1])
+            if len(args) > 1 and source.bool(0.4):
+                args[place - 1] = self.constant(form.operands[place - 1], source.int(0, 9))
         elif way == 2:
-            args[-2] = self._made_of(args[-1])
+            if form.operands[place - 1] is type_:
+                args[place] = args[place - 1]
         else:
-            args[source.int(0, 1) - 1] = self.constant(type_, (0, type_.mask)[source.int(0, 1)])
+            args[place] = self.constant(type_, (0, type_.mask)[source.int(0, 1)])
 
-    def _made_of(self, value: Value) -> Value:
-        """An operand, of the same type, of the instruction nearby that defines ``value``; itself if there is none."""
-        types = self.value_types
-        for inst in reversed(self.insts[-_NEAR:]):
-            if value in inst.results:
-                alike = [arg for arg in inst.args if types[arg] is types[value]]
-                return alike[self.source.int(0, 3) % len(alike)] if alike else value
-        return value
+    def _made_of(self, form: Form, value: Value, other: Value) -> Value:
+        """A new value of ``form``, of one of the two where it can be."""
+        source, types = self.source, self.value_types
+        args: list[Value] = []
+        for type_ in form.operands:
+            way = source.int(0, 3)
+            wanted = other if way == 0 else value
+            if way < 3 and types[wanted] is type_:
+                args.append(wanted)
+            else:
+                args.append(self.constant(type_, source.int(0, 9)))
+        keyword = INT_CC[source.int(0, len(INT_CC) - 1)] if form.op.shape == "int_compare" else ""
+        made = self.new(form.results[0])
+        self.insts.append(Inst(form.op, form.control, tuple(args), (made,), keyword=keyword))
+        return made
 
     def _tame(self, operation: Operation, form: Form, args: list[Value]) -> None:
         """Mostly avoid a trap that would hide all that follows it."""

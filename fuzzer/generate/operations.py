@@ -58,6 +58,18 @@ _FOCUS: Final = 8
 Supports = Callable[[Opcode, Type | None, Type | None], bool]
 
 
+_KINDRED: Final = tuple(
+    frozenset(names.split())
+    for names in (
+        "band bor bxor bnot", "iadd isub ineg bnot", "imul ineg ishl", "ishl ushr sshr rotl rotr band",
+        "uextend sextend ireduce bmask ineg", "bitrev bswap popcnt clz ctz rotl rotr", "iabs ineg",
+        "icmp isub bxor ineg", "select icmp bmask uextend sextend ineg bitrev bswap popcnt rotl", "bitselect bmask",
+        "umin umax smin smax", "udiv urem ishl", "trapz trapnz icmp bmask uextend sextend ineg bitrev popcnt",
+    )
+)  # fmt: skip
+"""Opcodes that are simplified together, if one is an operand of the other."""
+
+
 class Form:
     """An opcode at concrete types: what to draw for its operands, what its results are."""
 
@@ -147,6 +159,7 @@ class Repertoire:
             giving = [[form for forms in operation.forms.values() for form in forms
                        if form.results[0] is type_] for operation in operations]  # fmt: skip
             self.nested[type_] = tuple(tuple(forms) for forms in giving if forms)
+        self._kindred: dict[tuple[str, Type], tuple[Form, ...]] = {}
         self._tables: dict[int, tuple[Operation, ...]] = {}
         self._focus: list[Operation] = []
         self._types: dict[int, tuple[Type, ...]] = {}
@@ -169,6 +182,18 @@ class Repertoire:
                 operation.types = tuple(forms)
             other._focus += [operation] * _FOCUS
         return other
+
+    def kindred(self, name: str, type_: Type) -> tuple[Form, ...]:
+        """Forms that give ``type_`` of the opcodes that stand in a group with the opcode ``name``."""
+        found = self._kindred.get((name, type_))
+        if found is None:
+            names = {other for group in _KINDRED if name in group for other in group}
+            found = self._kindred[name, type_] = tuple([
+                form for operation, _ in self._weighted if operation.name in names
+                for forms in operation.forms.values() for form in forms
+                if form.results == (type_,) and not form.op.side_effects
+            ])  # fmt: skip
+        return found
 
     def table(self, off: int) -> tuple[Operation, ...]:
         """Operations without the families whose bits are set in ``off``; never empty."""
