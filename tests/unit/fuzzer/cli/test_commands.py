@@ -120,7 +120,7 @@ def test_compile_takes_options_and_targets(tmp_path: Path) -> None:
 def test_compile_says_what_is_not_supported(tmp_path: Path) -> None:
     path = tmp_path / "f.clif"
     path.write_text(
-        "function %f(f32) -> f32 {\nblock0(v0: f32):\n    v1 = fadd v0, v0\n    return v1\n}\n"
+        "function %f(f128) -> f128 {\nblock0(v0: f128):\n    v1 = fadd v0, v0\n    return v1\n}\n"
     )
     result = invoke("compile", str(path))
     assert (result.exit_code, result.stdout) == (2, "")
