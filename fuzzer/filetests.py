@@ -231,7 +231,7 @@ def run_file(path: Path, execute: Executor, isa: str, opt_level: str) -> FileRes
         return result
     named = {entry.function.name: entry.function for entry in reversed(file.functions)}
     surroundings = Surroundings([entry.function for entry in file.functions], _canonical_nans(file))
-    verdicts: dict[str, ClifError | None] = {}
+    verdicts: dict[int, ClifError | None] = {}
     for entry in file.functions:
         for function, lines in _by_function(entry, named):
             faults = [
@@ -283,15 +283,16 @@ def _reachable(function: Function, named: dict[str, Function]) -> list[Function]
     return list(found.values())
 
 
-def _verified(function: Function, verdicts: dict[str, ClifError | None]) -> ClifError | None:
-    """What is wrong with a function, asked once of each name."""
-    if function.name not in verdicts:
-        verdicts[function.name] = None
+def _verified(function: Function, verdicts: dict[int, ClifError | None]) -> ClifError | None:
+    """What is wrong with a function, asked once of each; ``verdicts``: by id, since names may come twice."""
+    key = id(function)
+    if key not in verdicts:
+        verdicts[key] = None
         try:
             verify(function)
         except ClifError as error:
-            verdicts[function.name] = error
-    return verdicts[function.name]
+            verdicts[key] = error
+    return verdicts[key]
 
 
 def _run_function(

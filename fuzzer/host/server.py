@@ -249,9 +249,16 @@ def _packed_violation(violation: Violation) -> list[Any]:
             violation.input_index, violation.suspect]  # fmt: skip
 
 
+def _hexadecimal(numbers: tuple[int, ...]) -> list[str]:
+    return [hex(number) for number in numbers]
+
+
 def _packed_outcome(outcome: Outcome) -> list[Any]:
     if isinstance(outcome, Returned):
-        return ["returned", [hex(value) for value in outcome.values], outcome.memory.hex()]
+        packed = ["returned", _hexadecimal(outcome.values), outcome.memory.hex()]
+        if outcome.open_values or outcome.open_memory:
+            packed += [_hexadecimal(outcome.open_values), outcome.open_memory.hex()]
+        return packed
     if isinstance(outcome, Trapped):
         return ["trapped", outcome.code, outcome.memory.hex()]
     return ["fuel"]

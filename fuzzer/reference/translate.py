@@ -164,7 +164,8 @@ class Translator:
     def add(
         self, shape: int, function: Callable[..., Any], inst: Inst, t: Any, a: Any = 0, b: int = 0
     ) -> None:
-        function = self.adapted(inst, function)
+        if self.lifted or self.canonical:
+            function = self.adapted(inst, function)
         result = self.numbers[inst.results[0]]
         self.code.rows.append((shape, function, result, t, a, b, self.index))
 

@@ -155,6 +155,13 @@ def test_a_callee_that_is_not_valid_is_an_error_of_the_file(tmp_path: Path) -> N
     ]
 
 
+def test_functions_of_one_name_are_each_looked_at(tmp_path: Path) -> None:
+    line = "; run: %same(0.0) == 0.0\n"
+    result = judged(tmp_path, IDENTITY + line + IDENTITY.replace("return v0", "return") + line)
+    assert counts(result) == (1, 0, 0)
+    assert len(result.errors) == 1
+
+
 def test_what_no_line_needs_does_no_harm(tmp_path: Path) -> None:
     result = judged(tmp_path, """test interpret
 test run

@@ -15,7 +15,10 @@ from typing import Any
 import pytest
 
 from fuzzer.host.client import Host, HostError
+from fuzzer.host.server import _packed_outcome as packed
+from fuzzer.outcome import Returned
 from fuzzer.targets import TARGETS, Row
+from fuzzer.testing import _outcome as unpacked
 
 MULTIPLY = "function %f(i64) -> i64 {\nblock0(v0: i64):\n    v1 = imul v0, v0\n    return v1\n}"
 ADD = MULTIPLY.replace("imul", "iadd")
@@ -43,6 +46,18 @@ def ask(host: Host, target: str, function: str = MULTIPLY, seconds: float = 20.0
 def process(host: Host) -> int:
     assert host._process is not None
     return host._process.pid
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        Returned((5, 1 << 100), b"\1\2"),
+        Returned((0x7FC0_0000, 1), b"\0", (0x803F_FFFF, 0), b"\7"),
+        Returned((), b"\0", (), b"\x80"),
+    ],
+)
+def test_an_outcome_arrives_with_its_open_bits(outcome: Returned) -> None:
+    assert unpacked(*packed(outcome)) == outcome
 
 
 def test_a_right_compiler(host: Host) -> None:
