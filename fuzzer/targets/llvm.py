@@ -20,7 +20,8 @@ from backend.machine.compiled import CompiledCode
 from fuzzer.case import Case, OptionValue
 from fuzzer.execute.decode import decode
 from fuzzer.targets.elf import link
-from fuzzer.targets.llvm_ir import Translator, is_translated, trap_code
+from fuzzer.targets.llvm_ir import Translator, is_translated
+from fuzzer.targets.llvm_traps import trap_code
 from fuzzer.targets.target import CompileError, Option, Target
 
 _TRIPLES: Final = {

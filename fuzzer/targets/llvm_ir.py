@@ -23,12 +23,7 @@ from backend.ir.opcodes import Opcode
 from backend.ir.types import I128, Type
 from fuzzer.case import DATA_BASE
 from fuzzer.targets import llvm_floats
-
-TRAP_CODES: Final = ("heap_oob", "int_divz", "int_ovf", "bad_toint", "stk_ovf")
-"""Trap codes by the number that ``llvm.ubsantrap`` gets; user traps follow."""
-
-#: user traps that fit in a byte behind the others
-_USERS: Final = 250
+from fuzzer.targets.llvm_traps import trap_number
 
 _TEMPLATES: Final[dict[str, str]] = {
     "iadd": "add {t} {x}, {y}",
@@ -57,22 +52,6 @@ _EXTEND: Final = {"uext": "zext", "sext": "sext"}
 _SHIFTS: Final = {"ishl": "shl", "ushr": "lshr", "sshr": "ashr"}
 _CONDITIONS: Final = {"eq": "eq", "ne": "ne", "slt": "slt", "sle": "sle", "sgt": "sgt", "sge": "sge",
                       "ult": "ult", "ule": "ule", "ugt": "ugt", "uge": "uge"}  # fmt: skip
-
-
-def trap_number(code: str) -> int:
-    """The byte that stands for a trap code; Unsupported if it has none."""
-    if code in TRAP_CODES:
-        return TRAP_CODES.index(code)
-    user = int(code.removeprefix("user")) if code.startswith("user") else _USERS
-    number = len(TRAP_CODES) + user - 1
-    if number > 255:
-        raise Unsupported(f"trap code {code}")
-    return number
-
-
-def trap_code(number: int) -> str:
-    """The inverse of :func:`trap_number`."""
-    return TRAP_CODES[number] if number < len(TRAP_CODES) else f"user{number - len(TRAP_CODES) + 1}"
 
 
 class Translator:

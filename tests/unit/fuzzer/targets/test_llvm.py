@@ -24,7 +24,8 @@ from fuzzer.case import DATA_BASE, Case, Input
 from fuzzer.execute.emulator import RETURN, emulator_for
 from fuzzer.generate.cases import CaseGenerator
 from fuzzer.targets import elf, llvm_floats, target_named
-from fuzzer.targets.llvm_ir import SUPPORTED, TRAP_CODES, trap_code, trap_number
+from fuzzer.targets.llvm_ir import SUPPORTED
+from fuzzer.targets.llvm_traps import TRAP_CODES, trap_code, trap_number
 from fuzzer.trial import run_trial
 from tests.float_rows import ROWS, Meaning, agrees, inputs_for
 
