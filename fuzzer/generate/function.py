@@ -47,7 +47,7 @@ _RETURN: Final = opcode_named("return")
 _SLOT_SIZES: Final = (8, 16, 64, 32, 4, 128, 24, 600, 5000, 16000)
 _WINDOW: Final = 64
 """Bytes of a slot that are written at entry and accessed afterwards."""
-_ALGEBRA: Final = 0.25
+_ALGEBRA: Final = 0.3
 """How often an operation gets operands that algebra has something to say of."""
 _EXTENSIONS: Final = ("", "uext", "sext")
 
@@ -236,22 +236,23 @@ class FunctionGenerator(Draft):
         source = self.source
         place = source.int(0, 1) % len(args)
         type_ = form.operands[place]
-        way = source.int(0, 3)
-        if way < 2:
+        way = source.int(0, 7)
+        if way < 6:
             kindred = self.repertoire.kindred(form.op.name, type_)
             if kindred:
                 inner = kindred[source.int(0, len(kindred) - 1)]
-                args[place] = self._made_of(inner, args[place], args[place - 1])
-            if len(args) > 1 and source.bool(0.4):
-                args[place - 1] = self.constant(form.operands[place - 1], source.int(0, 9))
-        elif way == 2:
+                number = source.int(0, 9)
+                args[place] = self._made_of(inner, args[place], args[place - 1], number)
+                if len(args) > 1 and source.bool(0.4):
+                    args[place - 1] = self.constant(form.operands[place - 1], number)
+        elif way == 6:
             if form.operands[place - 1] is type_:
                 args[place] = args[place - 1]
         else:
             args[place] = self.constant(type_, (0, type_.mask)[source.int(0, 1)])
 
-    def _made_of(self, form: Form, value: Value, other: Value) -> Value:
-        """A new value of ``form``, of one of the two where it can be."""
+    def _made_of(self, form: Form, value: Value, other: Value, number: int) -> Value:
+        """A new value of ``form``, of the two values and ``number``."""
         source, types = self.source, self.value_types
         args: list[Value] = []
         for type_ in form.operands:
@@ -260,7 +261,7 @@ class FunctionGenerator(Draft):
             if way < 3 and types[wanted] is type_:
                 args.append(wanted)
             else:
-                args.append(self.constant(type_, source.int(0, 9)))
+                args.append(self.constant(type_, number))
         keyword = INT_CC[source.int(0, len(INT_CC) - 1)] if form.op.shape == "int_compare" else ""
         made = self.new(form.results[0])
         self.insts.append(Inst(form.op, form.control, tuple(args), (made,), keyword=keyword))
