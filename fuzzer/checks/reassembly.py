@@ -7,6 +7,7 @@ the list below, and is never the only judge of an instruction.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
@@ -34,6 +35,8 @@ _KNOWN_GOOD: Final = {
 }
 #: the list holds, but Keystone reads these operands as something else
 _PC_RELATIVE: Final = ("ldr", "ldrsw")
+
+_DECIMAL: Final = re.compile(r"#(-?)(\d+)(?![\w.])")
 
 _agreed: set[bytes] = set()
 _MEMORY: Final = 1 << 17
@@ -69,9 +72,13 @@ def _look(trial: Trial) -> Iterator[Violation]:
 
 
 def assemble(isa: str, text: str) -> bytes:
-    """The bytes of one instruction, or b"" if Keystone refuses it."""
+    """The bytes of one instruction, or b"" if Keystone refuses it.
+
+    Decimal numbers are spelt in hexadecimal: one engine in thousands (0.9.2) reads ``lsl #10`` as a shift by 16.
+    """
+    spelt = _DECIMAL.sub(lambda number: f"#{number[1]}{int(number[2]):#x}", text)
     try:
-        encoded, _ = _assembler(isa).asm(text, as_bytes=True)
+        encoded, _ = _assembler(isa).asm(spelt, as_bytes=True)
     except keystone.KsError:
         return b""
     return encoded or b""
