@@ -74,7 +74,8 @@ def _look(trial: Trial) -> Iterator[Violation]:
 def assemble(isa: str, text: str) -> bytes:
     """The bytes of one instruction, or b"" if Keystone refuses it.
 
-    Decimal numbers are spelt in hexadecimal: one engine in thousands (0.9.2) reads ``lsl #10`` as a shift by 16.
+    Decimal numbers are spelt in hexadecimal: once, which could not be repeated, Keystone 0.9.2 took ``lsl #10`` for a
+    shift by 16.
     """
     spelt = _DECIMAL.sub(lambda number: f"#{number[1]}{int(number[2]):#x}", text)
     try:

@@ -40,7 +40,7 @@ FAULT: Final = "fault"
 TIMEOUT: Final = "timeout"
 STRAY: Final = "stray"
 
-ABOVE: Final = "register of result"
+EXTENDED_RESULT: Final = "register of result"
 """How the broken promise of an extended result begins."""
 
 _WORD: Final = (1 << 64) - 1
@@ -300,7 +300,7 @@ class Emulator:
                 expected = ((expected ^ param.type.sign) - param.type.sign) & _WORD
             if got != expected:
                 number = (at - self._result_index) // 2
-                what = f"{ABOVE} {number}, {param.type} {param.extension}"
+                what = f"{EXTENDED_RESULT} {number}, {param.type} {param.extension}"
                 broken.append((what, expected, got))
         return tuple(broken)
 

@@ -345,7 +345,7 @@ def test_a_compiler_may_not_know_what_it_meant() -> None:
 
 
 def test_keystone_is_given_no_decimal_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One engine in thousands takes them for hexadecimal ones."""
+    """It was seen to take one for a hexadecimal number."""
     asked: list[str] = []
 
     class Engine:
