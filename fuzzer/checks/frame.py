@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from fuzzer.checks.check import Check
-from fuzzer.execute.emulator import ABOVE
+from fuzzer.execute.emulator import EXTENDED_RESULT
 from fuzzer.finding import Violation
 
 if TYPE_CHECKING:
@@ -20,7 +20,9 @@ def _look(trial: Trial) -> Iterator[Violation]:
         if run is None:
             continue
         for what, expected, got in run.frame:
-            key = next((kind for kind in ("caller", ABOVE) if what.startswith(kind)), what)
+            key = next(
+                (kind for kind in ("caller", EXTENDED_RESULT) if what.startswith(kind)), what
+            )
             detail = f"{what}: expected {expected:#x}, got {got:#x}"
             yield Violation("frame", detail, key, index)
 

@@ -53,6 +53,8 @@ _SHORTER: Final = re.compile(r"(al|ax|eax|rax), -?[0-9]\w*|.*, 1")
 #: the list holds, but Keystone reads these operands as something else
 _PC_RELATIVE: Final = ("ldr", "ldrsw")
 
+_DECIMAL: Final = re.compile(r"#(-?)(\d+)(?![\w.])")
+
 _agreed: set[bytes] = set()
 _MEMORY: Final = 1 << 17
 
@@ -100,9 +102,14 @@ def _instructions(
 
 
 def assemble(isa: str, text: str) -> bytes:
-    """The bytes of one instruction, or b"" if Keystone refuses it."""
+    """The bytes of one instruction, or b"" if Keystone refuses it.
+
+    Decimal numbers are spelt in hexadecimal: once, which could not be repeated, Keystone 0.9.2 took ``lsl #10`` for a
+    shift by 16.
+    """
+    spelt = _DECIMAL.sub(lambda number: f"#{number[1]}{int(number[2]):#x}", text)
     try:
-        encoded, _ = _assembler(isa).asm(text, as_bytes=True)
+        encoded, _ = _assembler(isa).asm(spelt, as_bytes=True)
     except keystone.KsError:
         return b""
     return encoded or b""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import sys
 from importlib import import_module
 from typing import Final
@@ -103,4 +104,8 @@ def main() -> None:
         sys.exit(3)
     except (click.Abort, KeyboardInterrupt):
         sys.exit(130)
+    except SystemExit:
+        # All is said and kept: an interrupt from here on could only change the status.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        raise
     sys.exit(status or 0)

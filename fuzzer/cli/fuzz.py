@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import signal
 import sqlite3
 import sys
 import time
@@ -198,8 +197,6 @@ def command(
     watcher.end(totals)
     _write_reports(kinds, settings, state, made, totals)
     state.close()
-    # All is said and kept: an interrupt from here on could only change the status.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.exit(_status(totals))
 
 

@@ -41,7 +41,7 @@ FAULT: Final = "fault"
 TIMEOUT: Final = "timeout"
 STRAY: Final = "stray"
 
-ABOVE: Final = "register of result"
+EXTENDED_RESULT: Final = "register of result"
 """How the broken promise of an extended result begins."""
 
 _WORD: Final = (1 << 64) - 1
@@ -401,7 +401,7 @@ class Emulator:
             if param.extension == "sext":
                 expected = ((expected ^ param.type.sign) - param.type.sign) & _WORD
             if got != expected:
-                what = f"{ABOVE} {number}, {param.type} {param.extension}"
+                what = f"{EXTENDED_RESULT} {number}, {param.type} {param.extension}"
                 broken.append((what, expected, got))
         return tuple(broken)
 

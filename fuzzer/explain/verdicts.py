@@ -11,7 +11,7 @@ from typing import Final
 
 from backend.ir.entities import Value
 from fuzzer.execute import layout
-from fuzzer.execute.emulator import ABOVE, FAULT, RETURN, STRAY, TIMEOUT
+from fuzzer.execute.emulator import EXTENDED_RESULT, FAULT, RETURN, STRAY, TIMEOUT
 from fuzzer.explain.machine import Machine, result_registers
 from fuzzer.explain.model import Divergence
 from fuzzer.outcome import Outcome, OutOfFuel, Returned, Trapped
@@ -125,8 +125,8 @@ def _wrong_memory(machine: Machine, outcome: Returned | Trapped) -> Cause | None
 def _broken(machine: Machine) -> Cause | None:
     """A broken promise to the caller."""
     for what, wanted, found in machine.trace.run.frame:
-        if what.startswith(ABOVE):
-            number, _, promised = what.removeprefix(ABOVE).partition(", ")
+        if what.startswith(EXTENDED_RESULT):
+            number, _, promised = what.removeprefix(EXTENDED_RESULT).partition(", ")
             register = result_registers(machine.isa)[int(number)]
             text = f"{register} is {found:#x} on return, expected {wanted:#x}, since result {int(number)} is promised"
             return _cause("result", machine, f"{text} as {promised}; {machine.origin_of(register)}",

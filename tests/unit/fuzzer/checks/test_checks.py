@@ -17,7 +17,7 @@ from backend.ir.parser import parse_function
 from backend.ir.types import Type
 from backend.machine.compiled import BufferAudit, CompiledCode, Reloc
 from fuzzer.case import DATA_BASE, Case, Input
-from fuzzer.checks import CHECKS
+from fuzzer.checks import CHECKS, reassembly
 from fuzzer.checks.reassembly import assemble
 from fuzzer.execute.decode import decode
 from fuzzer.execute.emulator import emulator_for
@@ -342,3 +342,25 @@ def test_a_compiler_may_not_know_what_it_meant() -> None:
     case = Case(parse_function(ADD), [(1,)])
     _, found = run_trial(case, Fake(lambda: made), thorough=True)
     assert seen(found) == {("encoding", "no text")}
+
+
+def test_keystone_is_given_no_decimal_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was seen to take one for a hexadecimal number."""
+    asked: list[str] = []
+
+    class Engine:
+        def asm(self, text: str, as_bytes: bool) -> tuple[bytes, int]:
+            asked.append(text)
+            return b"word", 1
+
+    monkeypatch.setattr(reassembly, "_assembler", lambda isa: Engine())
+    for text in (
+        "sub w0, w0, w1, lsl #10",
+        "ldr x0, [sp], #-16",
+        "mov x0, #0x10",
+        "fmov d0, #10.0",
+    ):
+        assert reassembly.assemble("aarch64", text) == b"word"
+    assert asked == [
+        "sub w0, w0, w1, lsl #0xa", "ldr x0, [sp], #-0x10", "mov x0, #0x10", "fmov d0, #10.0",
+    ]  # fmt: skip
