@@ -1,4 +1,4 @@
-"""A case: what is tried. A function, the inputs it runs on, the memory it sees, the options in force.
+"""A case: what is tried. A function, those it calls, the inputs it runs on, the memory it sees, the options in force.
 
 Everything a finding needs to happen again is in the case; a seed is not.
 
@@ -30,10 +30,11 @@ class Case:
 
     ``inputs``: at least one; ``memory``: the data region's bytes before each run (b"": no region);
     ``options``: the target's options that differ from their defaults, by name; ``isa``: for whom
-    it is compiled; ``choices``: the draws it was made from, if the generator made it.
+    it is compiled; ``choices``: the draws it was made from, if the generator made it. ``others``: functions
+    that may be called by name, of names of their own; a name that is none of theirs is a function from outside.
     """
 
-    __slots__ = ("choices", "function", "inputs", "isa", "memory", "options")
+    __slots__ = ("choices", "function", "inputs", "isa", "memory", "options", "others")
 
     def __init__(
         self,
@@ -44,6 +45,7 @@ class Case:
         memory: bytes = b"",
         options: dict[str, OptionValue] | None = None,
         choices: tuple[int | bool, ...] = (),
+        others: list[Function] | None = None,
     ) -> None:
         self.function = function
         self.inputs = inputs
@@ -51,9 +53,10 @@ class Case:
         self.memory = memory
         self.options: dict[str, OptionValue] = {} if options is None else options
         self.choices = choices
+        self.others: list[Function] = [] if others is None else others
 
     def __repr__(self) -> str:
-        count = self.function.instruction_count()
+        count = sum(function.instruction_count() for function in (self.function, *self.others))
         return f"<Case for {self.isa}: {count} instructions, {len(self.inputs)} inputs, {self.options}>"
 
     def copy(self) -> Case:
@@ -64,4 +67,5 @@ class Case:
             isa=self.isa,
             memory=self.memory,
             options=dict(self.options),
+            others=[function.copy() for function in self.others],
         )

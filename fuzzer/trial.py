@@ -60,7 +60,7 @@ class Trial:
 def interpret(trial: Trial, program: Program | None = None) -> None:
     """What had to happen on each input."""
     case = trial.case
-    program = prepare(case.function, lean=True) if program is None else program
+    program = prepare(case.function, lean=True, others=case.others) if program is None else program
     run, memory = program.run, case.memory
     trial.outcomes = [run(values, memory) for values in case.inputs]
 

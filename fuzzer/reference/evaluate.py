@@ -65,10 +65,10 @@ def _idle(function: Function) -> AbstractSet[Value]:
 
 def evaluate(case: Case, index: int) -> Outcome:
     """What a case comes to on its input ``index``."""
-    return prepare(case.function).run(case.inputs[index], case.memory)
+    return prepare(case.function, others=case.others).run(case.inputs[index], case.memory)
 
 
 def outcomes_of(case: Case) -> list[Outcome]:
     """What a case comes to on each of its inputs."""
-    program = prepare(case.function)
+    program = prepare(case.function, others=case.others)
     return [program.run(values, case.memory) for values in case.inputs]
