@@ -25,7 +25,9 @@ from backend.ir.verifier import verify
 from fuzzer.campaign.isolated import Death, run_isolated
 from fuzzer.case import Case, Input
 from fuzzer.corpus.entry import EntryError, read_text
-from fuzzer.execute.emulator import RETURN, TIMEOUT, ExecutorLimit, emulator_for
+from fuzzer.execute import layout
+from fuzzer.execute.emulator import FAULT, RETURN, TIMEOUT, ExecutorLimit, Run, emulator_for
+from fuzzer.loading import load
 from fuzzer.outcome import Outcome, OutOfFuel, Returned, Trapped, same
 from fuzzer.reference.evaluate import prepare
 from fuzzer.reference.memory import UndefinedBehaviour
@@ -82,7 +84,10 @@ def on_target(name: str) -> Executor:
             raise Unsupported(f"{name} has no ISA {isa}")
         if opt_level not in target.opt_levels:
             raise Unsupported(f"{name} has no opt level {opt_level}")
-        case = Case(function, inputs, isa=isa, options=dict(target.opt_levels[opt_level]))
+        options = dict(target.opt_levels[opt_level])
+        named = {each.name: each for each in reversed(file.functions)} | {function.name: function}
+        others = [each for each in _reachable(function, named) if each is not function]
+        case = Case(function, inputs, isa=isa, options=options, others=others)
         if not target.isolated:
             return _run_compiled(case, target)
         answer = run_isolated(
@@ -114,7 +119,7 @@ def _run_compiled(case: Case, target: Target) -> list[Outcome | Unsupported]:
         return [reason] * len(case.inputs)
     engine = emulator_for(case.isa)
     try:
-        engine.load(code.code, case.function.signature, 0, code.symbols.get("entry", 0))
+        load(engine, case, code)
     except ExecutorLimit as limit:
         return [Unsupported(f"executor limit: {limit}")] * len(case.inputs)
     traps = dict(code.traps)
@@ -126,13 +131,18 @@ def _run_compiled(case: Case, target: Target) -> list[Outcome | Unsupported]:
             raise BrokenPromise(f"{what}: expected {expected:#x}, got {got:#x}")
         if run.stop == RETURN:
             outcomes.append(Returned(run.values, b""))
-        elif run.stop == TIMEOUT:
+        elif run.stop == TIMEOUT or _overflows(run):
             outcomes.append(OutOfFuel())
         elif run.offset in traps:
             outcomes.append(Trapped(traps[run.offset], b""))
         else:
             raise BrokenPromise(f"{run.stop} at {run.offset:#x}, no trap recorded there")
     return outcomes
+
+
+def _overflows(run: Run) -> bool:
+    """Did it run out of stack? Filetests recurse."""
+    return run.stop == FAULT and 0 < layout.STACK - run.address <= layout.STACK_SIZE
 
 
 def _packed(outcome: Outcome | Unsupported) -> tuple[str, str, list[str]]:

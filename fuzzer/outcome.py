@@ -134,6 +134,15 @@ def same_memory(outcome: Returned | Trapped, memory: bytes) -> bool:
     )
 
 
+def same_calls(
+    expected: tuple[ExternalCall, ...], got: tuple[tuple[str, tuple[int, ...]], ...]
+) -> bool:
+    """Are these the calls that had to be made, in order, but for bits that are open?"""
+    return len(expected) == len(got) and all(
+        call.accepts(*made) for call, made in zip(expected, got, strict=True)
+    )
+
+
 class OutOfFuel:
     """The reference gave up: nothing can be said of this input."""
 

@@ -15,7 +15,8 @@ from fuzzer.execute import emulator as executor
 from fuzzer.execute.emulator import Emulator, ExecutorLimit, Run, emulator_for
 from fuzzer.execute.quarantine import suspicion
 from fuzzer.finding import Violation, encodable
-from fuzzer.outcome import Outcome, OutOfFuel, Returned, Trapped, same_memory
+from fuzzer.loading import load
+from fuzzer.outcome import Outcome, OutOfFuel, Returned, Trapped, same_calls, same_memory
 from fuzzer.reference.evaluate import prepare
 from fuzzer.reference.program import Program
 from fuzzer.targets.target import Target
@@ -92,7 +93,7 @@ def execute(trial: Trial, emulator: Emulator | None = None) -> None:
     engine = emulator_for(case.isa) if emulator is None else emulator
     memory = case.memory
     try:
-        engine.load(code.code, case.function.signature, len(memory), code.symbols.get("entry", 0))
+        load(engine, case, code)
     except ExecutorLimit as limit:
         trial.unsupported = f"executor limit: {limit}"
         return
@@ -120,17 +121,28 @@ def agrees(outcome: Outcome, run: Run, trap_codes: dict[int, tuple[str, ...]]) -
         return (
             run.stop == executor.RETURN
             and not run.frame
+            and _same_calls(outcome, run)
             and (
                 (run.values == outcome.values and run.memory == outcome.memory)
                 or outcome.accepts(run.values, run.memory)
             )
         )
     if isinstance(outcome, Trapped):
-        return outcome.code in trap_codes.get(run.offset, ()) and (
-            run.stop == executor.FAULT
-            or (run.stop == executor.TRAP and same_memory(outcome, run.memory))
+        return (
+            outcome.code in trap_codes.get(run.offset, ())
+            and not run.frame
+            and _same_calls(outcome, run)
+            and (
+                run.stop == executor.FAULT
+                or (run.stop == executor.TRAP and same_memory(outcome, run.memory))
+            )
         )
     return True
+
+
+def _same_calls(outcome: Returned | Trapped, run: Run) -> bool:
+    """Were functions from outside called as the reference says?"""
+    return (not run.calls and not outcome.calls) or same_calls(outcome.calls, run.calls)
 
 
 def run_trial(
@@ -156,4 +168,4 @@ def run_trial(
     return trial, found
 
 
-_EXECUTED = frozenset({"result", "memory", "trap", "frame", "bounds", "hang", "poison"})
+_EXECUTED = frozenset({"result", "memory", "trap", "frame", "bounds", "hang", "poison", "calls"})

@@ -14,6 +14,7 @@ from backend.machine.registers import MachineEnv
 from backend.machine.rows import Row, RowTable
 
 if TYPE_CHECKING:
+    from backend.lower.calls import Calls
     from backend.lower.driver import Lowering
     from backend.machine.emit import Emitter
     from backend.machine.frame import Frame
@@ -38,8 +39,8 @@ class Isa:
     ``lower_arguments(lowering)``: define the parameters at the entry. ``move(to, from, frame)``: the instructions
     that move between two locations. ``prologue(frame)``, ``epilogue(frame)``: the instructions, without the return.
     ``max_results``: how many integer results a function may have. ``crossings``: the rows that move 64 bits
-    from an integer to a float register, and back. ``pseudos``: row index -> what emits it. ``invert(row, ops)``: the
-    opposite branch.
+    from an integer to a float register, and back. ``calls``: how functions are called. ``pseudos``: row index -> what emits it.
+    ``invert(row, ops)``: the opposite branch.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class Isa:
         invert: Callable[[Row, list[int]], Step],
         stack_align: int,
         crossings: tuple[Row, Row],
+        calls: Calls,
         step_bytes: int = 8,
         max_results: int,
     ) -> None:
@@ -82,6 +84,7 @@ class Isa:
         self.invert = invert
         self.stack_align = stack_align
         self.crossings = crossings
+        self.calls = calls
         self.step_bytes = step_bytes
         self.max_results = max_results
         code = jump.encode([0])

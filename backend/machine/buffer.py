@@ -60,10 +60,10 @@ class Fixup:
 
 class Finished:
     """Finished code: ``traps`` (offset, code) by offset, ``label_offsets`` by label,
-    ``data_ranges`` (lo, hi).
+    ``data_ranges`` (lo, hi). ``base``: where it begins once it is linked with others.
     """
 
-    __slots__ = ("audit", "code", "data_ranges", "label_offsets", "relocs", "traps")
+    __slots__ = ("audit", "base", "code", "data_ranges", "label_offsets", "relocs", "traps")
 
     def __init__(
         self,
@@ -75,6 +75,7 @@ class Finished:
         data_ranges: list[tuple[int, int]],
     ) -> None:
         self.code = code
+        self.base = 0
         self.traps = traps
         self.relocs = relocs
         self.label_offsets = label_offsets
@@ -161,9 +162,9 @@ class MachBuffer:
         """The instruction about to be put may trap with ``code``."""
         self._traps.append((self.code.length, code))
 
-    def reloc(self, kind: str, symbol: str, addend: int) -> None:
-        """The instruction about to be put refers to ``symbol`` + ``addend``."""
-        self._relocs.append(Reloc(self.code.length, kind, symbol, addend))
+    def reloc(self, kind: str, symbol: str, addend: int, at: int = 0) -> None:
+        """What is about to be put refers to ``symbol`` + ``addend``, from its byte ``at`` on."""
+        self._relocs.append(Reloc(self.code.length + at, kind, symbol, addend))
 
     # ---- labels
 

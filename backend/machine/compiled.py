@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Reloc:
-    """``kind`` (ISA's name of the relocation) at byte ``offset`` against ``symbol`` + ``addend``."""
+    """``kind`` (ISA's name of the relocation) at byte ``offset`` against ``symbol`` + ``addend``.
+
+    ``offset`` is of the first byte that is patched; a distance is from there, as in ELF.
+    """
 
     offset: int
     kind: str
@@ -40,7 +43,7 @@ class BufferAudit:
 
 @dataclass(slots=True)
 class CompiledCode:
-    """One compiled function, entry at byte 0 unless ``symbols`` says otherwise.
+    """One compiled function, entry at byte 0 unless ``symbols`` says otherwise, perhaps with others behind it.
 
     ``traps``: (offset, trap code) of every instruction that may trap, by offset; an offset with two
     codes appears twice. ``data_ranges``: byte ranges that are data, not instructions. ``texts``: if the

@@ -41,11 +41,11 @@ class Emitter:
     """The state of emitting one function.
 
     ``buffer``; ``frame``; ``uses``: label uses by name; ``items``: every instruction put, by offset; ``hits``:
-    indices of rows, pseudo ones included.
+    indices of rows, pseudo ones included; ``symbols``: of the VCode.
     """
 
     __slots__ = ("_labels", "_next", "_put", "_targets", "_traps", "buffer", "frame", "hits", "isa",
-                 "items", "uses")  # fmt: skip
+                 "items", "symbols", "uses")  # fmt: skip
 
     def __init__(self, isa: Isa, frame: Frame, reach: int) -> None:
         self.isa = isa
@@ -57,6 +57,7 @@ class Emitter:
         )
         self.items: list[Item] = []
         self.hits: set[int] = set()
+        self.symbols: dict[int, str] = {}
         self._labels: list[int] = []
         self._targets: list[int] = []
         self._traps: list[tuple[int, int]] = []
@@ -74,6 +75,14 @@ class Emitter:
         """Append an instruction that refers to ``label``."""
         word = row.encode(ops)
         self.buffer.use_label(label, self.uses[use or row.use], word_at(word))
+        self.items.append((self.buffer.code.length, row, ops))
+        self._put(word, row.name)
+
+    def put_reloc(self, row: Row, ops: list[int], symbol: str) -> None:
+        """Append an instruction that holds the distance to ``symbol``."""
+        word = row.encode(ops)
+        use = self.uses[row.use]
+        self.buffer.reloc(use.name, symbol, -use.origin, word_at(word))
         self.items.append((self.buffer.code.length, row, ops))
         self._put(word, row.name)
 
@@ -103,6 +112,7 @@ class Emitter:
     def run(self, vcode: VCode, allocation: Allocation, options: Options) -> Finished:
         """Emit everything. BufferError or InternalError if something is wrong."""
         blocks = vcode.blocks
+        self.symbols = vcode.symbols
         starts = []
         total = 0
         for block in blocks:
@@ -263,21 +273,30 @@ def _thread(vcode: VCode, starts: list[int], edits: dict[int, list[tuple[int, in
 
 
 def texts(
-    items: list[Item], finished: Finished, isa: Isa, *, absolute: bool = False
+    items: list[Item], finished: Finished, isa: Isa, base: int | None = None
 ) -> list[tuple[int, str]]:
-    """What each instruction was meant to be, by offset, veneers included: as it reads at address 0,
-    or with ``absolute`` at its own offset."""
+    """What each instruction was meant to be, by offset, veneers included: as it reads at address 0, or, if the function
+    begins at address ``base``, by address as it reads there. What refers to a symbol from outside holds no distance.
+    """
     goals = {owner: target for _, owner, target, _ in finished.audit.fixups}
+    start = base or 0
     made = []
     for offset, row, ops in items:
         if row.label >= 0:
             ops = ops.copy()
-            relative = not absolute or row.fields[row.label].kind.relative
-            ops[row.label] = goals[offset] - (offset if relative else 0)
-        made.append((offset, row.text(ops)))
+            relative = base is None or row.fields[row.label].kind.relative
+            goal = goals[offset] if offset in goals else offset + _nowhere(isa, row, ops)
+            ops[row.label] = goal + (-offset if relative else start)
+        made.append((start + offset, row.text(ops)))
     jump = isa.jump
     for offset, _, what in finished.audit.spans:
         if what == "island" and offset in goals:
-            made.append((offset, jump.text([goals[offset] - (0 if absolute else offset)])))
+            goal = goals[offset] + (-offset if base is None else start)
+            made.append((start + offset, jump.text([goal])))
     made.sort()
     return made
+
+
+def _nowhere(isa: Isa, row: Row, ops: list[int]) -> int:
+    """Where an instruction of which no distance was patched goes, from its own first byte."""
+    return word_at(row.encode(ops)) + isa.label_uses(0)[row.use].read(0)

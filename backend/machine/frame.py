@@ -7,7 +7,8 @@
     return address, frame pointer `linkage` bytes
     saved registers
     explicit slots                each aligned as declared
-    spill slots                   nearest to sp, whose offsets they must fit
+    spill slots                   near to sp, whose offsets they must fit
+    outgoing stack arguments      of the calls made from here, from sp upward
     ----------------------------- sp, aligned to `align`
 
 Offsets are bytes from sp after the prologue. Everything below the linkage is ``size`` bytes, a multiple of
@@ -45,14 +46,20 @@ class Frame:
 
 
 def layout_frame(
-    function: Function, allocation: Allocation, env: MachineEnv, stack_align: int
+    function: Function,
+    allocation: Allocation,
+    env: MachineEnv,
+    stack_align: int,
+    outgoing: int = 0,
 ) -> Frame:
-    """Where everything lies. Unsupported for a frame of more than MAX_FRAME bytes or a slot aligned to more than
-    MAX_ALIGN."""
+    """Where everything lies, above ``outgoing`` bytes for arguments.
+
+    Unsupported for a frame of more than MAX_FRAME bytes or a slot aligned to more than MAX_ALIGN.
+    """
     frame = Frame(stack_align)
     frame.saved = _written(allocation, env)
     frame.saved_bytes = 8 * len(frame.saved)
-    offset = 0
+    offset = outgoing
     frame.spill_classes = allocation.spill_classes
     for cls in allocation.spill_classes:
         size = env.slot_bytes[cls]

@@ -75,5 +75,5 @@ def print_bytes(finished: Finished) -> str:
     lines = []
     for offset, size, what in finished.audit.spans:
         shown = code[offset : offset + min(size, 16)].hex() + ("..." if size > 16 else "")
-        lines.append(f"{offset:6x}:  {shown}  {what}")
+        lines.append(f"{finished.base + offset:6x}:  {shown}  {what}")
     return "\n".join(lines) + "\n"

@@ -111,13 +111,17 @@ class VBlock:
 class VCode:
     """A function of machine code over virtual registers."""
 
-    __slots__ = ("blocks", "classes", "name")
+    __slots__ = ("blocks", "classes", "name", "outgoing", "symbols")
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.blocks: list[VBlock] = []
         #: register class of virtual register ``FIRST_VREG + i``
         self.classes: list[int] = []
+        #: bytes at the bottom of the frame for the stack arguments of calls
+        self.outgoing = 0
+        #: by the number of a function reference, its name
+        self.symbols: dict[int, str] = {}
 
     def new_vreg(self, cls: int) -> int:
         self.classes.append(cls)

@@ -12,6 +12,7 @@ from fuzzer.checks import (
     allocation,
     bounds,
     buffer,
+    calls,
     crash,
     encoding,
     frame,
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 CHECKS: Final[dict[str, Check]] = {
     check.name: check
-    for module in (crash, allocation, buffer, encoding, frame, bounds, hang, trap, result, memory,
+    for module in (crash, allocation, buffer, encoding, frame, calls, bounds, hang, trap, result, memory,
                    poison, repeat, reassembly, levels)
     for check in (module.CHECK,)
 }  # fmt: skip

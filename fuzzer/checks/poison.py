@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from fuzzer.checks.check import Check
 from fuzzer.execute.emulator import emulator_for
 from fuzzer.finding import Violation
+from fuzzer.loading import load
 
 if TYPE_CHECKING:
     from fuzzer.trial import Trial
@@ -22,14 +23,15 @@ def _look(trial: Trial) -> Iterator[Violation]:
     if code is None or not trial.runs:
         return
     engine = emulator_for(case.isa)
-    engine.load(code.code, case.function.signature, len(case.memory), code.symbols.get("entry", 0))
+    load(engine, case, code)
     wrong = set(trial.anomalies)  # those have their own violations
     for index, first in enumerate(trial.runs):
         if first is None or index in wrong:
             continue
         second = engine.run(case.inputs[index], case.memory, (index + trial.poison + 1) & 1)
         same_end = first.stop == second.stop and first.offset == second.offset
-        if not same_end or first.values != second.values or first.memory != second.memory:
+        same_effects = first.memory == second.memory and first.calls == second.calls
+        if not same_end or first.values != second.values or not same_effects:
             yield Violation("poison", f"depends on what was in dead registers or dead stack: "
                             f"{first.stop} {first.values}, then {second.stop} {second.values}",
                             "", index)  # fmt: skip

@@ -19,7 +19,6 @@ from __future__ import annotations
 import ctypes
 import mmap
 import random
-from collections.abc import Sequence
 from typing import Any, Final
 
 import unicorn
@@ -29,7 +28,11 @@ from backend.ir.entities import AbiParam, Signature
 from fuzzer.case import Input
 from fuzzer.execute import layout
 from fuzzer.execute.machines import MACHINES, Machine
+from fuzzer.execute.outside import Outside
 from fuzzer.execute.passing import pieces
+from fuzzer.execute.registers import Batch
+from fuzzer.execute.relocate import ExecutorLimit as ExecutorLimit
+from fuzzer.execute.relocate import Linkage
 
 POISONS: Final = 2
 MAX_INSTRUCTIONS: Final = 200_000
@@ -48,10 +51,6 @@ _WORD: Final = (1 << 64) - 1
 _POISON_SEED: Final = 0x5EED_F00D
 
 
-class ExecutorLimit(Exception):
-    """The executor can't run this (code too large, signature not in registers and stack slots)."""
-
-
 class Run:
     """What one run did.
 
@@ -59,10 +58,11 @@ class Run:
     STRAY (it left the code for anywhere but the return address). ``offset``: PC relative to the code; ``error``:
     Unicorn's error number; ``address``: what the faulting access was to, or -1. ``values``: results as
     unsigned bits of their types (only for RETURN); ``memory``: the data region afterwards. ``frame``:
-    broken promises towards the caller, as (what, expected, got), empty if all is well.
+    broken promises towards the caller, as (what, expected, got), empty if all is well, and, however it stopped, those
+    towards functions from outside. ``calls``: the calls of such functions in order, (name, arguments as unsigned bits).
     """
 
-    __slots__ = ("address", "error", "frame", "memory", "offset", "stop", "values")
+    __slots__ = ("address", "calls", "error", "frame", "memory", "offset", "stop", "values")
 
     def __init__(
         self,
@@ -73,6 +73,7 @@ class Run:
         values: tuple[int, ...],
         memory: bytes,
         frame: tuple[tuple[str, int, int], ...],
+        calls: tuple[tuple[str, tuple[int, ...]], ...] = (),
     ) -> None:
         self.stop = stop
         self.offset = offset
@@ -81,21 +82,7 @@ class Run:
         self.values = values
         self.memory = memory
         self.frame = frame
-
-
-class _Batch:
-    """A fixed list of registers that is read or written in one call: ids, pointers, values."""
-
-    __slots__ = ("bytes", "count", "ids", "pointers", "values")
-
-    def __init__(self, ids: Sequence[int]) -> None:
-        n = len(ids)
-        self.count = n
-        self.ids = (ctypes.c_int * n)(*ids)
-        self.values = (ctypes.c_uint64 * (2 * n))()
-        base = ctypes.addressof(self.values)
-        self.pointers = (ctypes.c_void_p * n)(*[base + 16 * i for i in range(n)])
-        self.bytes = memoryview(self.values).cast("B")
+        self.calls = calls
 
 
 class Emulator:
@@ -126,6 +113,9 @@ class Emulator:
         uc.hook_add(unicorn.UC_HOOK_MEM_INVALID, self._on_fault)
         self._code_length = 0
         self._entry = layout.CODE
+        #: the functions from outside, made when first there are any, and those of the loaded code
+        self._outside: Outside | None = None
+        self._called: Outside | None = None
         self._contexts: list[Any] = []
         self._stacks: list[bytes] = []
         self._tops: list[bytes] = []
@@ -134,7 +124,7 @@ class Emulator:
         self._expected: list[bytes] = []
         checked = [saved.id for saved in m.saved]
         flags = [m.flags] if m.flags_clear else []
-        self._out = _Batch([m.pc, m.sp, *checked, *m.results, *flags, *m.float_results])
+        self._out = Batch([m.pc, m.sp, *checked, *m.results, *flags, *m.float_results])
         #: how many of them are read: float results only where there are any
         self._out_count = self._out.count
         #: where the flags are among what is read, 0 if they don't matter
@@ -143,7 +133,7 @@ class Emulator:
         self._result_index = 2 * (2 + len(checked))
         for poison in range(POISONS):
             self._prepare_poison(random.Random(_POISON_SEED + poison))
-        self._in = _Batch(m.arguments)
+        self._in = Batch(m.arguments)
         self._canary_from = 0
         self.signature = Signature()
         self._parameters: list[tuple[int, int]] = []
@@ -188,16 +178,29 @@ class Emulator:
         self._read(self._out)
         self._expected.append(bytes(self._out.bytes[: self._checked_bytes]))
 
-    def _read(self, batch: _Batch) -> None:
+    def _read(self, batch: Batch) -> None:
         self._lib.uc_reg_read_batch(self._handle, batch.ids, batch.pointers, batch.count)
 
-    def load(self, code: bytes, signature: Signature, memory_size: int = 0, entry: int = 0) -> None:
+    def load(
+        self,
+        code: bytes,
+        signature: Signature,
+        memory_size: int = 0,
+        entry: int = 0,
+        linkage: Linkage | None = None,
+    ) -> None:
         """Make ``code`` the function that :meth:`run` runs, called as ``signature`` says.
 
         ``memory_size``: bytes of the data region, a multiple of the machine's page; ``entry``: byte of
-        the code that a call goes to.
+        the code that a call goes to; ``linkage``: what it refers to. ExecutorLimit if it can't be run.
         """
         m = self.machine
+        self._called = None
+        if linkage is not None:
+            if self._outside is None:
+                self._outside = Outside(self._uc, m, self._stack, self._data, self._fills)
+            code = self._outside.link(code, linkage, memory_size)
+            self._called = self._outside
         if len(code) > layout.CODE_SIZE - 64:
             raise ExecutorLimit(f"{len(code)} bytes of code, {layout.CODE_SIZE - 64} fit")
         end = max(len(code), self._code_length) + 64
@@ -265,7 +268,7 @@ class Emulator:
                     floats.append(at + 1)
                 used.append((m.float_arguments if piece.is_float else m.arguments)[piece.register])
             steps.append((piece.value, piece.shift, piece.mask, at, piece.offset))
-        self._pieces, self._floats, self._batch = tuple(steps), tuple(floats), _Batch(used)
+        self._pieces, self._floats, self._batch = tuple(steps), tuple(floats), Batch(used)
         return stack
 
     def _place_results(self, signature: Signature) -> None:
@@ -300,6 +303,9 @@ class Emulator:
             self._data[: len(memory)] = memory
         if inputs:
             self._pass(inputs, poison)
+        outside = self._called
+        if outside is not None:
+            outside.begin(poison)
         self._fault_address = -1
         error = lib.uc_emu_start(handle, self._entry, layout.RETURN, 0, MAX_INSTRUCTIONS)
         out = self._out
@@ -320,8 +326,10 @@ class Emulator:
                 frame = self._broken_promises(poison)
             if self._extended:
                 frame += self._not_extended()
+            if outside is not None:
+                return self._with_calls(Run(RETURN, pc - layout.CODE, 0, -1, results, after, frame))
             return Run(RETURN, pc - layout.CODE, 0, -1, results, after, frame)
-        return Run(
+        run = Run(
             self._why_stopped(error, pc),
             pc - layout.CODE,
             error,
@@ -330,6 +338,18 @@ class Emulator:
             after,
             (),
         )
+        return run if outside is None else self._with_calls(run)
+
+    def _with_calls(self, run: Run) -> Run:
+        """What the run did with functions from outside."""
+        outside = self._outside
+        assert outside is not None
+        if outside.error is not None:
+            error, outside.error = outside.error, None
+            raise error
+        run.calls = tuple(outside.calls)
+        run.frame += tuple(outside.broken)
+        return run
 
     def _pass(self, inputs: Input, poison: int) -> None:
         """Put the arguments where the calling convention wants them."""

@@ -3,6 +3,7 @@
 ::
 
     CODE    read, execute   the function, then trapping instructions to the end of what is mapped
+    STUBS   read, execute   a return instruction for each function from outside
     DATA    read, write     the case's memory, exactly as long as it is (see fuzzer.case)
     STACK   read, write     poison; the caller's frame at the top, STACK_TOP being SP at the call
     RETURN  read, execute   where a return must land; nothing is ever executed there
@@ -16,6 +17,11 @@ from fuzzer.case import DATA_BASE, DATA_LIMIT
 
 CODE: Final = 0x1000_0000
 CODE_SIZE: Final = 0x40_0000
+STUBS: Final = 0x1100_0000
+"""In reach of a call from all of the code, on every ISA."""
+STUBS_SIZE: Final = 0x1000
+STUB: Final = 16
+"""Bytes of a stub."""
 DATA: Final = DATA_BASE
 DATA_SIZE: Final = DATA_LIMIT
 STACK: Final = 0x3000_0000

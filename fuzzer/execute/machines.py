@@ -42,7 +42,7 @@ class Machine:
     ``link``: the register with the return address, or -1: it is on the stack at SP, and SP is above it after the
     return. ``fixed``: registers that hold the same at every entry, with what: they decide rounding, flushing and
     default NaNs. ``flags``: the register of the flags, or -1; ``flags_free``: those that hold nothing at entry;
-    ``flags_clear``: those that must be 0 at the return.
+    ``flags_clear``: those that must be 0 at the return. ``return_code``: the instruction that returns.
     """
 
     name: str
@@ -66,6 +66,7 @@ class Machine:
     flags: int = -1
     flags_free: int = 0
     flags_clear: int = 0
+    return_code: bytes = b""
 
 
 def _x(number: int) -> int:
@@ -103,6 +104,9 @@ _AARCH64: Final = Machine(
     pairs=True,
     # round to nearest even, flush nothing, hand NaNs on
     fixed=((int(arm64.UC_ARM64_REG_FPCR), 0),),
+    flags=arm64.UC_ARM64_REG_NZCV,
+    flags_free=0xF000_0000,
+    return_code=bytes.fromhex("c0035fd6"),  # ret
 )
 
 
@@ -135,6 +139,7 @@ _X86_64: Final = Machine(
     flags=x86.UC_X86_REG_EFLAGS,
     flags_free=0x8D5,  # carry, parity, adjust, zero, sign, overflow
     flags_clear=0x400,  # direction
+    return_code=bytes.fromhex("c3"),  # ret
 )
 
 MACHINES: Final[dict[str, Machine]] = {"aarch64": _AARCH64, "x86_64": _X86_64}

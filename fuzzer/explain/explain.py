@@ -35,6 +35,7 @@ from fuzzer.explain.tracer import Trace, Tracer
 from fuzzer.explain.verdicts import Cause, wrong_end
 from fuzzer.explain.walk import Seen, Walk
 from fuzzer.finding import Violation
+from fuzzer.loading import load
 from fuzzer.outcome import OutOfFuel
 from fuzzer.selftest.plant import planted as planting
 from fuzzer.targets.target import Target
@@ -171,9 +172,7 @@ def _look(case: Case, trial: Trial, code: CompiledCode, index: int, poison: int,
     """Trace input ``index`` and find where it parts from the reference."""
     tracer = Tracer(case.isa)
     try:
-        tracer.load(
-            code.code, case.function.signature, len(case.memory), code.symbols.get("entry", 0)
-        )
+        load(tracer, case, code)
     except ExecutorLimit as limit:
         made.divergence = Divergence(f"the executor can't run it: {limit}.")
         return

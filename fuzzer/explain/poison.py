@@ -9,11 +9,11 @@ from __future__ import annotations
 import random
 from typing import Final
 
-from backend.ir.entities import Signature
 from backend.machine.compiled import CompiledCode
 from fuzzer.case import Case
 from fuzzer.execute import layout
 from fuzzer.execute.emulator import Emulator, Run
+from fuzzer.loading import load
 
 REGISTERS: Final = "dead registers"
 STACK: Final = "dead stack"
@@ -59,11 +59,17 @@ def what_mattered(case: Case, code: CompiledCode, index: int, poison: int) -> st
 
 
 def _run(emulator: Emulator, case: Case, code: CompiledCode, index: int, poison: int) -> Run:
-    signature: Signature = case.function.signature
-    emulator.load(code.code, signature, len(case.memory), code.symbols.get("entry", 0))
+    load(emulator, case, code)
     return emulator.run(case.inputs[index], case.memory, poison)
 
 
 def _summary(run: Run) -> object:
     """What a run came to. Of broken promises only which: what is found in their place may well be poison."""
-    return run.stop, run.offset, run.values, run.memory, [what for what, _, _ in run.frame]
+    return (
+        run.stop,
+        run.offset,
+        run.values,
+        run.memory,
+        run.calls,
+        [what for what, _, _ in run.frame],
+    )

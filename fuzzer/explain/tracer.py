@@ -17,7 +17,8 @@ from unicorn import x86_const as x86
 
 from fuzzer.case import Input
 from fuzzer.execute import layout
-from fuzzer.execute.emulator import Emulator, Run, _Batch
+from fuzzer.execute.emulator import Emulator, Run
+from fuzzer.execute.registers import Batch
 
 MAX_STEPS: Final = 20_000
 """Steps that are recorded; the run goes on without."""
@@ -84,7 +85,7 @@ class Tracer(Emulator):
     def __init__(self, isa: str) -> None:
         super().__init__(isa)
         self._names = list(REGISTERS[isa])
-        self._all = _Batch(list(REGISTERS[isa].values()))
+        self._all = Batch(list(REGISTERS[isa].values()))
         self._last: tuple[int, ...] = ()
         self._steps: list[TraceStep] = []
         self._executed = 0
@@ -122,6 +123,8 @@ class Tracer(Emulator):
         return words[2 * index] | words[2 * index + 1] << 64
 
     def _on_code(self, uc: Any, address: int, size: int, _: Any) -> None:
+        if layout.STUBS <= address < layout.STUBS + layout.STUBS_SIZE:
+            return  # what a function from outside changes belongs to its call
         self._executed += 1
         if self._executed > MAX_STEPS + 1:
             return

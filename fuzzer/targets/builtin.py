@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import ClassVar, Final
 
-from backend.compile import compile_function
+from backend.compile import compile_module
 from backend.ir.opcodes import N64, Opcode, opcode_named
 from backend.ir.types import Type
 from backend.isa import ISA_NAMES, isa_named
@@ -21,7 +21,7 @@ _ROOTS: Final = {"cmp": "icmp", "nz": "select", "const": "iconst"}
 
 
 class Builtin(Target):
-    """Compiles with :func:`backend.compile.compile_function`."""
+    """Compiles with :func:`backend.compile.compile_module`."""
 
     name = "builtin"
     isas = ISA_NAMES
@@ -42,7 +42,8 @@ class Builtin(Target):
         return isa_named(isa).supports(op, type_, second)
 
     def compile(self, case: Case) -> CompiledCode:
-        return compile_function(case.function, case.isa, Options.from_dict(case.options))
+        functions = [case.function, *case.others]
+        return compile_module(functions, case.isa, Options.from_dict(case.options))
 
     def prepare(self, isa: str) -> None:
         isa_named(isa).rule_set.compile_all()

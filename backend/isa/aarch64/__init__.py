@@ -31,5 +31,6 @@ ISA: Final = Isa(
     invert=invert,
     stack_align=16,
     max_results=len(RESULTS),
+    calls=abi.CALLS,
     crossings=(ROWS["fmov_from.x"], ROWS["fmov_to.x"]),
 )  # fmt: skip

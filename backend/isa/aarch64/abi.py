@@ -14,10 +14,20 @@ from typing import Final
 
 from backend.errors import Unsupported
 from backend.ir.entities import AbiParam, Inst
-from backend.ir.types import F32, F64, I128
+from backend.ir.types import F32, F64, I128, Type
 from backend.isa.aarch64.insts import ROWS
-from backend.isa.aarch64.regs import ARGUMENTS, FLOAT_ARGUMENTS, FP, LR, RESULTS, SP, TEMP
+from backend.isa.aarch64.regs import (
+    ARGUMENTS,
+    CALLER_SAVED,
+    FLOAT_ARGUMENTS,
+    FP,
+    LR,
+    RESULTS,
+    SP,
+    TEMP,
+)
 from backend.isa.isa import Step
+from backend.lower.calls import Calls, check_convention, extended
 from backend.lower.driver import Lowering
 from backend.machine.frame import Frame
 from backend.machine.registers import FLOAT, INT, spill_slot
@@ -86,8 +96,7 @@ def _locate(params: tuple[AbiParam, ...], registers: tuple[int, ...]) -> list[in
 def lower_arguments(low: Lowering) -> None:
     """Define the parameters that are used: registers by one pseudo instruction, the rest by loads."""
     signature = low.function.signature
-    if signature.callconv not in _CONVENTIONS:
-        raise Unsupported(f"calling convention {signature.callconv}")
+    check_convention(signature, _CONVENTIONS)
     vregs: list[int] = []
     registers: list[int] = []
     loads: list[MInst] = []
@@ -124,7 +133,7 @@ def emit_return(low: Lowering, inst: Inst) -> None:
         raise Unsupported(f"{len(returns)} results")
     vregs: list[int] = []
     for value, param in zip(inst.args, returns, strict=True):
-        vreg = _extended_result(low, value, param)
+        vreg = extended(low, value, param, _EXTENDS)
         vregs += (vreg, vreg + 1) if param.type is I128 else (vreg,)
     low.out.append(MInst(ROWS["ret"], vregs, _fixed(USE, tuple(places)), 0, low.origin))
 
@@ -135,14 +144,32 @@ _EXTENDS: Final[dict[tuple[str, int], Row]] = {
 }  # fmt: skip
 
 
-def _extended_result(low: Lowering, value: int, param: AbiParam) -> int:
-    vreg = low.use(value)
-    row = _EXTENDS.get((param.extension, param.type.bits))
-    if row is None:
-        return vreg
-    extended = low.temp(INT)
-    low.out.append(MInst(row, [extended, vreg], None, 0, low.origin))
-    return extended
+# ---- the caller's side
+
+_STORE_ARGUMENT: Final = {F32: ROWS["str.s_ui"], F64: ROWS["str.d_ui"]}
+_STORE_INTEGER: Final = ROWS["str.x_ui"]
+
+
+def _store_argument(low: Lowering, type_: Type, vreg: int, offset: int) -> None:
+    row = _STORE_ARGUMENT.get(type_, _STORE_INTEGER)
+    if offset >= (4 if type_ is F32 else 8) * _SCALED_LIMIT:
+        raise Unsupported(f"a stack argument at {offset} bytes")
+    kept = row.operands_without((None, SP, 0, -1))
+    low.out.append(MInst(row, [vreg, SP, offset, _NO_TRAP], kept, 0, low.origin))
+
+
+CALLS: Final = Calls(
+    conventions=_CONVENTIONS,
+    arguments=lambda params: _locate(params, ARGUMENTS),
+    results=lambda returns: _locate(returns, RESULTS),
+    extends=_EXTENDS,
+    store=_store_argument,
+    clobbers=sum(1 << register for register in CALLER_SAVED),
+    call=ROWS["call"],
+    call_indirect=ROWS["blr"],
+    func_addr=ROWS["func_addr"],
+    near_func_addr=ROWS["func_addr"],
+)
 
 
 # ---- the frame

@@ -172,6 +172,8 @@ for _size, _bit in (("w", "0"), ("x", "1")):
     _row(f"tbz.{_size}", f"tbz {{n:{_size}}}, {{{_number}}}, {{at:test}}", f"{_bit} 011011 0 bit[4:0] at[13:0] n", extra="else", flow=BRANCH)
     _row(f"tbnz.{_size}", f"tbnz {{n:{_size}}}, {{{_number}}}, {{at:test}}", f"{_bit} 011011 1 bit[4:0] at[13:0] n", extra="else", flow=BRANCH)
 _row("br", "br {n:x}", "1101011 0000 11111 000000 n 00000")
+_row("bl", "bl {at:call}", "100101 at[25:0]")
+_row("blr", "blr {n:x}", "1101011 0001 11111 000000 n 00000")
 _row("ret", "ret", "1101011 0010 11111 000000 11110 00000", flow=LEAVE)
 _row("adr", "adr {d:x}, {at:adr}", "0 at[1:0] 10000 at[20:2] d")
 _row("udf", "udf {code:i16}", "0000000000000000 code[15:0]", extra="trap", flow=LEAVE)
@@ -253,6 +255,8 @@ _row("fcvt.s", "fcvt {d:fs}, {n:fd}", "000 11110 01 1 000100 10000 n d")
 # -- what the emitter expands ---------------------------------------------------------------------------------
 _row("args", "args", "")
 _row("slot_addr", "slot_addr {d:x}, {slot:n}, {offset:n}", "")
+_row("call", "call {fn:n}", "")
+_row("func_addr", "func_addr {d:x}, {fn:n}", "")
 _row("br_table", "br_table {n:w}", "", flow=LEAVE)
 # fmt: on
 

@@ -42,6 +42,8 @@ def label_uses(reach: int = 0) -> dict[str, LabelUse]:
         LabelUse("default19", *_reach(19, 4), ((2, 19, 5),), veneer=branch,
                  veneer_code=B_WORD.to_bytes(4, "little")),
         LabelUse("literal19", *_reach(19, 4), ((2, 19, 5),)),
+        # relocations: a call, a jump to another function
+        LabelUse("call26", *_reach(26, 4), ((2, 26, 0),)),
         LabelUse("adr21", *_reach(21, 1), ((0, 2, 29), (2, 19, 5)), align=1),
         LabelUse("table32", (1 << 31) - 1, 1 << 31, ((0, 32, 0),)),
     ]  # fmt: skip

@@ -25,6 +25,7 @@ from backend.isa.aarch64.rules_float import NAMES as FLOAT_NAMES
 from backend.isa.aarch64.rules_float import SWAP as FLOAT_SWAP
 from backend.isa.aarch64.rules_float import add_float_rules
 from backend.isa.aarch64.rules_pair import add_pair_rules
+from backend.lower.calls import emit_call, emit_func_addr
 from backend.lower.driver import Lowering
 from backend.lower.rules import ALL, FLOATS, NARROW, WIDE, RuleSet
 from backend.machine.registers import INT
@@ -393,6 +394,9 @@ for _op, _row, _flip in (("trapz", "cbz", "{c ^ 1}"), ("trapnz", "cbnz", "c")):
 _rule("trap", "trap", "udf {code + 1}, {code}")
 _rule("nop", "nop", "nop")
 _rule("return", "return", emit_return)
+_rule("call", "call", emit_call)
+_rule("call_indirect", "call_indirect", emit_call)
+_rule("func_addr", "func_addr", emit_func_addr, types="i64")
 
 
 def _emit_br_table(low: Lowering, inst: Inst, index: int) -> None:

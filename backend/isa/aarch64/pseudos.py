@@ -11,6 +11,7 @@ from backend.isa.aarch64.insts import ROWS
 from backend.isa.aarch64.regs import SCRATCH, TEMP
 from backend.isa.isa import Step
 from backend.machine.emit import Emitter
+from backend.machine.link import ABSOLUTE
 from backend.machine.rows import Row
 from backend.machine.vcode import MInst
 
@@ -31,6 +32,23 @@ def _ret(emitter: Emitter, inst: MInst, ops: list[int]) -> None:
     for row, values in epilogue(emitter.frame):
         emitter.put(row, values)
     emitter.put(ROWS["ret"], [])
+
+
+def _call(emitter: Emitter, inst: MInst, ops: list[int]) -> None:
+    emitter.put_reloc(ROWS["bl"], [0], emitter.symbols[ops[0]])
+
+
+def _func_addr(emitter: Emitter, inst: MInst, ops: list[int]) -> None:
+    """The address is a constant right behind its load, which a jump leads around."""
+    register, symbol = ops
+    buffer = emitter.buffer
+    literal, behind = buffer.new_label(), buffer.new_label()
+    emitter.put_at(ROWS["ldr_pool.x"], [register, 0], literal)
+    emitter.put_at(ROWS["b"], [0], behind)
+    buffer.bind(literal)
+    buffer.reloc(ABSOLUTE, emitter.symbols[symbol], 0)
+    buffer.put_data(bytes(8), "address")
+    buffer.bind(behind)
 
 
 def _br_table(emitter: Emitter, inst: MInst, ops: list[int]) -> None:
@@ -62,6 +80,8 @@ PSEUDOS: Final[dict[int, Callable[[Emitter, MInst, list[int]], None]]] = {
     ROWS["args"].index: _args,
     ROWS["slot_addr"].index: _slot_addr,
     ROWS["ret"].index: _ret,
+    ROWS["call"].index: _call,
+    ROWS["func_addr"].index: _func_addr,
     ROWS["br_table"].index: _br_table,
 }
 

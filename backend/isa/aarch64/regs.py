@@ -37,6 +37,8 @@ def v(number: int) -> int:
 FLOAT_ARGUMENTS: Final = tuple(v(n) for n in range(8))
 """The results' as well."""
 CALLEE_SAVED: Final = frozenset([*range(19, 29), *(v(n) for n in range(8, 16))])
+CALLER_SAVED: Final = frozenset([*range(19), LR, *(v(n) for n in (*range(8), *range(16, 32)))])
+"""What a call destroys; besides it the high halves of v8-v15, which hold no value of 64 bits or less."""
 NAMES: Final = (*(f"x{n}" for n in range(31)), "xzr", *(f"v{n}" for n in range(32)), "sp")
 
 _INTS: Final = (*range(16), *range(19, 29))

@@ -6,6 +6,7 @@ from typing import Final
 
 from backend.isa.isa import Isa
 from backend.isa.x86_64 import abi
+from backend.isa.x86_64.calls import CALLS
 from backend.isa.x86_64.insts import ROWS
 from backend.isa.x86_64.labels import NOP_WORD, label_uses
 from backend.isa.x86_64.lower import RULES
@@ -31,6 +32,7 @@ ISA: Final = Isa(
     invert=invert,
     stack_align=16,
     max_results=len(RESULTS),
+    calls=CALLS,
     crossings=(ROWS["movq_to_x"], ROWS["movq_from_x"]),
     step_bytes=16,
 )  # fmt: skip

@@ -25,7 +25,7 @@ from backend.machine.vcode import DEF, USE, MInst, Operand
 
 LINKAGE: Final = 16
 """Bytes between rbp and the caller's stack arguments: the caller's rbp and the return address."""
-_CONVENTIONS: Final = ("", "fast", "cold", "system_v")
+CONVENTIONS: Final = ("", "fast", "cold", "system_v")
 _FIRST_VECTOR: Final = xmm(0)
 
 _LOAD_ARGUMENT: Final = ROWS["load.q_o"]
@@ -45,25 +45,37 @@ def _check_param(param: AbiParam) -> None:
         raise Unsupported(f"a parameter for {param.purpose}")
 
 
+def locate(params: tuple[AbiParam, ...], registers: tuple[int, ...]) -> list[int]:
+    """Where each parameter is passed: a register, or ``-1 - offset`` on the stack.
+
+    ``registers``: those for integers, in order.
+    """
+    for param in params:
+        _check_param(param)
+    count = len(registers)
+    return [
+        registers[n] if n < count else -1 - 8 * (n - count) for n in range(len(params))
+    ]  # fmt: skip
+
+
 def lower_arguments(low: Lowering) -> None:
     """Define the parameters that are used: registers by one pseudo instruction, the rest by loads."""
     signature = low.function.signature
-    if signature.callconv not in _CONVENTIONS:
+    if signature.callconv not in CONVENTIONS:
         raise Unsupported(f"calling convention {signature.callconv}")
     vregs: list[int] = []
     registers: list[int] = []
     loads: list[MInst] = []
     params = low.function.entry.params
-    for number, (value, param) in enumerate(zip(params, signature.params, strict=True)):
-        _check_param(param)
+    for value, place in zip(params, locate(signature.params, ARGUMENTS), strict=True):
         if not low.is_used(value):
             continue
         vreg = low.use(value)
-        if number < len(ARGUMENTS):
+        if place >= 0:
             vregs.append(vreg)
-            registers.append(ARGUMENTS[number])
+            registers.append(place)
             continue
-        offset = LINKAGE + 8 * (number - len(ARGUMENTS))
+        offset = LINKAGE - 1 - place
         loads.append(MInst(_LOAD_ARGUMENT, [vreg, RBP, offset, _NO_TRAP], _LOAD_OPERANDS))
     if vregs:
         low.out.append(MInst(ROWS["args"], vregs, _fixed(DEF, tuple(registers))))
@@ -85,7 +97,7 @@ def emit_return(low: Lowering, inst: Inst) -> None:
     )  # fmt: skip
 
 
-_EXTENDS: Final[dict[tuple[str, int], Row]] = {
+EXTENDS: Final[dict[tuple[str, int], Row]] = {
     ("uext", 8): ROWS["movzx_b.l"], ("uext", 16): ROWS["movzx_w.l"], ("uext", 32): ROWS["mov_rr.l"],
     ("sext", 8): ROWS["movsx_b.q"], ("sext", 16): ROWS["movsx_w.q"], ("sext", 32): ROWS["movsx_l.q"],
 }  # fmt: skip
@@ -93,7 +105,7 @@ _EXTENDS: Final[dict[tuple[str, int], Row]] = {
 
 def _extended_result(low: Lowering, value: int, param: AbiParam) -> int:
     vreg = low.use(value)
-    row = _EXTENDS.get((param.extension, param.type.bits))
+    row = EXTENDS.get((param.extension, param.type.bits))
     if row is None:
         return vreg
     extended = low.temp(INT)

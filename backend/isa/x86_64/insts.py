@@ -132,6 +132,9 @@ _row("jmp", "jmp {at:jump}", "E9 cd D(at)", flow=JUMP)
 _row("jcc", "j{c:cc} {at:cond}", "0F 80+cc cd CD(c, at)", extra="else", flow=BRANCH)
 _row("jmp_r", "jmp {n:q}", "FF /4 M(n)")
 _row("lea_table", "lea {d:q}, [rip{at:table}]", "REX.W 8D /r RM(d, [rip at])")
+_row("call", "call {at:call}", "E8 cd D(at)")
+_row("call_r", "call {n:q}", "FF /2 M(n)")
+_row("lea_function", "lea {d:q}, [rip{at:function}]", "REX.W 8D /r RM(d, [rip at])")
 _row("ret", "ret", "C3 ZO()", flow=LEAVE)
 _row("ud2", "ud2", "0F 0B ZO()", extra="trap", flow=LEAVE)
 _row("nop", "nop", "90 ZO()")
@@ -146,5 +149,8 @@ _row("movaps_store", f"movaps xmmword ptr {_BASED}, {{v:x}}", "0F 29 /r MR([n im
 # -- what the emitter expands ---------------------------------------------------------------------------------
 _row("args", "args", "")
 _row("slot_addr", "slot_addr {d:q}, {slot:n}, {offset:n}", "")
+_row("call_function", "call {fn:n}", "")
+_row("func_addr", "func_addr {d:q}, {fn:n}", "")
+_row("near_func_addr", "near_func_addr {d:q}, {fn:n}", "")
 _row("br_table", "br_table {n:rax}", "", flow=LEAVE)
 # fmt: on

@@ -36,6 +36,8 @@ def label_uses(reach: int = 0) -> dict[str, LabelUse]:
         veneered("default32", _FAR),
         LabelUse("pool32", _FAR, _BACK, _WIDE, align=1, origin=4),
         LabelUse("address32", _FAR, _BACK, _WIDE, align=1, origin=4),
+        # relocations: a call, a jump to another function or its address
+        LabelUse("pc_rel32", _FAR, _BACK, _WIDE, align=1, origin=4),
         # the distance from the entry itself
         LabelUse("table32", _FAR, _BACK, _WIDE, align=1),
     ]

@@ -17,6 +17,7 @@ from backend.isa.x86_64 import fields as f
 from backend.isa.x86_64.abi import emit_return
 from backend.isa.x86_64.insts import ROWS
 from backend.isa.x86_64.regs import RAX
+from backend.lower.calls import emit_call, emit_func_addr
 from backend.lower.driver import Lowering
 from backend.lower.rules import NARROW, WIDE, RuleSet
 from backend.machine.registers import INT
@@ -271,6 +272,9 @@ _rule("trapnz", "trapnz ?c", "jcc c, !inst, {-1}")
 _rule("trap", "trap", "ud2 {code}")
 _rule("nop", "nop", "nop")
 _rule("return", "return", emit_return)
+_rule("call", "call", emit_call)
+_rule("call_indirect", "call_indirect", emit_call)
+_rule("func_addr", "func_addr", emit_func_addr, types="i64")
 
 
 def _emit_br_table(low: Lowering, inst: Inst, index: int) -> None:

@@ -11,6 +11,7 @@ from backend.isa.x86_64.fields import AE
 from backend.isa.x86_64.insts import ROWS
 from backend.isa.x86_64.regs import SCRATCH
 from backend.machine.emit import Emitter
+from backend.machine.link import ABSOLUTE
 from backend.machine.rows import Row
 from backend.machine.vcode import MInst
 
@@ -29,6 +30,24 @@ def _ret(emitter: Emitter, inst: MInst, ops: list[int]) -> None:
     for row, values in epilogue(emitter.frame):
         emitter.put(row, values)
     emitter.put(ROWS["ret"], [])
+
+
+def _call(emitter: Emitter, inst: MInst, ops: list[int]) -> None:
+    emitter.put_reloc(ROWS["call"], [0], emitter.symbols[ops[0]])
+
+
+def _func_addr(emitter: Emitter, inst: MInst, ops: list[int]) -> None:
+    """The address is the immediate of a MOV: its last eight bytes."""
+    register, symbol = ops
+    row = ROWS["movabs.q"]
+    code = row.encode([register, 0])
+    assert isinstance(code, bytes)
+    emitter.buffer.reloc(ABSOLUTE, emitter.symbols[symbol], 0, len(code) - 8)
+    emitter.put(row, [register, 0])
+
+
+def _near_func_addr(emitter: Emitter, inst: MInst, ops: list[int]) -> None:
+    emitter.put_reloc(ROWS["lea_function"], [ops[0], 0], emitter.symbols[ops[1]])
 
 
 def _br_table(emitter: Emitter, inst: MInst, ops: list[int]) -> None:
@@ -56,6 +75,9 @@ PSEUDOS: Final[dict[int, Callable[[Emitter, MInst, list[int]], None]]] = {
     ROWS["args"].index: _args,
     ROWS["slot_addr"].index: _slot_addr,
     ROWS["ret"].index: _ret,
+    ROWS["call_function"].index: _call,
+    ROWS["func_addr"].index: _func_addr,
+    ROWS["near_func_addr"].index: _near_func_addr,
     ROWS["br_table"].index: _br_table,
 }
 

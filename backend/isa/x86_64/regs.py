@@ -27,6 +27,10 @@ def xmm(number: int) -> int:
 
 
 CALLEE_SAVED: Final = frozenset((RBX, R12, R13, R14, R15))
+CALLER_SAVED: Final = frozenset(
+    (RAX, RCX, RDX, RSI, RDI, R8, R9, R10, R11, *(xmm(n) for n in range(16)))
+)
+"""What a call destroys."""
 INT_NAMES: Final = ("rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
                     *(f"r{n}" for n in range(8, 16)))  # fmt: skip
 NAMES: Final = (*INT_NAMES, *("" for _ in range(16)), *(f"xmm{n}" for n in range(16)))

@@ -1,0 +1,264 @@
+"""Functions from outside the code under test, which are here: one stub each, and a hook that answers for it.
+
+A stub is a return instruction in a region of its own. Before it runs, the hook reads the arguments from where the
+calling convention puts them, records the call, puts the results where they belong, and *destroys everything that a
+callee may*: caller-saved registers, flags, the stack arguments, what lies below the stack pointer. What a caller then
+reads is poison, and other poison in the second run.
+
+What a caller owes a callee is checked: an aligned stack pointer, a clear direction flag, arguments that are extended as
+the signature promises. A breach is told like one of what a callee owes its caller.
+"""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Sequence
+from typing import Any, Final
+
+import unicorn
+from unicorn.unicorn_py3 import unicorn as _raw
+
+from backend.ir.entities import Signature
+from fuzzer.execute import layout
+from fuzzer.execute.library import LIBRARY, LibraryFunction
+from fuzzer.execute.machines import Machine
+from fuzzer.execute.passing import Piece, pieces
+from fuzzer.execute.registers import Batch
+from fuzzer.execute.relocate import ExecutorLimit, Linkage, relocate
+from fuzzer.outcome import external_result
+from fuzzer.reference.memory import Memory, UndefinedBehaviour
+
+CALL: Final = "call of "
+"""How the broken promise of a call begins."""
+
+_WORD: Final = (1 << 64) - 1
+_BELOW: Final = 256
+"""Bytes below the stack pointer that a call destroys."""
+_STACK_ALIGN: Final = 16
+_STUBS: Final = layout.STUBS_SIZE // layout.STUB
+
+
+class _MachineMemory(Memory):
+    """The emulator's memory as a function of the library sees it: the data region and the stack."""
+
+    def __init__(self, stack: mmap.mmap, data: mmap.mmap) -> None:
+        super().__init__(b"")
+        self._regions = [(layout.STACK, stack), (layout.DATA, data)]
+        self.sizes = [layout.STACK_SIZE, 0]
+
+    def _find(self, address: int, size: int) -> tuple[mmap.mmap, int]:
+        for (base, region), room in zip(self._regions, self.sizes, strict=True):
+            if 0 <= address - base <= room - size:
+                return region, address - base
+        raise UndefinedBehaviour(f"{size} bytes at {address:#x}")
+
+    def load(self, address: int, size: int, trap: str | None) -> bytearray:
+        region, at = self._find(address, size)
+        return bytearray(region[at : at + size])
+
+    def store(self, address: int, data: bytes, trap: str | None) -> None:
+        region, at = self._find(address, len(data))
+        region[at : at + len(data)] = data
+
+    def mark(self, address: int, masks: bytes) -> None:
+        """A machine has no open bits."""
+
+
+class _Stub:
+    """A function from outside: how its arguments and results are passed, and what answers for it, if not the order."""
+
+    __slots__ = ("args", "batch", "function", "name", "results", "signature", "stack", "written")
+
+    def __init__(
+        self, name: str, signature: Signature, function: LibraryFunction | None, m: Machine
+    ) -> None:
+        self.name = name
+        self.signature = signature
+        self.function = function
+        try:
+            self.args, self.stack = pieces(
+                signature.params, m, len(m.arguments), len(m.float_arguments)
+            )
+            self.results, on_stack = pieces(
+                signature.returns, m, len(m.results), len(m.float_results)
+            )
+        except ValueError as error:
+            raise ExecutorLimit(str(error)) from None
+        if on_stack:
+            raise ExecutorLimit(f"{len(signature.returns)} results of {name}")
+        self.batch = Batch([m.sp, *_ids(self.args, m.arguments, m.float_arguments)])
+        self.written = Batch(_ids(self.results, m.results, m.float_results))
+
+
+def _ids(placed: Sequence[Piece], ints: tuple[int, ...], floats: tuple[int, ...]) -> list[int]:
+    return [(floats if p.is_float else ints)[p.register] for p in placed if p.register >= 0]
+
+
+class Outside:
+    """The outside of one emulator. ``calls``: those of the current run; ``broken``: the promises that it broke towards
+    callees; ``error``: what the hook itself failed with.
+    """
+
+    def __init__(
+        self, uc: Any, machine: Machine, stack: mmap.mmap, data: mmap.mmap, fills: list[list[int]]
+    ) -> None:
+        self._uc = uc
+        self._lib: Any = _raw.uclib
+        self._handle = uc._uch
+        self._machine = machine
+        self._stack = stack
+        self._fills = fills
+        self._memory = _MachineMemory(stack, data)
+        self._poison = 0
+        self._count = 0
+        self.calls: list[tuple[str, tuple[int, ...]]] = []
+        self.broken: list[tuple[str, int, int]] = []
+        self.error: BaseException | None = None
+        self._stubs: list[_Stub] = []
+        self._made: dict[tuple[str, Signature], _Stub] = {}
+        #: what a call destroys, and what it must leave of that
+        self._lost = Batch([r for r in machine.poisoned if r != machine.link])
+        self._kept = Batch([saved.id for saved in machine.saved])
+        access = unicorn.UC_PROT_READ | unicorn.UC_PROT_EXEC
+        uc.mem_map(layout.STUBS, layout.STUBS_SIZE, access)
+        uc.mem_write(layout.STUBS, machine.return_code.ljust(layout.STUB, b"\0") * _STUBS)
+        end = layout.STUBS + layout.STUBS_SIZE - 1
+        uc.hook_add(unicorn.UC_HOOK_CODE, self._on_stub, None, layout.STUBS, end)
+
+    def link(self, code: bytes, linkage: Linkage, memory_size: int) -> bytes:
+        """``code`` with its relocations applied. ExecutorLimit if it refers to what is nowhere."""
+        self._memory.sizes[1] = memory_size
+        self._stubs = []
+        stubs: dict[str, int] = {}
+
+        def address(symbol: str) -> int:
+            own = linkage.symbols.get(symbol)
+            if own is not None:
+                return layout.CODE + own
+            if symbol not in stubs:
+                if len(self._stubs) == _STUBS:
+                    raise ExecutorLimit(f"more than {_STUBS} functions from outside")
+                stubs[symbol] = layout.STUBS + layout.STUB * len(self._stubs)
+                self._stubs.append(self._stub(symbol, linkage))
+            return stubs[symbol]
+
+        return relocate(code, linkage.relocs, layout.CODE, address)
+
+    def _stub(self, name: str, linkage: Linkage) -> _Stub:
+        function = LIBRARY.get(name)
+        signature = linkage.signatures.get(name)
+        if function is not None:
+            signature = function.signature
+        if signature is None:
+            raise ExecutorLimit(f"{name} is not declared, or not in one way")
+        found = self._made.get((name, signature))
+        if found is None:
+            found = self._made[name, signature] = _Stub(name, signature, function, self._machine)
+        return found
+
+    def begin(self, poison: int) -> None:
+        """A run begins."""
+        self.calls = []
+        self.broken = []
+        self._poison = poison
+        self._count = 0
+
+    def _on_stub(self, uc: Any, address: int, size: int, _: Any) -> None:
+        try:
+            self._answer(self._stubs[(address - layout.STUBS) // layout.STUB])
+        except UndefinedBehaviour as reason:
+            name = self._stubs[(address - layout.STUBS) // layout.STUB].name
+            self.broken.append((f"{CALL}{name}, which is undefined: {reason}", 0, 1))
+            uc.emu_stop()
+        except BaseException as error:  # from here none reaches Python: the run raises it
+            self.error = error
+            uc.emu_stop()
+
+    def _answer(self, stub: _Stub) -> None:
+        stub.batch.read(self._lib, self._handle)
+        sp = int(stub.batch.values[0]) + (0 if self._machine.link >= 0 else 8)
+        args = self._arguments(stub, sp)
+        self._check_entry(stub, sp)
+        if stub.function is not None:
+            results = stub.function.run(self._memory, args)
+        else:
+            position = len(self.calls)
+            self.calls.append((stub.name, tuple(args)))
+            results = tuple([external_result(position, i) & param.type.mask
+                             for i, param in enumerate(stub.signature.returns)])  # fmt: skip
+        self._destroy(sp, stub.stack)
+        self._give(stub, results)
+        self._count += 1
+
+    def _arguments(self, stub: _Stub, sp: int) -> list[int]:
+        params = stub.signature.params
+        args = [0] * len(params)
+        values = stub.batch.values
+        register = 1
+        for piece in stub.args:
+            if piece.register >= 0:
+                word = int(values[2 * register])
+                register += 1
+            else:
+                at = sp + piece.offset - layout.STACK
+                if not 0 <= at <= layout.STACK_SIZE - 8:
+                    raise UndefinedBehaviour(f"stack arguments at {sp:#x}")
+                word = int.from_bytes(self._stack[at : at + 8], "little")
+            args[piece.value] |= (word & piece.mask) << piece.shift
+            param = params[piece.value]
+            if param.extension and not piece.is_float and param.type.bits < 64:
+                value = word & piece.mask
+                if param.extension == "sext":
+                    value = ((value ^ param.type.sign) - param.type.sign) & _WORD
+                if value != word:
+                    what = (
+                        f"{CALL}{stub.name}, argument {piece.value}, {param.type} {param.extension}"
+                    )
+                    self.broken.append((what, value, word))
+        return args
+
+    def _check_entry(self, stub: _Stub, sp: int) -> None:
+        if sp % _STACK_ALIGN:
+            self.broken.append((f"{CALL}{stub.name}, sp", sp - sp % _STACK_ALIGN, sp))
+        m = self._machine
+        if m.flags_clear and (wrong := self._uc.reg_read(m.flags) & m.flags_clear):
+            self.broken.append((f"{CALL}{stub.name}, flags", 0, wrong))
+
+    def _destroy(self, sp: int, arguments: int) -> None:
+        m, fills, lost, kept = self._machine, self._fills[self._poison], self._lost, self._kept
+        start = 7 * self._count
+        for i in range(2 * lost.count):
+            lost.values[i] = fills[(start + i) & 63]
+        kept.read(self._lib, self._handle)
+        lost.write(self._lib, self._handle)
+        kept.write(self._lib, self._handle)
+        if m.flags_free:
+            flags = self._uc.reg_read(m.flags) & ~m.flags_free
+            self._uc.reg_write(m.flags, flags | fills[start & 63] & m.flags_free)
+        top = sp - layout.STACK
+        self._fill(top, top + arguments)
+        top -= 0 if m.link >= 0 else 8
+        self._fill(max(0, top - _BELOW), top)
+
+    def _fill(self, start: int, end: int) -> None:
+        if 0 <= start < end <= layout.STACK_SIZE:
+            words = self._fills[self._poison]
+            noise = b"".join([word.to_bytes(8, "little") for word in words])
+            noise *= 1 + (end - start) // len(noise)
+            self._stack[start:end] = noise[: end - start]
+
+    def _give(self, stub: _Stub, results: tuple[int, ...]) -> None:
+        """Put the results in their registers; bits above a type are poison, unless the signature extends it."""
+        fills = self._fills[self._poison]
+        values = stub.written.values
+        for n, piece in enumerate(stub.results):
+            param = stub.signature.returns[piece.value]
+            value = results[piece.value]
+            if param.extension == "sext":
+                value = (value ^ param.type.sign) - param.type.sign
+            word = value >> piece.shift & _WORD
+            if not param.extension:
+                word |= fills[(self._count + n) & 63] & ~piece.mask & _WORD
+            values[2 * n] = word
+            values[2 * n + 1] = fills[(self._count + n + 1) & 63]
+        stub.written.write(self._lib, self._handle)

@@ -1,0 +1,90 @@
+"""Relocations, applied when code is loaded: by the executor's own table, not the compiler's.
+
+A reference to an own function is to where it stands in the code, any other to a stub (:mod:`fuzzer.execute.outside`).
+Kinds, offsets and addends are those of ELF: S is the symbol's address, A the addend, P the address that is patched.
+Sources: ELF for the Arm 64-bit Architecture, 5.7 (R_AARCH64_CALL26); System V ABI, AMD64 supplement, 4.4
+(R_X86_64_PC32, R_X86_64_64).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, NamedTuple, Protocol
+
+from backend.ir.entities import Function, Signature
+
+
+class ExecutorLimit(Exception):
+    """The executor can't run this (code too large, signature not in registers and stack slots)."""
+
+
+class Relocation(Protocol):
+    """``kind`` at byte ``offset`` of the code against ``symbol`` + ``addend``."""
+
+    offset: int
+    kind: str
+    symbol: str
+    addend: int
+
+
+class Linkage(NamedTuple):
+    """What code refers to. ``symbols``: offsets of its own functions; ``signatures``: how others are declared."""
+
+    relocs: Sequence[Relocation]
+    symbols: dict[str, int]
+    signatures: dict[str, Signature | None]
+
+
+def declared(functions: Iterable[Function]) -> dict[str, Signature | None]:
+    """The signature of each function that these refer to; None if they do not agree."""
+    found: dict[str, Signature | None] = {}
+    for function in functions:
+        for ref in function.functions.values():
+            sig = ref.sig if isinstance(ref.sig, Signature) else function.signatures.get(ref.sig)
+            if found.setdefault(ref.name, sig) != sig:
+                found[ref.name] = None
+    return found
+
+
+def _call26(old: int, target: int, place: int) -> int:
+    distance = target - place
+    if distance % 4 or not -1 << 27 <= distance < 1 << 27:
+        raise ExecutorLimit(f"a call over {distance} bytes")
+    return old & 0xFC00_0000 | distance >> 2 & 0x03FF_FFFF
+
+
+def _pc_rel32(old: int, target: int, place: int) -> int:
+    distance = target - place
+    if not -1 << 31 <= distance < 1 << 31:
+        raise ExecutorLimit(f"a distance of {distance} bytes")
+    return distance & 0xFFFF_FFFF
+
+
+def _abs64(old: int, target: int, place: int) -> int:
+    return target
+
+
+KINDS: Final[dict[str, tuple[int, Callable[[int, int, int], int]]]] = {
+    "call26": (4, _call26),
+    "pc_rel32": (4, _pc_rel32),
+    "abs64": (8, _abs64),
+}
+"""Kind to the bytes that are patched, and what they become: a function of (what they are, S + A, P)."""
+
+
+def relocate(
+    code: bytes, relocs: Sequence[Relocation], base: int, address: Callable[[str], int]
+) -> bytes:
+    """``code`` as it is at address ``base``; ``address(symbol)``. ExecutorLimit for what can't be done."""
+    made = bytearray(code)
+    for reloc in relocs:
+        if reloc.kind not in KINDS:
+            raise ExecutorLimit(f"a relocation of kind {reloc.kind}")
+        size, apply = KINDS[reloc.kind]
+        at = reloc.offset
+        if not 0 <= at <= len(made) - size:
+            raise ExecutorLimit(f"a relocation at {at} of {len(made)} bytes")
+        old = int.from_bytes(made[at : at + size], "little")
+        new = apply(old, address(reloc.symbol) + reloc.addend, base + at)
+        made[at : at + size] = new.to_bytes(size, "little")
+    return bytes(made)
