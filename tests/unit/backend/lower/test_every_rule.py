@@ -14,7 +14,16 @@ from itertools import islice, product
 import pytest
 
 from backend.errors import Unsupported
-from backend.ir.entities import AbiParam, Block, BlockCall, Function, Inst, Signature, StackSlot
+from backend.ir.entities import (
+    AbiParam,
+    Block,
+    BlockCall,
+    Function,
+    FunctionRef,
+    Inst,
+    Signature,
+    StackSlot,
+)
 from backend.ir.opcodes import INT_CC, Opcode, opcode_named, resolve, second_types
 from backend.ir.types import I8, I32, I64, Type, type_named
 from backend.ir.verifier import verify
@@ -130,6 +139,8 @@ class Builder:
 
 
 def build(made: Builder, rule: Rule, root: str, type_: Type) -> Function:
+    if root in ("call", "call_indirect", "func_addr"):
+        return calling(made, root)
     pick = made.pick
     args = rule.pattern.args
     if root == "const":
@@ -178,6 +189,22 @@ def build(made: Builder, rule: Rule, root: str, type_: Type) -> Function:
     inst = made.inst(op, control, operands, results, keyword="user3" if "code" in op.traps else "",
                      imm=pick.choice(OFFSETS) if op.shape in ("load", "store") else 0)  # fmt: skip
     return made.returning(inst.results)
+
+
+def calling(made: Builder, root: str) -> Function:
+    """A function that calls one from outside, by name or by address, or takes its address."""
+    signature = Signature((AbiParam(I64),), (AbiParam(I64),))
+    made.function.signatures[0] = signature
+    made.function.functions[0] = FunctionRef("%outside", 0, colocated=made.pick.random() < 0.5)
+    value = made.param(I64)
+    if root == "call":
+        return made.returning(made.inst(opcode_named(root), None, (value,), (I64,), ref=0).results)
+    (address,) = made.inst(opcode_named("func_addr"), I64, (), (I64,), ref=0).results
+    if root == "func_addr":
+        same = made.inst(opcode_named("icmp"), I64, (address, address), (I8,), keyword="eq")
+        return made.returning(same.results)
+    call = made.inst(opcode_named(root), None, (address, value), (I64,), sig=0)
+    return made.returning(call.results)
 
 
 def branching(made: Builder, op: Opcode, args: tuple[Leaf | Node, ...], type_: Type) -> Function:

@@ -152,7 +152,10 @@ CLEAN = [
         Made("b #0"), set()),
 ]  # fmt: skip
 
+CALLS = "function %f(i64) -> i64 {\nfn0 = %g(i64)\nblock0(v0: i64):\ncall fn0(v0)\nreturn v0\n}"
+
 BROKEN = [
+    Row("a call that is not made", CALLS, [(5,)], Made("ret"), {("calls", "missing")}),
     Row("exception", ADD, [(1,)], _refuses, {("crash", "KeyError _refuses < compile < compile_case")},
         says="KeyError: 'v9'"),
     Row("invariant", ADD, [(1,)], raising(InternalError("x")),

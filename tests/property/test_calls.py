@@ -1,0 +1,89 @@
+"""Calls on both ISAs against the reference: any signature, any pressure, values alive across the call."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from backend.ir.filetest import parse_file
+from backend.isa import ISA_NAMES
+from fuzzer.case import Case, OptionValue
+from fuzzer.outcome import Returned
+from fuzzer.targets import target_named
+from fuzzer.trial import run_trial
+
+BUILTIN = target_named("builtin")
+INTS = ("i8", "i16", "i32", "i64")
+TYPES = {"aarch64": (*INTS, "i128", "f32", "f64"), "x86_64": INTS}
+BITS = {"i8": 8, "i16": 16, "i32": 32, "i64": 64, "i128": 128, "f32": 32, "f64": 64}
+REGISTERS = (0, 3, 4, 6, 10)
+
+
+def text_of(params: list[tuple[str, str]], order: list[int], returns: int, kind: str) -> str:
+    """A caller that gives its arguments on, permuted, twice, and calls a function from outside in between.
+
+    It returns what the first call gave, so that this has to survive the second one.
+    """
+    plain = ", ".join(type_ for type_, _ in params)
+    taken = [params[n] for n in order]
+    declared = ", ".join(f"{type_} {extension}".strip() for type_, extension in taken)
+    results = [(i, taken[i][0]) for i in range(min(returns, len(taken)))]
+    given_back = ", ".join(type_ for _, type_ in results)
+    arrow = f" -> {given_back}" if results else ""
+    arguments = ", ".join(f"v{n}" for n in order)
+    first = ", ".join(f"v{100 + i}" for i, _ in results)
+    second = ", ".join(f"v{200 + i}" for i, _ in results)
+    own = ", ".join(f"v{n}: {type_}" for n, (type_, _) in enumerate(params))
+    theirs = ", ".join(f"v{n}: {type_}" for n, (type_, _) in enumerate(taken))
+    near = "colocated " if kind == "near" else ""
+    called = (
+        f"call fn0({arguments})" if kind == "direct" else f"call_indirect sig0, v300({arguments})"
+    )
+    address = "" if kind == "direct" else "    v300 = func_addr.i64 fn0\n"
+    return (
+        f"function %f({plain}){arrow} {{\n    sig0 = ({declared}){arrow}\n    fn0 = {near}%g sig0\n"
+        f"    fn1 = %outside({declared}) -> i64\nblock0({own}):\n{address}"
+        f"    {first + ' = ' if first else ''}{called}\n"
+        f"    v400 = call fn1({arguments})\n    {second + ' = ' if second else ''}{called}\n"
+        f"    return {first}\n}}\n"
+        f"function %g({declared}){arrow} {{\n    fn0 = %inside(i64) -> i64\nblock0({theirs}):\n"
+        f"    v500 = iconst.i64 77\n    v501 = call fn0(v500)\n"
+        f"    return {', '.join(f'v{i}' for i, _ in results)}\n}}\n"
+    )  # fmt: skip
+
+
+@st.composite
+def forwarding(draw: st.DrawFn) -> Case:
+    isa = draw(st.sampled_from(ISA_NAMES))
+    type_ = st.sampled_from(TYPES[isa])
+    params: list[tuple[str, str]] = []
+    for name in draw(st.lists(type_, min_size=1, max_size=18)):
+        extensions = ("", "uext", "sext") if name in INTS else ("",)
+        params.append((name, draw(st.sampled_from(extensions))))
+    order = draw(st.permutations(range(len(params))))
+    returns = draw(st.integers(0, 2))
+    kind = draw(st.sampled_from(("direct", "far", "near")))
+    functions = [
+        entry.function for entry in parse_file(text_of(params, order, returns, kind)).functions
+    ]
+    inputs = [
+        tuple(draw(st.integers(0, (1 << BITS[name]) - 1)) for name, _ in params) for _ in range(2)
+    ]
+    options: dict[str, OptionValue] = {
+        "registers": draw(st.sampled_from(REGISTERS)),
+        "homes": draw(st.sampled_from(("int", "float", "mixed"))),
+    }
+    options = {name: value for name, value in options.items() if value not in (0, "int")}
+    return Case(functions[0], inputs, isa=isa, options=options, others=functions[1:])
+
+
+@settings(max_examples=150, deadline=None)
+@given(forwarding())
+def test_arguments_and_results_and_what_lives_across_calls(case: Case) -> None:
+    trial, found = run_trial(case, BUILTIN, thorough=True)
+    assert not trial.unsupported
+    assert [v.detail for v in found] == []
+    for outcome, run in zip(trial.outcomes, trial.runs, strict=True):
+        assert isinstance(outcome, Returned)
+        assert run is not None
+        assert [name for name, _ in run.calls] == ["%inside", "%outside", "%inside"]
