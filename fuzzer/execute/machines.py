@@ -42,7 +42,8 @@ class Machine:
     ``link``: the register with the return address, or -1: it is on the stack at SP, and SP is above it after the
     return. ``fixed``: registers that hold the same at every entry, with what: they decide rounding, flushing and
     default NaNs. ``flags``: the register of the flags, or -1; ``flags_free``: those that hold nothing at entry;
-    ``flags_clear``: those that must be 0 at the return. ``return_code``: the instruction that returns.
+    ``flags_clear``: those that must be 0 at the return; ``flags_lost``: those that a
+    call destroys. ``return_code``: the instruction that returns.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Machine:
     flags: int = -1
     flags_free: int = 0
     flags_clear: int = 0
+    flags_lost: int = 0
     return_code: bytes = b""
 
 
@@ -105,7 +107,7 @@ _AARCH64: Final = Machine(
     # round to nearest even, flush nothing, hand NaNs on
     fixed=((int(arm64.UC_ARM64_REG_FPCR), 0),),
     flags=arm64.UC_ARM64_REG_NZCV,
-    flags_free=0xF000_0000,
+    flags_lost=0xF000_0000,
     return_code=bytes.fromhex("c0035fd6"),  # ret
 )
 
@@ -139,6 +141,7 @@ _X86_64: Final = Machine(
     flags=x86.UC_X86_REG_EFLAGS,
     flags_free=0x8D5,  # carry, parity, adjust, zero, sign, overflow
     flags_clear=0x400,  # direction
+    flags_lost=0x8D5,
     return_code=bytes.fromhex("c3"),  # ret
 )
 

@@ -232,9 +232,9 @@ class Outside:
         kept.read(self._lib, self._handle)
         lost.write(self._lib, self._handle)
         kept.write(self._lib, self._handle)
-        if m.flags_free:
-            flags = self._uc.reg_read(m.flags) & ~m.flags_free
-            self._uc.reg_write(m.flags, flags | fills[start & 63] & m.flags_free)
+        if m.flags_lost:
+            flags = self._uc.reg_read(m.flags) & ~m.flags_lost
+            self._uc.reg_write(m.flags, flags | fills[start & 63] & m.flags_lost)
         top = sp - layout.STACK
         self._fill(top, top + arguments)
         top -= 0 if m.link >= 0 else 8
