@@ -34,7 +34,7 @@ from backend.ir.filetest import parse_file
 from backend.ir.printer import print_function
 from backend.ir.verifier import verify
 from fuzzer.case import DATA_LIMIT, Case, OptionValue
-from fuzzer.outcome import Outcome, Returned, Trapped
+from fuzzer.outcome import Outcome, OutOfFuel, Returned
 
 SCHEMA: Final = 1
 MAX_BYTES: Final = 1 << 20
@@ -78,12 +78,16 @@ class Entry:
 
 
 def outcome_text(outcome: Outcome) -> str:
-    """``returned 0x2a``, ``trap int_divz`` or ``out of fuel``."""
+    """``returned 0x2a``, ``trap int_divz`` or ``out of fuel``; functions from outside it called follow:
+    ``returned 0x2a, called %g(0x1) %h()``."""
+    if isinstance(outcome, OutOfFuel):
+        return "out of fuel"
     if isinstance(outcome, Returned):
-        return "returned" + "".join(f" {value:#x}" for value in outcome.values)
-    if isinstance(outcome, Trapped):
-        return f"trap {outcome.code}"
-    return "out of fuel"
+        text = "returned" + "".join(f" {value:#x}" for value in outcome.values)
+    else:
+        text = f"trap {outcome.code}"
+    called = [f" {name}({', '.join(f'{arg:#x}' for arg in args)})" for name, args, _ in outcome.calls]
+    return f"{text}, called{''.join(called)}" if called else text
 
 
 def _toml(value: object) -> str:
@@ -139,6 +143,8 @@ def print_entry(entry: Entry, outcomes: list[Outcome]) -> str:
     run_lines = _run_lines(case, outcomes)
     if run_lines:
         lines += run_lines
+    for function in case.others:
+        lines += ["", print_function(function).rstrip("\n")]
     return "\n".join(lines) + "\n"
 
 
@@ -147,8 +153,8 @@ def _run_lines(case: Case, outcomes: list[Outcome]) -> list[str]:
         return []
     lines = []
     for values, outcome in zip(case.inputs, outcomes, strict=True):
-        # A result with open bits can't be written: filetests have no word for any NaN.
-        if isinstance(outcome, Returned) and not outcome.open_values:
+        # A result with open bits can't be written: filetests have no word for any NaN, nor for a function from outside.
+        if isinstance(outcome, Returned) and not (outcome.open_values or outcome.calls):
             results = [_number(value) for value in outcome.values]
             right = results[0] if len(results) == 1 else f"[{', '.join(results)}]"
             args = ", ".join(_number(value) for value in values)
@@ -228,13 +234,17 @@ def parse_entry(text: str, path: str = "entry") -> Entry:
 
     try:
         parsed = parse_file(text, path)
-        if len(parsed.functions) != 1:
-            raise EntryError(path, f"{len(parsed.functions)} functions, an entry has one")
-        function = parsed.functions[0].function
-        verify(function)
+        functions = [item.function for item in parsed.functions]
+        if not functions:
+            raise EntryError(path, "no function")
+        for each in functions:
+            verify(each)
     except ClifError as error:
         raise EntryError(path, error.message, error.line, error.column) from None
-    stack = sum(slot.size for slot in function.stack_slots.values())
+    function, *others = functions
+    if len({each.name for each in functions}) < len(functions):
+        raise EntryError(path, "two functions of one name")
+    stack = sum(slot.size for each in functions for slot in each.stack_slots.values())
     if stack > _MAX_STACK:
         raise EntryError(path, f"stack slots of {stack} bytes, an entry has {_MAX_STACK} at most")
     params = [param.type for param in function.signature.params]
@@ -264,7 +274,7 @@ def parse_entry(text: str, path: str = "entry") -> Entry:
             path, f"metadata: status {_short(repr(status))} is none of {', '.join(STATUSES)}", 2, 1
         )
     drawn: dict[str, OptionValue] = dict(options)
-    case = Case(function, rows, isa=word("isa"), memory=memory, options=drawn)
+    case = Case(function, rows, isa=word("isa"), memory=memory, options=drawn, others=others)
     expected = fields.get("expected", [])
     if not isinstance(expected, list) or not all(isinstance(item, str) for item in expected):
         raise EntryError(path, "metadata: expected must be a list of strings", 2, 1)

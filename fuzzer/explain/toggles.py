@@ -54,12 +54,16 @@ class Change:
 def changes(case: Case, target: Target, rules: list[str]) -> Iterator[Change]:
     """Everything that can be changed about the case on its target. ``rules``: names of those that fired,
     the likeliest first."""
+    levels = {name for level in target.opt_levels.values() for name in level}
     for option in target.options:
         now = case.options.get(option.name, option.default)
         if option.name == "disabled_rules":
             values = _groups(case.isa, rules) if not now else [option.default]
         elif now != option.default:
             values = [option.default]
+        elif option.name in levels:
+            # Harder optimised it is another program: that a finding is not in it says nothing.
+            values = []
         else:
             others = [value for value in option.values if value != now]
             values = others[:: -(-len(others) // _VALUES)] if others else []
