@@ -31,6 +31,7 @@ ISA: Final = Isa(
     invert=invert,
     stack_align=16,
     max_results=len(RESULTS),
+    max_float_results=2,
     crossings=(ROWS["movq_to_x"], ROWS["movq_from_x"]),
     step_bytes=16,
 )  # fmt: skip
