@@ -38,10 +38,9 @@ class Isa:
 
     ``lower_arguments(lowering)``: define the parameters at the entry. ``move(to, from, frame)``: the instructions
     that move between two locations. ``prologue(frame)``, ``epilogue(frame)``: the instructions, without the return.
-    ``max_results``: how many integer results a function may have. ``crossings``: the rows that move 64 bits
-    from an integer to a float register, and back. ``calls``: how functions are called.
-    ``pseudos``: row index -> what emits it.
-    ``invert(row, ops)``: the opposite branch.
+    ``max_results``, ``max_float_results``: how many registers there are for integer and for float results.
+    ``crossings``: the rows that move 64 bits from an integer to a float register, and back. ``calls``: how functions are called.
+    ``pseudos``: row index -> what emits it. ``invert(row, ops)``: the opposite branch.
     """
 
     def __init__(
@@ -67,6 +66,7 @@ class Isa:
         calls: Calls,
         step_bytes: int = 8,
         max_results: int,
+        max_float_results: int,
     ) -> None:
         self.name = name
         self.table = table
@@ -88,6 +88,7 @@ class Isa:
         self.calls = calls
         self.step_bytes = step_bytes
         self.max_results = max_results
+        self.max_float_results = max_float_results
         code = jump.encode([0])
         self.fixed_width = isinstance(code, int)
         self.jump_bytes = 4 if isinstance(code, int) else len(code)

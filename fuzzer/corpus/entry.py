@@ -30,8 +30,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from backend.errors import ClifError
+from backend.ir.entities import AbiParam
 from backend.ir.filetest import parse_file
+from backend.ir.literals import print_float
 from backend.ir.printer import print_function
+from backend.ir.types import Type
 from backend.ir.verifier import verify
 from fuzzer.case import DATA_LIMIT, Case, OptionValue
 from fuzzer.outcome import Outcome, OutOfFuel, Returned
@@ -155,14 +158,21 @@ def _run_lines(case: Case, outcomes: list[Outcome]) -> list[str]:
     for values, outcome in zip(case.inputs, outcomes, strict=True):
         # A result with open bits can't be written: filetests have no word for any NaN, nor for a function from outside.
         if isinstance(outcome, Returned) and not (outcome.open_values or outcome.calls):
-            results = [_number(value) for value in outcome.values]
+            signature = case.function.signature
+            results = _literals(outcome.values, signature.returns)
             right = results[0] if len(results) == 1 else f"[{', '.join(results)}]"
-            args = ", ".join(_number(value) for value in values)
+            args = ", ".join(_literals(values, signature.params))
             lines.append(f"; run: {case.function.name}({args}) == {right}")
     return lines
 
 
-def _number(value: int) -> str:
+def _literals(values: tuple[int, ...], params: tuple[AbiParam, ...]) -> list[str]:
+    return [_literal(value, param.type) for value, param in zip(values, params, strict=True)]
+
+
+def _literal(value: int, type_: Type) -> str:
+    if type_.is_float:
+        return print_float(value, type_.bits)
     return str(value) if value < 10_000 else hex(value)
 
 

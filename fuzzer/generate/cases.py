@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import copy
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from backend.ir.entities import Function
+from backend.ir.types import Type
 from fuzzer.case import DATA_BASE, Case, Input, OptionValue
-from fuzzer.generate.draft import DEFAULT_LIMITS, Limits, draw_integer
+from fuzzer.generate.catalogue import Catalogue
+from fuzzer.generate.draft import DEFAULT_LIMITS, Limits, draw_bits
 from fuzzer.generate.function import HEADER, FunctionGenerator
-from fuzzer.generate.operations import Repertoire
+from fuzzer.generate.operations import TYPES
 from fuzzer.generate.source import Choice, HypothesisSource, RecordingSource, ReplaySource, Source
 from fuzzer.targets.target import Option, Target
 
@@ -36,16 +39,19 @@ _PATTERNS: Final = (
 
 
 class CaseGenerator:
-    """Draws cases for one target and ISA. Make one and keep it: it holds the weighted tables."""
+    """Draws cases for one target and ISA. Make one and keep it: it holds the weighted tables.
+
+    ``types``: integers of up to 64 bits are always among those drawn.
+    """
 
     def __init__(
         self, target: Target, isa: str, *, limits: Limits = DEFAULT_LIMITS,
-        fixed: dict[str, OptionValue] | None = None,
+        fixed: dict[str, OptionValue] | None = None, types: Sequence[Type] = TYPES,
     ) -> None:  # fmt: skip
         self.isa = isa
         self.limits = limits
-        self.results = target.max_results(isa)
-        self.repertoire = Repertoire(lambda op, t, s: target.supports(isa, op, t, s))
+        self._fits_results = partial(target.fits_results, isa)
+        self.catalogue = Catalogue(partial(target.supports, isa), types)
         self._fixed = dict(fixed or {})
         self._options: Sequence[Option] = [o for o in target.options if o.name not in self._fixed]
         defaults = {option.name: option.default for option in self._options}
@@ -59,13 +65,13 @@ class CaseGenerator:
         if not forms:
             return self
         other = copy(self)
-        other.repertoire = self.repertoire.focused(forms)
+        other.catalogue = self.catalogue.focused(forms)
         return other
 
     def draw(self, source: Source) -> Case:
         """One case; what ``source`` answers is all it depends on."""
         options = self._draw_options(source)
-        generator = FunctionGenerator(source, self.repertoire, self.limits, results=self.results)
+        generator = FunctionGenerator(source, self.catalogue, self.limits, self._fits_results)
         function = generator.draw()
         size = generator.memory_size
         memory = b""
@@ -99,7 +105,7 @@ class CaseGenerator:
             more = not inputs or source.bool(0.99)
             if more:
                 inputs.append(tuple([
-                    DATA_BASE if i == pointer else draw_integer(source, type_)
+                    DATA_BASE if i == pointer else draw_bits(source, type_)
                     for i, type_ in enumerate(types)
                 ]))  # fmt: skip
             source.end()

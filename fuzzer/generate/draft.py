@@ -2,6 +2,12 @@
 
 Values in reach are kept by type in the order they were made; leaving a region forgets what was made
 in it, so definitions dominate uses without ever being checked. Stack addresses are never put in reach.
+
+**NaNs.** Which float values *may* be a NaN of open sign and payload is known at every step (``open``). Such a
+value is only ever a NaN of its whole type, and only goes where that changes nothing but bits that are as open: to
+arithmetic, comparisons, conversions, selects, edges, results, and to memory that nothing but that type's own accesses
+read. Anywhere else it goes as a canonical NaN (:meth:`Draft.closed`). So integers have no open bits, and neither
+has anything that control flow, addresses and traps depend on.
 """
 
 from __future__ import annotations
@@ -10,14 +16,34 @@ from abc import ABC, abstractmethod
 from typing import Final
 
 from backend.ir.entities import Block, BlockCall, Function, Inst, Value
-from backend.ir.opcodes import INT_CC, Opcode, opcode_named
-from backend.ir.types import Type
-from fuzzer.generate.constants import INTERESTING
-from fuzzer.generate.operations import TYPES, Form, Repertoire
+from backend.ir.opcodes import FLOAT_CC, INT_CC, Opcode, opcode_named
+from backend.ir.types import F32, F64, I8, I64, I128, Type
+from fuzzer.generate.constants import INTERESTING, quiet_nan, small_number
+from fuzzer.generate.operations import INTEGERS, Form, Repertoire
 from fuzzer.generate.source import Source
+from fuzzer.reference.open_bits import OPEN_RESULTS
 
 _IADD: Final = opcode_named("iadd")
+_FADD: Final = opcode_named("fadd")
+_FCMP: Final = opcode_named("fcmp")
+_SELECT: Final = opcode_named("select")
 _ICONST: Final = opcode_named("iconst")
+_FLOAT_CONST: Final = {F32: opcode_named("f32const"), F64: opcode_named("f64const")}
+_UEXTEND: Final = opcode_named("uextend")
+_SEXTEND: Final = opcode_named("sextend")
+_ICONCAT: Final = opcode_named("iconcat")
+
+_OPENING: Final = frozenset(map(opcode_named, OPEN_RESULTS))
+_KEEPING: Final = frozenset(map(opcode_named, (
+    "fneg", "fabs", "fcopysign", "select", "select_spectre_guard", "bitcast")))  # fmt: skip
+"""Of open operands these make an open float, a NaN still."""
+_REFUSING: Final[dict[Opcode, int]] = {
+    **dict.fromkeys(map(opcode_named, ("band", "bor", "bxor", "bnot", "bitselect", "bitcast")), 0),
+    opcode_named("fcopysign"): 1,
+}
+"""Of open operands these would make something else: an integer, or a number of open sign. From which operand on."""
+KEYWORDS: Final = {"int_compare": INT_CC, "float_compare": FLOAT_CC}
+"""Conditions by shape."""
 
 _MAX_NESTING: Final = 3
 _EXPRESSION: Final = 15
@@ -38,7 +64,7 @@ class Limits:
         items: int = 40,
         *,
         more: float = 0.94,
-        parameters: int = 10,
+        parameters: int = 15,
         trips: int = 4,
         inputs: int = 16,
     ) -> None:
@@ -55,8 +81,9 @@ DEFAULT_LIMITS: Final = Limits()
 class Draft(ABC):
     """What every part of the generator works on: the function so far, and the way to add to it.
 
-    ``windows``: (slot, first byte,
-    bytes) that are initialised; ``pointer``: the parameter that holds the data region's address.
+    ``types``, ``integers``: what types are drawn from, :data:`fuzzer.generate.operations.DRAWS` each; ``open``: the
+    float values that may be NaNs of open bits; ``windows``: (slot, first byte, bytes, the float type that alone is
+    kept there, or None) that are initialised; ``pointer``: the parameter that holds the data region's address.
     """
 
     def __init__(self, source: Source, repertoire: Repertoire, limits: Limits) -> None:
@@ -65,8 +92,11 @@ class Draft(ABC):
         self.repertoire = repertoire
         self.function = Function("%f")
         self.value_types = self.function.value_types
-        self.types: tuple[Type, ...] = TYPES
-        self.scope: dict[Type, list[Value]] = {type_: [] for type_ in TYPES}
+        self.types: tuple[Type, ...] = ()
+        self.integers: tuple[Type, ...] = ()
+        self.floats = False
+        self.open: set[Value] = set()
+        self.scope: dict[Type, list[Value]] = {type_: [] for type_ in INTEGERS}
         self.block = Block(0)
         self.insts = self.block.insts
         self.items = 0
@@ -74,7 +104,7 @@ class Draft(ABC):
         self.nesting = 0
         self.trips = 1
         self.expression: Form | None = None
-        self.windows: list[tuple[int, int, int]] = []
+        self.windows: list[tuple[int, int, int, Type | None]] = []
         self.early_returns: list[tuple[Block, dict[Type, Value]]] = []
         self.pointer: Value | None = None
 
@@ -89,8 +119,15 @@ class Draft(ABC):
         return value
 
     def draw_type(self) -> Type:
-        types = self.types
-        return types[self.source.int(0, 3) % len(types)]
+        return self.types[self.source.int(0, 15)]
+
+    def draw_integer_type(self) -> Type:
+        return self.integers[self.source.int(0, 15)]
+
+    def draw_keyword(self, shape: str) -> str:
+        """A condition, if instructions of this shape have one."""
+        conditions = KEYWORDS.get(shape)
+        return conditions[self.source.int(0, len(conditions) - 1)] if conditions else ""
 
     def emit(self, op: Opcode, type_: Type, args: tuple[Value, ...], *, imm: int = 0,
                ref: int = -1, keyword: str = "") -> Value:  # fmt: skip
@@ -104,10 +141,57 @@ class Draft(ABC):
         self.insts.append(Inst(op, type_, args, (), imm=imm, keyword=keyword, targets=targets))
 
     def constant(self, type_: Type, bits: int) -> Value:
-        return self.emit(_ICONST, type_, (), imm=bits)
+        """A value of these bits. There is no constant of i128: it is made of constants of i64."""
+        if type_.bits <= 64:
+            return self.emit(_FLOAT_CONST.get(type_, _ICONST), type_, (), imm=bits)
+        low, high = bits & I64.mask, bits >> 64
+        lower = self.emit(_ICONST, I64, (), imm=low)
+        if not high:
+            return self.emit(_UEXTEND, I128, (lower,))
+        if high == I64.mask and low & I64.sign:
+            return self.emit(_SEXTEND, I128, (lower,))
+        upper = self.emit(_ICONST, I64, (), imm=high)
+        value = self.new(I128)
+        self.insts.append(Inst(_ICONCAT, I64, (lower, upper), (value,)))
+        return value
+
+    def number(self, type_: Type, number: int) -> Value:
+        """A constant of a small number >= 0."""
+        return self.constant(type_, small_number(type_, number))
 
     def drawn_constant(self, type_: Type) -> Value:
-        return self.constant(type_, draw_integer(self.source, type_))
+        return self.constant(type_, draw_bits(self.source, type_))
+
+    def closed(self, value: Value) -> Value:
+        """``value``, with the canonical NaN in its place if it is a NaN whose bits may be open."""
+        if value not in self.open:
+            return value
+        type_ = self.value_types[value]
+        unordered = self.compare(_FCMP, type_, value, value, "uno")
+        nan = self.constant(type_, quiet_nan(type_))
+        return self.emit(_SELECT, type_, (unordered, nan, value))
+
+    def compare(self, op: Opcode, type_: Type, x: Value, y: Value, condition: str) -> Value:
+        """An icmp or fcmp that is not put in reach."""
+        value = self.new(I8)
+        self.insts.append(Inst(op, type_, (x, y), (value,), keyword=condition))
+        return value
+
+    def made(self, form: Form, args: list[Value], keyword: str) -> tuple[Value, ...]:
+        """An instruction of this form: its results, not in reach. Operands whose open bits it would spread are closed,
+        and results that may have some are noted."""
+        op = form.op
+        if self.open:
+            first = _REFUSING.get(op)
+            if first is not None and not (op.name == "bitcast" and form.results == form.operands):
+                args[first:] = [self.closed(arg) for arg in args[first:]]
+        results = tuple([self.new(type_) for type_ in form.results])
+        self.insts.append(Inst(op, form.control, tuple(args), results, keyword=keyword))
+        if self.floats and (
+            op in _OPENING or (op in _KEEPING and not self.open.isdisjoint(args))
+        ):  # fmt: skip
+            self.open.update(results)
+        return results
 
     def operand(self, type_: Type) -> Value:
         distance = self.source.int(0, 15)
@@ -126,16 +210,14 @@ class Draft(ABC):
             choices = self.repertoire.nested[type_]
             forms = choices[source.int(0, len(choices) - 1)]
             form = forms[0] if len(forms) == 1 else forms[source.int(0, 3) % len(forms)]
-        keyword = ""
-        if form.op.shape == "int_compare":
-            keyword = INT_CC[source.int(0, len(INT_CC) - 1)]
+        keyword = self.draw_keyword(form.op.shape)
         self.nesting += 1
         first, *rest = form.operands
         deeper = self.nesting < _MAX_NESTING and source.bool(0.5 if rest else 0.8)
         args = [self.nested(first) if deeper else self.operand(first)]
         for other in rest:
             way = source.int(0, 7)
-            if way > 4:
+            if way > 4 or other.is_float:
                 args.append(self.operand(other))
             elif form.op.name in _SHIFTS:
                 amount = source.int(0, 4) if way < 2 else source.int(0, type_.bits - 1)
@@ -147,16 +229,27 @@ class Draft(ABC):
             else:
                 args.append(self.drawn_constant(other))
         self.nesting -= 1
-        value = self.new(type_)
-        self.insts.append(Inst(form.op, form.control, tuple(args), (value,), keyword=keyword))
+        (value,) = self.made(form, args, keyword)
         self.expression = form
         source.end()
         return value
 
     def add(self) -> None:
         type_ = self.draw_type()
-        value = self.emit(_IADD, type_, (self.operand(type_), self.operand(type_)))
+        value = self.sum(type_, self.operand(type_), self.operand(type_))
         self.scope[type_].append(value)
+
+    def sum(self, type_: Type, x: Value, y: Value) -> Value:
+        """x + y of any type, not put in reach."""
+        if type_.is_float:
+            return self.arithmetic(_FADD, type_, x, y)
+        return self.emit(_IADD, type_, (x, y))
+
+    def arithmetic(self, op: Opcode, type_: Type, x: Value, y: Value) -> Value:
+        """A float operation on two operands whose NaNs have open bits; not put in reach."""
+        value = self.emit(op, type_, (x, y))
+        self.open.add(value)
+        return value
 
     def open_block(self, params: list[Type] | None = None) -> Block:
         """A new block, current from now on, with its parameters in reach."""
@@ -167,6 +260,8 @@ class Draft(ABC):
             value = self.new(type_)
             block.params.append(value)
             self.scope[type_].append(value)
+            if type_.is_float:
+                self.open.add(value)  # some edge may bring an open one
         return block
 
     def marks(self) -> list[int]:
@@ -177,7 +272,7 @@ class Draft(ABC):
             del values[mark:]
 
 
-def draw_integer(source: Source, type_: Type) -> int:
+def draw_bits(source: Source, type_: Type) -> int:
     """Unsigned bits of type ``type_``: mostly an interesting constant, else anything."""
     table = INTERESTING[type_]
     way = source.int(0, 7)
@@ -185,4 +280,6 @@ def draw_integer(source: Source, type_: Type) -> int:
         return table[source.int(0, 15)]
     if way < 6:
         return table[source.int(0, len(table) - 1)]
-    return source.int(0, 255 if way == 6 else type_.mask)
+    if way == 6:
+        return small_number(type_, source.int(0, 255))
+    return source.int(0, type_.mask)

@@ -14,8 +14,12 @@ What makes it shrink (measured: 5 instructions left where a plain composite leav
   instruction selectors fold; deleting something never misaligns what follows;
 - every drawn number decodes to something valid.
 
+Half of the functions are of integers of up to 64 bits alone. The others have some of i128, f32 and f64 besides:
+the header says which (:mod:`fuzzer.generate.catalogue`).
+
 What keeps it defined: loops count trips in a value of their own, slot bytes are written before any
-read, slot accesses stay inside their slot, and stack addresses are never put among the values.
+read, slot accesses stay inside their slot, stack addresses are never put among the values, and NaNs whose bits
+the language leaves open never go where those bits would matter (:mod:`fuzzer.generate.draft`).
 Accesses to the data region may go astray on purpose: that is a trap, and traps are compared.
 """
 
@@ -24,12 +28,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from backend.ir.entities import AbiParam, Function, Inst, Signature, StackSlot, Value
-from backend.ir.opcodes import INT_CC, opcode_named
-from backend.ir.types import I8, I64, Type
+from backend.ir.entities import AbiParam, Function, Signature, StackSlot, Value
+from backend.ir.opcodes import opcode_named
+from backend.ir.types import I64, Type
 from fuzzer.generate import memory, structures
-from fuzzer.generate.draft import DEFAULT_LIMITS, Draft, Limits, draw_integer
-from fuzzer.generate.operations import DIVIDE, SELECT, TYPES, Form, Operation, Repertoire
+from fuzzer.generate.catalogue import DRAWS, Catalogue
+from fuzzer.generate.constants import float_bits, small_number
+from fuzzer.generate.draft import KEYWORDS, Draft, Limits, draw_bits
+from fuzzer.generate.operations import (
+    CONVERT,
+    DIVIDE,
+    FAMILY_COUNT,
+    SELECT,
+    TYPES,
+    Form,
+    Operation,
+)
 from fuzzer.generate.source import Source
 from fuzzer.generate.structures import DRAWN_TRAPS
 
@@ -41,8 +55,11 @@ HEADER: Final = 105
 
 _BAND: Final = opcode_named("band")
 _BOR: Final = opcode_named("bor")
+_FABS: Final = opcode_named("fabs")
+_FCMP: Final = opcode_named("fcmp")
 _ICMP: Final = opcode_named("icmp")
 _RETURN: Final = opcode_named("return")
+_SELECT: Final = opcode_named("select")
 
 _SLOT_SIZES: Final = (8, 16, 64, 32, 4, 128, 24, 600, 5000, 16000)
 _WINDOW: Final = 64
@@ -51,16 +68,19 @@ _ALGEBRA: Final = 0.3
 """How often an operation gets operands that algebra has something to say of."""
 _EXTENSIONS: Final = ("", "uext", "sext")
 
+FitsResults = Callable[[list[Type]], bool]
+"""May a function have results of these types?"""
+
 
 class FunctionGenerator(Draft):
     """Draws one function from a source. Use once: ``FunctionGenerator(...).draw()``."""
 
     def __init__(
-        self, source: Source, repertoire: Repertoire, limits: Limits = DEFAULT_LIMITS,
-        *, results: int = 8,
-    ) -> None:  # fmt: skip
-        super().__init__(source, repertoire, limits)
-        self.results = results
+        self, source: Source, catalogue: Catalogue, limits: Limits, fits_results: FitsResults
+    ) -> None:
+        super().__init__(source, catalogue.repertoire(0), limits)
+        self.catalogue = catalogue
+        self.fits_results = fits_results
         self.memory_size = 0
 
     # -- the whole function --------------------------------------------------------------------------
@@ -69,10 +89,14 @@ class FunctionGenerator(Draft):
         """The function; ``memory_size`` and ``pointer_index`` then say what memory it expects."""
         source, function = self.source, self.function
         source.start(HEADER)
-        off = source.int(0, (1 << 16) - 1) if source.bool(0.5) else 0
+        off = source.int(0, (1 << FAMILY_COUNT) - 1) if source.bool(0.5) else 0
         types_off = source.int(0, 14) if source.bool(0.25) else 0
+        group = self.catalogue.group(source.int(0, DRAWS - 1))
+        if group:
+            self._widen(group)
         self.operations = self.repertoire.table(off)
         self.types = self.repertoire.types(types_off)
+        self.integers = self.repertoire.integers(types_off)
         source.end()
         function.blocks.append(self.block)
         self._draw_parameters()
@@ -90,9 +114,16 @@ class FunctionGenerator(Draft):
         )
         return function
 
+    def _widen(self, group: int) -> None:
+        """Draw from more types than integers of up to 64 bits."""
+        self.repertoire = self.catalogue.repertoire(group)
+        self.floats = self.repertoire.floats
+        for type_ in self.repertoire.values:
+            self.scope.setdefault(type_, [])
+
     def _param(self, type_: Type, extend: bool) -> AbiParam:
         """A parameter or result; ``extend``: perhaps with its register's upper bits promised."""
-        if not extend or type_ is I64:
+        if not extend or type_.bits >= 64 or type_.is_float:
             return AbiParam(type_)
         return AbiParam(type_, _EXTENSIONS[self.source.int(0, len(_EXTENSIONS) - 1)])
 
@@ -132,20 +163,30 @@ class FunctionGenerator(Draft):
                 start = size - window if source.bool(0.3) else 0
                 align = 1 << source.int(0, 4)
                 self.function.stack_slots[number] = StackSlot(size, align)
-                memory.initialise_slot(self, number, start, window)
-                self.windows.append((number, start, window))
+                memory.initialise_slot(self, number, start, window, self._draw_kept(size))
             source.end()
             if not more:
                 break
 
+    def _draw_kept(self, size: int) -> Type | None:
+        """The float type that alone is kept in a slot; mostly None."""
+        kept = [type_ for type_ in self.repertoire.values if type_.is_float and type_.bytes <= size]
+        if not kept or not self.source.bool(0.4):
+            return None
+        return kept[self.source.int(0, 1) % len(kept)]
+
     def _draw_results(self) -> list[Value]:
         source = self.source
         results: list[Value] = []
-        while len(results) < self.results:
+        types: list[Type] = []
+        while True:
             source.start(RESULT)
             more = not results or source.bool(0.5)
             if more:
-                results.append(self.operand(self.draw_type()))
+                types.append(self.draw_type())
+                more = self.fits_results(types)
+                if more:
+                    results.append(self.operand(types[-1]))
             source.end()
             if not more:
                 break
@@ -202,10 +243,8 @@ class FunctionGenerator(Draft):
 
     def _plain(self, operation: Operation, form: Form) -> None:
         source, op = self.source, form.op
-        keyword = ""
-        if operation.shape == "int_compare":
-            keyword = INT_CC[source.int(0, len(INT_CC) - 1)]
-        elif operation.shape in ("cond_trap", "add_trap"):
+        keyword = self.draw_keyword(operation.shape)
+        if operation.shape in ("cond_trap", "add_trap"):
             keyword = DRAWN_TRAPS[source.int(0, len(DRAWN_TRAPS) - 1)]
         self.expression = None
         args: list[Value] = []
@@ -215,7 +254,7 @@ class FunctionGenerator(Draft):
                 args.append(self.nested(type_, twin))
             else:
                 args.append(self.operand(type_))
-        if keyword and op.shape == "int_compare" and source.bool(0.25):
+        if keyword and op.shape in KEYWORDS and source.bool(0.25):
             if source.bool(0.3):
                 args[0] = self.nested(form.operands[0])
             args[1] = self.constant(form.operands[1], 0)
@@ -225,8 +264,7 @@ class FunctionGenerator(Draft):
             self._draw_algebra(form, args)
         if op.traps:
             self._tame(operation, form, args)
-        results = tuple([self.new(type_) for type_ in form.results])
-        self.insts.append(Inst(op, form.control, tuple(args), results, keyword=keyword))
+        results = self.made(form, args, keyword)
         for value, type_ in zip(results, form.results, strict=True):
             self.scope[type_].append(value)
 
@@ -244,12 +282,13 @@ class FunctionGenerator(Draft):
                 number = source.int(0, 9)
                 args[place] = self._made_of(inner, args[place], args[place - 1], number)
                 if len(args) > 1 and source.bool(0.4):
-                    args[place - 1] = self.constant(form.operands[place - 1], number)
+                    args[place - 1] = self.number(form.operands[place - 1], number)
         elif way == 6:
             if form.operands[place - 1] is type_:
                 args[place] = args[place - 1]
         else:
-            args[place] = self.constant(type_, (0, type_.mask)[source.int(0, 1)])
+            neutral = (0, type_.sign if type_.is_float else type_.mask)
+            args[place] = self.constant(type_, neutral[source.int(0, 1)])
 
     def _made_of(self, form: Form, value: Value, other: Value, number: int) -> Value:
         """A new value of ``form``, of the two values and ``number``."""
@@ -261,11 +300,8 @@ class FunctionGenerator(Draft):
             if way < 3 and types[wanted] is type_:
                 args.append(wanted)
             else:
-                args.append(self.constant(type_, number))
-        keyword = INT_CC[source.int(0, len(INT_CC) - 1)] if form.op.shape == "int_compare" else ""
-        made = self.new(form.results[0])
-        self.insts.append(Inst(form.op, form.control, tuple(args), (made,), keyword=keyword))
-        return made
+                args.append(self.number(type_, number))
+        return self.made(form, args, self.draw_keyword(form.op.shape))[0]
 
     def _tame(self, operation: Operation, form: Form, args: list[Value]) -> None:
         """Mostly avoid a trap that would hide all that follows it."""
@@ -275,13 +311,22 @@ class FunctionGenerator(Draft):
         if not self.source.bool(0.85):
             return
         type_ = form.operands[0]
-        if operation.shape == "cond_trap":
+        if operation.family == CONVERT:
+            args[0] = self._convertible(type_, args[0], form.results[0])
+        elif operation.shape == "cond_trap":
             compare = "ult" if operation.name == "trapnz" else "uge"
             limit = self.constant(type_, 3)
-            args[0] = self.emit(_ICMP, type_, (args[0], limit), keyword=compare)
-            self.value_types[args[0]] = I8
+            args[0] = self.compare(_ICMP, type_, args[0], limit, compare)
         elif operation.shape == "add_trap":
             args[1] = self.emit(_BAND, type_, (args[1], self.constant(type_, 0xFF)))
+
+    def _convertible(self, type_: Type, value: Value, to: Type) -> Value:
+        """What any integer type ``to`` has room for: the magnitude of the value, or a number in place of more."""
+        magnitude = self.emit(_FABS, type_, (value,))
+        limit = self.constant(type_, float_bits(type_, 2.0 ** (to.bits - 1)))
+        fits = self.compare(_FCMP, type_, magnitude, limit, "lt")
+        other = float_bits(type_, (-0.5, to.bits + 0.5)[self.source.int(0, 1)])
+        return self.emit(_SELECT, type_, (fits, magnitude, self.constant(type_, other)))
 
     def _draw_arms(self, form: Form, args: list[Value]) -> None:
         """Now and then the constants that a condition gives without a register: 0, 1, all ones."""
@@ -289,7 +334,9 @@ class FunctionGenerator(Draft):
             type_ = form.operands[place]
             way = self.source.int(0, 7)
             if way > 4:
-                args[place] = self.constant(type_, (0, 1, type_.mask)[way - 5])
+                last = type_.sign if type_.is_float else type_.mask
+                bits = (0, small_number(type_, 1), last)[way - 5]
+                args[place] = self.constant(type_, bits)
 
     def _draw_divisor(self, type_: Type, args: list[Value]) -> None:
         """Mostly an odd value or a constant, since a division by zero would hide all that follows;
@@ -298,7 +345,7 @@ class FunctionGenerator(Draft):
         if way < 4:
             args[1] = self.emit(_BOR, type_, (args[1], self.constant(type_, 1)))
         elif way < 6:
-            args[1] = self.constant(type_, draw_integer(self.source, type_) or 1)
+            args[1] = self.constant(type_, draw_bits(self.source, type_) or 1)
         elif way == 6:
             args[1] = self.constant(type_, type_.mask)
 

@@ -1,4 +1,9 @@
-"""Loads and stores: of the data region, mostly in bounds, and of stack slots, always."""
+"""Loads and stores: of the data region, mostly in bounds, and of stack slots, always.
+
+A float that may be a NaN of open bits is stored as it is only where no other access can see a part of it: in the last
+quarter of the data region, of which one half is for aligned f32 and one for aligned f64, and in slots that are kept for
+one float type. Anything else in memory has no open bits.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +11,7 @@ from typing import Final
 
 from backend.ir.entities import Value
 from backend.ir.opcodes import Opcode, opcode_named
-from backend.ir.types import I32, I64, Type
+from backend.ir.types import F32, F64, I32, I64, Type
 from fuzzer.case import DATA_BASE
 from fuzzer.generate.draft import Draft
 from fuzzer.generate.operations import TYPES, Operation
@@ -31,12 +36,35 @@ def access(g: Draft, operation: Operation) -> None:
     type_ = g.draw_type()
     if type_ not in operation.forms:
         type_ = operation.types[TYPES.index(type_) % len(operation.types)]
+    if type_.is_float and source.bool(0.6):
+        _load_or_store(g, op, type_, *_kept_address(g, type_), keep=True)
+        return
     width = _access_bytes(op, type_)
     address, room = _data_address(g, width)
     offset = 0 if source.bool(0.5) else source.int(0, 255) % (room - width + 1)
     if source.bool(0.02):
         offset = (4096 - width // 2, 8192, -8, 0x7FFFFFF8)[source.int(0, 3)]
     _load_or_store(g, op, type_, address, offset)
+
+
+_KEPT: Final = {F32: 3072, F64: 3584}
+"""Where the bytes begin that only accesses of one float type reach."""
+_KEPT_BYTES: Final = 512
+
+
+def _kept_address(g: Draft, type_: Type) -> tuple[Value, int]:
+    """Where only floats of this type are: an address and an offset."""
+    source, pointer = g.source, g.pointer
+    assert pointer is not None
+    start, count = _KEPT[type_], _KEPT_BYTES // type_.bytes
+    if source.bool(0.6):
+        return pointer, start + type_.bytes * (source.int(0, 127) % count)
+    index = g.emit(_BAND, I64, (g.operand(I64), g.constant(I64, count - 1)))
+    index = g.emit(_ISHL, I64, (index, g.constant(I64, type_.bytes.bit_length() - 1)))
+    if source.bool(0.5):
+        return g.emit(_IADD, I64, (pointer, index)), start
+    first = g.emit(_IADD, I64, (pointer, g.constant(I64, start)))
+    return g.emit(_IADD, I64, (first, index)), 0
 
 
 def _data_address(g: Draft, width: int) -> tuple[Value, int]:
@@ -56,12 +84,12 @@ def _data_address(g: Draft, width: int) -> tuple[Value, int]:
         index = g.emit(_BAND, I64, (g.operand(I64), mask))
         return g.emit(_IADD, I64, (pointer, index)), 2048
     if way == 3:
-        mask = g.constant(I64, 0xFF)
+        mask = g.constant(I64, 0x7F if width > 8 else 0xFF)
         index = g.emit(_BAND, I64, (g.operand(I64), mask))
         amount = g.constant(I64, width.bit_length() - 1)
         index = g.emit(_ISHL, I64, (index, amount))
         return g.emit(_IADD, I64, (pointer, index)), 2048
-    mask = g.constant(I32, 0xF8)
+    mask = g.constant(I32, 0x78 if width > 8 else 0xF8)
     narrow = g.emit(_BAND, I32, (g.operand(I32), mask))
     extend = _UEXTEND if way == 4 else _SEXTEND
     index = g.emit(extend, I64, (narrow,))
@@ -77,9 +105,15 @@ def slot_access(g: Draft, operation: Operation) -> None:
     if not g.windows:
         g.add()
         return
-    number, start, window = g.windows[source.int(0, 2) % len(g.windows)]
+    number, start, window, kept = g.windows[source.int(0, 2) % len(g.windows)]
     store = operation.name in ("stack_store", "store") or operation.name.startswith("istore")
+    op = _STORE if store else _LOAD
     type_ = g.draw_type()
+    if kept is not None:
+        at = start + kept.bytes * (source.int(0, 63) % (window // kept.bytes))
+        address = g.emit(_STACK_ADDR, I64, (), ref=number, imm=at)
+        _load_or_store(g, op, kept, address, 0, keep=True)
+        return
     if type_.bytes > window:
         type_ = I32
     room = window - type_.bytes
@@ -95,22 +129,29 @@ def slot_access(g: Draft, operation: Operation) -> None:
         split = source.bool(0.3)
         offset = at if split else 0
         address = g.emit(_STACK_ADDR, I64, (), ref=number, imm=0 if split else at)
-    _load_or_store(g, _STORE if store else _LOAD, type_, address, offset)
+    _load_or_store(g, op, type_, address, offset)
 
 
-def _load_or_store(g: Draft, op: Opcode, type_: Type, address: Value, offset: int) -> None:
+def _load_or_store(
+    g: Draft, op: Opcode, type_: Type, address: Value, offset: int, *, keep: bool = False
+) -> None:
+    """``keep``: where only floats of this type are, so that their bits may be open."""
     if op.writes:
-        g.effect(op, type_, (g.operand(type_), address), imm=offset)
-    else:
-        value = g.emit(op, type_, (address,), imm=offset)
-        g.scope[type_].append(value)
+        value = g.operand(type_)
+        g.effect(op, type_, (value if keep else g.closed(value), address), imm=offset)
+        return
+    value = g.emit(op, type_, (address,), imm=offset)
+    if keep:
+        g.open.add(value)
+    g.scope[type_].append(value)
 
 
-def initialise_slot(g: Draft, number: int, start: int, window: int) -> None:
-    """Write every byte of a slot's window, so that no read finds it undefined."""
+def initialise_slot(g: Draft, number: int, start: int, window: int, kept: Type | None) -> None:
+    """Write every byte of a slot's window, so that no read finds it undefined. ``kept``: see ``Draft.windows``."""
+    g.windows.append((number, start, window, kept))
     at = start
     while at < start + window:
-        type_ = I64 if at + 8 <= start + window else I32
+        type_ = kept or (I64 if at + 8 <= start + window else I32)
         address = g.emit(_STACK_ADDR, I64, (), ref=number, imm=at)
         g.effect(_STORE, type_, (g.operand(type_), address))
         at += type_.bytes

@@ -12,10 +12,14 @@ from copy import copy
 from typing import Final
 
 from backend.ir.opcodes import OPCODES, Opcode, resolve, second_types
-from backend.ir.types import I8, I16, I32, I64, Type
+from backend.ir.types import F32, F64, I8, I16, I32, I64, I128, Type
 
-#: simplest first: the order in which a type's index shrinks
-TYPES: Final = (I32, I64, I8, I16)
+INTEGERS: Final = (I32, I64, I8, I16)
+"""What every function has values of."""
+WIDE: Final = (I128, F32, F64)
+"""What only some functions have values of; a *group* is a set of these, as bits."""
+TYPES: Final = INTEGERS + WIDE
+"""Simplest first: the order in which a type's index shrinks."""
 
 FAMILIES: Final[dict[str, dict[str, int]]] = {
     "add": {"iadd": 6, "isub": 4, "ineg": 2},
@@ -37,12 +41,23 @@ FAMILIES: Final[dict[str, dict[str, int]]] = {
                "uload32": 1, "sload32": 1, "istore8": 1, "istore16": 1, "istore32": 1},
     "slot": {"stack_load": 4, "stack_store": 5},
     "flow": {"brif": 6, "br_table": 2, "loop": 4, "pressure": 1},
+    "float add": {"fadd": 5, "fsub": 4, "fneg": 3},
+    "float multiply": {"fmul": 5, "fdiv": 3, "fma": 5, "sqrt": 2},
+    "float sign": {"fabs": 2, "fcopysign": 3},
+    "float minmax": {"fmin": 3, "fmax": 3},
+    "float round": {"ceil": 2, "floor": 2, "trunc": 2, "nearest": 2},
+    "float compare": {"fcmp": 7},
+    "float width": {"fpromote": 2, "fdemote": 2},
+    "float to int": {"fcvt_to_uint": 2, "fcvt_to_sint": 2, "fcvt_to_uint_sat": 3, "fcvt_to_sint_sat": 3},
+    "float from int": {"fcvt_from_uint": 4, "fcvt_from_sint": 4},
+    "float bits": {"bitcast": 5},
 }  # fmt: skip
 """Weights by family. ``loop``, ``pressure`` and ``funnel`` are not opcodes but shapes of several instructions;
 ``stack_load`` and ``stack_store`` stand for accesses through ``stack_addr``."""
 
 NESTED: Final = ("iadd", "ishl", "bnot", "imul", "uextend", "sextend", "ushr", "sshr", "band", "ineg",
-                "rotr", "bxor", "icmp", "isub", "ishl", "uextend", "sextend")  # fmt: skip
+                "rotr", "bxor", "icmp", "isub", "ishl", "uextend", "sextend",
+                "fadd", "fneg", "fmul", "fneg", "fmul", "fcmp", "fcvt_from_sint", "fabs")  # fmt: skip
 """What an operand is made of when it is made for one use only: the trees that instruction selectors fold.
 An opcode stands as often as its weight."""
 
@@ -51,7 +66,14 @@ _NAMES: Final = tuple(FAMILIES)
 FAMILY_COUNT: Final = len(FAMILIES)
 DIVIDE: Final = _NAMES.index("divide")
 SELECT: Final = _NAMES.index("select")
+CONVERT: Final = _NAMES.index("float to int")
+_FLOAT_FAMILIES: Final = frozenset(i for i, name in enumerate(_NAMES) if name.startswith("float"))
 
+DRAWS: Final = 16
+"""Among how many types one is drawn."""
+_WIDE_SHARE: Final = (0, 5, 6, 8)
+"""How many of them are wide, by how many wide types there are."""
+_INTEGERS_ALONE: Final = 1 << len(INTEGERS)
 _FOCUS: Final = 8
 """How often a form in focus stands in the table."""
 
@@ -63,8 +85,11 @@ _KINDRED: Final = tuple(
     for names in (
         "band bor bxor bnot", "iadd isub ineg bnot", "imul ineg ishl", "ishl ushr sshr rotl rotr band",
         "uextend sextend ireduce bmask ineg", "bitrev bswap popcnt clz ctz rotl rotr", "iabs ineg",
-        "icmp isub bxor ineg", "select icmp bmask uextend sextend ineg bitrev bswap popcnt rotl", "bitselect bmask",
-        "umin umax smin smax", "udiv urem ishl", "trapz trapnz icmp bmask uextend sextend ineg bitrev popcnt",
+        "icmp isub bxor ineg", "select icmp fcmp bmask uextend sextend ineg bitrev bswap popcnt rotl",
+        "bitselect bmask", "umin umax smin smax", "udiv urem ishl",
+        "trapz trapnz icmp bmask uextend sextend ineg bitrev popcnt",
+        "fma fneg fmul", "fneg fabs fcopysign fmul", "fadd fsub fneg", "fmin fmax", "ceil floor trunc nearest",
+        "fpromote fdemote", "bitcast fneg fabs", "isplit iconcat ireduce",
     )
 )  # fmt: skip
 """Opcodes that are simplified together, if one is an operand of the other."""
@@ -91,20 +116,24 @@ class Operation:
 
     __slots__ = ("family", "forms", "name", "op", "shape", "types")
 
-    def __init__(self, name: str, family: int, op: Opcode | None, supports: Supports) -> None:
+    def __init__(
+        self, name: str, family: int, op: Opcode | None, supports: Supports, types: tuple[Type, ...]
+    ) -> None:
         self.name = name
         self.family = family
         self.op = op
         self.shape = name if op is None else op.shape
         self.forms: dict[Type, tuple[Form, ...]] = {}
         if op is not None:
-            for type_ in TYPES:
-                if found := _forms(op, type_, supports):
+            for type_ in types:
+                if found := _forms(op, type_, supports, types):
                     self.forms[type_] = found
         self.types = tuple(self.forms)
 
 
-def _forms(op: Opcode, control: Type, supports: Supports) -> tuple[Form, ...]:
+def _forms(
+    op: Opcode, control: Type, supports: Supports, types: tuple[Type, ...]
+) -> tuple[Form, ...]:
     if op.over and control not in op.over:
         return ()
     if "S" not in op.operands:
@@ -114,17 +143,19 @@ def _forms(op: Opcode, control: Type, supports: Supports) -> tuple[Form, ...]:
         candidates: list[tuple[Type | None, Type | None]] = [(at, None)]
     elif op.over:
         seconds = second_types(op, control)
-        candidates = [(control, second) for second in TYPES if second in seconds]
+        candidates = [(control, second) for second in types if second in seconds]
     else:
         candidates = [(None, control)] if control in second_types(op, control) else []
     return tuple(
         Form(op, first, second)
         for first, second in candidates
-        if supports(op, first, second) and _drawable(op, first, second)
+        if supports(op, first, second) and _drawable(op, first, second, types)
     )
 
 
-def _drawable(op: Opcode, control: Type | None, second: Type | None) -> bool:
+def _drawable(
+    op: Opcode, control: Type | None, second: Type | None, types: tuple[Type, ...]
+) -> bool:
     """Are all operand and result types among those that values are kept for?"""
     for term in (*op.operands, *op.results):
         if term == "...":
@@ -133,29 +164,34 @@ def _drawable(op: Opcode, control: Type | None, second: Type | None) -> bool:
             type_ = resolve(term, control, second)
         except (ValueError, KeyError):
             return False
-        if type_ not in TYPES:
+        if type_ not in types:
             return False
     return True
 
 
 class Repertoire:
-    """All operations a target supports, and the weighted tables cut from them by swarm masks.
+    """All operations on ``types`` that a target supports, and the weighted tables cut from them by swarm masks.
 
-    ``nested``: by result type, the opcodes an operand may be made of, each as its forms.
+    ``nested``: by result type, the opcodes an operand may be made of, each as its forms; ``floats``: are some of
+    the types?
     """
 
-    def __init__(self, supports: Supports) -> None:
+    def __init__(self, supports: Supports, types: tuple[Type, ...] = INTEGERS) -> None:
+        self.values = types
+        self.floats = any(type_.is_float for type_ in types)
         by_name = {op.name: op for op in OPCODES}
         self._weighted: list[tuple[Operation, int]] = []
         for family, (_, weights) in enumerate(FAMILIES.items()):
+            if family in _FLOAT_FAMILIES and not self.floats:
+                continue
             for name, weight in weights.items():
                 op = None if name in STRUCTURES else by_name[name]
-                operation = Operation(name, family, op, supports)
+                operation = Operation(name, family, op, supports, types)
                 if op is None or operation.forms:
                     self._weighted.append((operation, weight))
         self.nested: dict[Type, tuple[tuple[Form, ...], ...]] = {}
-        operations = [Operation(name, 0, by_name[name], supports) for name in NESTED]
-        for type_ in TYPES:
+        operations = [Operation(name, 0, by_name[name], supports, types) for name in NESTED]
+        for type_ in types:
             giving = [[form for forms in operation.forms.values() for form in forms
                        if form.results[0] is type_] for operation in operations]  # fmt: skip
             self.nested[type_] = tuple(tuple(forms) for forms in giving if forms)
@@ -209,9 +245,27 @@ class Repertoire:
         return found
 
     def types(self, off: int) -> tuple[Type, ...]:
-        """Types without those whose bits are set in ``off`` (all of them set: all types)."""
+        """Sixteen types, each as often as it is to be drawn, simplest first: without those integers whose bits are
+        set in ``off`` (all of them set: all integers)."""
         found = self._types.get(off)
         if found is None:
-            found = tuple(t for i, t in enumerate(TYPES) if not off >> i & 1) or TYPES
-            self._types[off] = found
+            found = self._types[off] = self._shares(off, self.values[len(INTEGERS) :])
         return found
+
+    def integers(self, off: int) -> tuple[Type, ...]:
+        """The same of integers alone, i128 with them if it is among the types."""
+        key = off | _INTEGERS_ALONE
+        found = self._types.get(key)
+        if found is None:
+            wide = tuple([type_ for type_ in self.values[len(INTEGERS) :] if type_.is_int])
+            found = self._types[key] = self._shares(off, wide)
+        return found
+
+    def _shares(self, off: int, wide: tuple[Type, ...]) -> tuple[Type, ...]:
+        narrow = [t for i, t in enumerate(INTEGERS) if not off >> i & 1] or list(INTEGERS)
+        left = DRAWS - _WIDE_SHARE[len(wide)]
+        shares = [type_ for type_ in narrow for _ in range(left // len(narrow))]
+        shares += [narrow[0]] * (left - len(shares))
+        for place, type_ in enumerate(wide):
+            shares += [type_] * ((DRAWS - left + place) // len(wide))
+        return tuple(sorted(shares, key=TYPES.index))

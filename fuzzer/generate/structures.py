@@ -6,7 +6,7 @@ from typing import Final
 
 from backend.ir.entities import Block, BlockCall, Inst, Value
 from backend.ir.opcodes import INT_CC, opcode_named
-from backend.ir.types import I8, I32, Type
+from backend.ir.types import I8, I32, I64, I128, Type
 from fuzzer.generate.draft import Draft
 from fuzzer.generate.operations import Operation
 
@@ -17,6 +17,9 @@ _BOR: Final = opcode_named("bor")
 _BXOR: Final = opcode_named("bxor")
 _ISHL: Final = opcode_named("ishl")
 _USHR: Final = opcode_named("ushr")
+_FSUB: Final = opcode_named("fsub")
+_FMIN: Final = opcode_named("fmin")
+_FCMP: Final = opcode_named("fcmp")
 _ICMP: Final = opcode_named("icmp")
 _JUMP: Final = opcode_named("jump")
 _BRIF: Final = opcode_named("brif")
@@ -33,12 +36,13 @@ DRAWN_TRAPS: Final = ("user1", "user2", "int_ovf", "user200", "bad_toint")
 def funnel(g: Draft, operation: Operation) -> None:
     """Two shifts that meet in a disjunction: a rotation, or an extraction from a pair."""
     source = g.source
-    type_ = g.draw_type()
+    type_ = g.draw_integer_type()
+    by = I64 if type_ is I128 else type_
     high, low = g.operand(type_), g.operand(type_)
     left = source.int(1, type_.bits - 1)
     right = type_.bits - left if source.bool(0.9) else left
-    up = g.emit(_ISHL, type_, (high, g.constant(type_, left)))
-    down = g.emit(_USHR, type_, (low, g.constant(type_, right)))
+    up = g.emit(_ISHL, type_, (high, g.constant(by, left)))
+    down = g.emit(_USHR, type_, (low, g.constant(by, right)))
     g.scope[type_].append(g.emit(_BOR, type_, (up, down)))
 
 
@@ -110,10 +114,12 @@ def branch(g: Draft, operation: Operation) -> None:
 def _condition(g: Draft) -> Value:
     """What a branch tests: a value, a comparison, often with zero, or one bit."""
     source = g.source
+    if g.floats and source.bool(0.4):
+        return _float_condition(g)
     way = source.int(0, 7)
     if way == 0:
         return g.operand(I8)
-    type_ = g.draw_type()
+    type_ = g.draw_integer_type()
     if way == 1:
         return g.operand(type_)
     if way in (5, 6):
@@ -132,8 +138,21 @@ def _condition(g: Draft) -> Value:
         keyword = _SIGN_TESTS[source.int(0, 3)]
     zero = way in (3, 4, 6)
     other = g.constant(type_, 0) if zero else g.operand(type_)
-    value = g.new(I8)
-    g.insts.append(Inst(_ICMP, type_, (tested, other), (value,), keyword=keyword))
+    value = g.compare(_ICMP, type_, tested, other, keyword)
+    if source.bool(0.2):
+        g.scope[I8].append(value)
+    return value
+
+
+def _float_condition(g: Draft) -> Value:
+    """A comparison of floats, now and then with zero."""
+    source = g.source
+    kinds = [type_ for type_ in g.repertoire.values if type_.is_float]
+    type_ = kinds[source.int(0, 1) % len(kinds)]
+    keyword = g.draw_keyword(_FCMP.shape)
+    tested = g.operand(type_)
+    other = g.constant(type_, 0) if source.bool(0.2) else g.operand(type_)
+    value = g.compare(_FCMP, type_, tested, other, keyword)
     if source.bool(0.2):
         g.scope[I8].append(value)
     return value
@@ -215,7 +234,7 @@ def pressure(g: Draft, operation: Operation) -> None:
     seeds = [g.operand(type_), g.operand(type_)]
     live = []
     for i in range(count):
-        step = g.emit(_IADD, type_, (seeds[0], seeds[1]))
+        step = g.sum(type_, seeds[0], seeds[1])
         live.append(step)
         seeds = [step, seeds[i & 1]]
     if g.depth < _MAX_DEPTH:
@@ -224,4 +243,7 @@ def pressure(g: Draft, operation: Operation) -> None:
         g.depth -= 1
     total = live[0]
     for value in live[1:]:
-        total = g.emit(_BXOR if value & 1 else _ISUB, type_, (total, value))
+        if type_.is_float:
+            total = g.arithmetic(_FMIN if value & 1 else _FSUB, type_, total, value)
+        else:
+            total = g.emit(_BXOR if value & 1 else _ISUB, type_, (total, value))

@@ -8,10 +8,14 @@ from collections.abc import Callable, Iterable
 
 from backend.ir.entities import Block, BlockCall, Function, Inst, Value
 from backend.ir.opcodes import opcode_named
-from backend.ir.types import Type
+from backend.ir.types import F32, F64, I64, I128, Type
 from fuzzer.case import Case
 
 _ICONST = opcode_named("iconst")
+_UEXTEND = opcode_named("uextend")
+_ICONCAT = opcode_named("iconcat")
+_CONSTANTS = {F32: opcode_named("f32const"), F64: opcode_named("f64const")}
+_ANY_CONSTANT = frozenset((_ICONST, *_CONSTANTS.values()))
 
 
 def replace_values(function: Function, mapping: dict[Value, Value]) -> bool:
@@ -44,15 +48,38 @@ def replace_values(function: Function, mapping: dict[Value, Value]) -> bool:
 
 
 def constant(function: Function, type_: Type, bits: int = 0) -> Value:
-    """A value of the entry block that is the constant: one that is there already, or a new one."""
+    """A value of the entry block that is the constant: one that is there already, or a new one.
+
+    There is no constant of i128: it is made of constants of i64.
+    """
     entry = function.blocks[0]
+    if type_ is I128:
+        return _pair(function, bits)
+    op = _CONSTANTS.get(type_, _ICONST)
     for inst in entry.insts:
-        if inst.op is not _ICONST:
+        if inst.op not in _ANY_CONSTANT:
             break
         if inst.type is type_ and inst.imm == bits:
             return inst.results[0]
     value = function.new_value(type_)
-    entry.insts.insert(0, Inst(_ICONST, type_, (), (value,), imm=bits))
+    entry.insts.insert(0, Inst(op, type_, (), (value,), imm=bits))
+    return value
+
+
+def _pair(function: Function, bits: int) -> Value:
+    """An i128 right behind the constants that it is made of."""
+    low, high = bits & I64.mask, bits >> 64
+    halves = [constant(function, I64, low)]
+    op, type_ = _UEXTEND, I128
+    if high:
+        halves.append(constant(function, I64, high))
+        op, type_ = _ICONCAT, I64
+    insts = function.blocks[0].insts
+    at = 1 + max(
+        place for place, inst in enumerate(insts) if not set(halves).isdisjoint(inst.results)
+    )
+    value = function.new_value(I128)
+    insts.insert(at, Inst(op, type_, tuple(halves), (value,)))
     return value
 
 

@@ -48,8 +48,9 @@ class Builtin(Target):
     def prepare(self, isa: str) -> None:
         isa_named(isa).rule_set.compile_all()
 
-    def max_results(self, isa: str) -> int:
-        return isa_named(isa).max_results
+    def result_registers(self, isa: str) -> tuple[int, int]:
+        found = isa_named(isa)
+        return found.max_results, found.max_float_results
 
     def rules(self, isa: str) -> list[str]:
         return [*(rule.name for rule in isa_named(isa).rules), *IMPROVEMENTS]

@@ -65,8 +65,8 @@ class Llvm(Target):
         major, minor, patch = binding.llvm_version_info
         return f"LLVM {major}.{minor}.{patch} (llvmlite {llvmlite.__version__})"
 
-    def max_results(self, isa: str) -> int:
-        return {"aarch64": 8, "x86_64": 2}[isa]
+    def result_registers(self, isa: str) -> tuple[int, int]:
+        return {"aarch64": (8, 8), "x86_64": (2, 2)}[isa]
 
     def supports(self, isa: str, op: Opcode, type_: Type | None, second: Type | None) -> bool:
         terms = (term for term in (*op.operands, *op.results) if term != "...")

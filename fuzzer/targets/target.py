@@ -11,6 +11,7 @@ process is seen by its parent.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -61,9 +62,23 @@ class Target(ABC):
     def supports(self, isa: str, op: Opcode, type_: Type | None, second: Type | None) -> bool:
         """May the generator draw ``op`` at T = ``type_`` and S = ``second``?"""
 
-    def max_results(self, isa: str) -> int:
-        """How many results a function may have that the generator draws."""
-        return 8
+    def result_registers(self, isa: str) -> tuple[int, int]:
+        """How many registers there are for the results of a function that the generator draws: for integers, and
+        for floats."""
+        return 8, 8
+
+    def fits_results(self, isa: str, types: Sequence[Type]) -> bool:
+        """Are results of these types all in registers? An i128 takes two of them, the first of an even number."""
+        ints = floats = 0
+        for type_ in types:
+            if type_.is_float:
+                floats += 1
+            elif type_.bits > 64:
+                ints += 2 + (ints & 1)
+            else:
+                ints += 1
+        int_registers, float_registers = self.result_registers(isa)
+        return ints <= int_registers and floats <= float_registers
 
     def prepare(self, isa: str) -> None:
         """Load what would else be loaded when functions are compiled, before many processes are forked that

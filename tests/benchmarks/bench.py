@@ -3,7 +3,8 @@
 Usage: ``python tests/benchmarks/bench.py [split|split:ISA|growth|memory|shrink]...`` (all but ``memory`` by default).
 
 ``split``   a trial's stages on functions of about 30 instructions with 16 inputs, one core, in a process that
-            has compiled its rules and tried :data:`WARM` others before, as a campaign's has after seconds
+            has compiled its rules and tried :data:`WARM` others before, as a campaign's has after seconds: first
+            functions of integers up to 64 bits alone, then functions that have floats or i128, and the ratio
 ``growth``  each stage from 10 to 10,000 instructions
 ``memory``  a worker's resident size over 200,000 functions (minutes)
 ``shrink``  calls of the predicate and seconds to shrink a planted bug
@@ -27,6 +28,7 @@ from fuzzer.case import Case
 from fuzzer.checks import violations
 from fuzzer.generate.cases import CaseGenerator
 from fuzzer.generate.draft import Limits
+from fuzzer.generate.operations import INTEGERS, WIDE
 from fuzzer.targets import target_named
 from fuzzer.targets.target import Target
 from fuzzer.trial import Trial, compile_case, execute, interpret, run_trial
@@ -35,14 +37,18 @@ clock = time.process_time
 WARM: Final = 2000
 
 
-def sized(count: int, low: int, high: int, isa: str) -> list[tuple[int, Case]]:
-    """``count`` cases of ``low`` to ``high`` instructions and 16 inputs, with their seeds."""
-    generator = CaseGenerator(target_named("builtin"), isa)
+def sized(
+    generator: CaseGenerator, count: int, low: int, high: int, *, wide: bool
+) -> list[tuple[int, Case]]:
+    """``count`` cases of ``low`` to ``high`` instructions and 16 inputs, with their seeds. ``wide``: those alone that
+    have floats or i128."""
     cases: list[tuple[int, Case]] = []
     seed = 0
     while len(cases) < count:
         case = generator.from_seed(seed)
         seed += 1
+        if wide and not {*WIDE} & {*case.function.value_types.values()}:
+            continue
         if low <= case.function.instruction_count() <= high and case.inputs[0]:
             case.inputs = (case.inputs * 16)[:16]
             cases.append((seed - 1, case))
@@ -50,13 +56,24 @@ def sized(count: int, low: int, high: int, isa: str) -> list[tuple[int, Case]]:
 
 
 def split(isa: str = "aarch64") -> None:
-    """The stages of the hot path, microseconds a function."""
+    """The stages of the hot path, of the two scopes."""
     target = target_named("builtin")
-    cases = sized(400, 22, 38, isa)
-    generator = CaseGenerator(target, isa)
+    integers = CaseGenerator(target, isa, types=INTEGERS)
+    everything = CaseGenerator(target, isa)
+    narrow = stages("split", integers, isa, wide=False)
+    if not everything.catalogue.groups:
+        return
+    wide = stages("split, floats and i128", everything, isa, wide=True)
+    print(f"  floats and i128 take {wide / narrow:.2f} times what integers take")
+
+
+def stages(title: str, generator: CaseGenerator, isa: str, *, wide: bool) -> float:
+    """The stages of the hot path, microseconds a function; the seconds of one in all of them."""
+    target = target_named("builtin")
+    cases = sized(generator, 400, 22, 38, wide=wide)
     size = statistics.mean(case.function.instruction_count() for _, case in cases)
     print(
-        f"split: {isa}, {len(cases)} functions of {size:.1f} instructions on average, 16 inputs each"
+        f"{title}: {isa}, {len(cases)} functions of {size:.1f} instructions on average, 16 inputs each"
     )
     target.prepare(isa)
     for number in range(WARM):
@@ -87,6 +104,7 @@ def split(isa: str = "aarch64") -> None:
     mean = statistics.mean(case.function.instruction_count() for case in whole)
     print(f"  as a campaign draws them ({mean:.0f} instructions, every 8th thorough): "
           f"{len(whole) / seconds:.0f} functions/s, {executed / seconds:.0f} runs/s")  # fmt: skip
+    return total / len(cases)
 
 
 def compiled(case: Case, target: Target) -> Trial:

@@ -9,7 +9,7 @@ from backend.isa.aarch64.insts import ROWS
 from backend.isa.aarch64.labels import NOP_WORD, label_uses
 from backend.isa.aarch64.lower import RULES
 from backend.isa.aarch64.pseudos import PSEUDOS, invert
-from backend.isa.aarch64.regs import RESULTS, machine_env
+from backend.isa.aarch64.regs import FLOAT_ARGUMENTS, RESULTS, machine_env
 from backend.isa.isa import Isa
 
 ISA: Final = Isa(
@@ -32,5 +32,6 @@ ISA: Final = Isa(
     stack_align=16,
     max_results=len(RESULTS),
     calls=abi.CALLS,
+    max_float_results=len(FLOAT_ARGUMENTS),
     crossings=(ROWS["fmov_from.x"], ROWS["fmov_to.x"]),
 )  # fmt: skip

@@ -33,6 +33,7 @@ ISA: Final = Isa(
     stack_align=16,
     max_results=len(RESULTS),
     calls=CALLS,
+    max_float_results=2,
     crossings=(ROWS["movq_to_x"], ROWS["movq_from_x"]),
     step_bytes=16,
 )  # fmt: skip

@@ -8,19 +8,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from backend.ir.literals import parse_float, print_float
 from backend.ir.opcodes import Opcode
 from backend.ir.printer import print_function
-from backend.ir.types import Type
+from backend.ir.types import F32, F64, I32, I128, Type
 from backend.ir.verifier import verify
 from backend.machine.compiled import CompiledCode
 from fuzzer.campaign.seeds import case_seed
 from fuzzer.case import Case
 from fuzzer.generate.cases import CaseGenerator
-from fuzzer.generate.constants import INTERESTING
+from fuzzer.generate.constants import INTERESTING, quiet_nan
 from fuzzer.generate.draft import Limits
-from fuzzer.generate.operations import FAMILIES, STRUCTURES
-from fuzzer.outcome import OutOfFuel
-from fuzzer.reference.evaluate import prepare
+from fuzzer.generate.operations import FAMILIES, INTEGERS, STRUCTURES
+from fuzzer.outcome import OutOfFuel, Returned
+from fuzzer.reference.evaluate import outcomes_of, prepare
 from fuzzer.targets.target import Option, Target
 
 
@@ -40,6 +41,8 @@ class Everything(Target):
 
 
 GENERATOR = CaseGenerator(Everything(), "aarch64")
+FLOATS = GENERATOR.focused([("fdiv", "f32"), ("sqrt", "f64"), ("bitcast", "f32")])
+"""Draws mostly functions with floats, and those that make NaNs of numbers."""
 
 
 def text(case: Case) -> str:
@@ -136,7 +139,115 @@ def test_interesting_constants_fit_and_are_distinct(type_: Type) -> None:
     table = INTERESTING[type_]
     assert len(set(table)) == len(table)
     assert all(0 <= bits <= type_.mask for bits in table)
-    assert {0, 1, type_.mask, type_.sign, type_.sign - 1} <= set(table)
+    if type_.is_int:
+        assert {0, 1, type_.mask, type_.sign, type_.sign - 1} <= set(table)
+
+
+@pytest.mark.parametrize(
+    ("type_", "largest"), [(F32, "0x1.fffffep127"), (F64, "0x1.fffffffffffffp1023")], ids=str
+)
+def test_interesting_floats_are_those_where_something_turns_over(type_: Type, largest: str) -> None:
+    table = {print_float(bits, type_.bits) for bits in INTERESTING[type_]}
+    for text in (
+        "0.0",
+        "Inf",
+        "NaN",
+        "NaN:0x1",
+        "sNaN:0x1",
+        largest,
+        *(f"0x1.0p{n}" for n in (-1, 0, 31, 32, 63, 64)),
+    ):
+        same = print_float(
+            parse_float(text if text[0] == "0" else f"+{text}", type_.bits), type_.bits
+        )
+        assert same in table
+        assert f"-{same.lstrip('+')}" in table
+    assert 1 in INTERESTING[type_]  # the smallest subnormal
+    assert len(INTERESTING[type_]) > 150
+
+
+def groups(case: Case) -> tuple[bool, bool]:
+    """(has floats, has i128)"""
+    types = {*case.function.value_types.values()}
+    return bool(types & {F32, F64}), I128 in types
+
+
+def test_about_half_of_the_functions_are_of_integers_up_to_64_bits_alone() -> None:
+    counts = Counter(groups(GENERATOR.from_seed(seed)) for seed in range(1000))
+    assert 450 < counts[False, False] < 650
+    assert min(counts[True, False], counts[False, True], counts[True, True]) > 50
+
+
+def test_types_can_be_left_out() -> None:
+    plain = CaseGenerator(Everything(), "aarch64", types=INTEGERS)
+    floats = CaseGenerator(Everything(), "aarch64", types=(*INTEGERS, F64))
+    for seed in range(100):
+        assert {*plain.from_seed(seed).function.value_types.values()} <= {*INTEGERS}
+        assert {*floats.from_seed(seed).function.value_types.values()} <= {*INTEGERS, F64}
+
+
+def test_a_target_without_floats_and_pairs_gets_none() -> None:
+    class Narrow(Everything):
+        def supports(self, isa: str, op: Opcode, type_: Type | None, second: Type | None) -> bool:
+            return not {type_, second} & {F32, I128} and op.name != "f64const"
+
+    generator = CaseGenerator(Narrow(), "aarch64")
+    for seed in range(200):
+        assert {*generator.from_seed(seed).function.value_types.values()} <= {*INTEGERS}
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(0, 2**63))
+def test_no_open_bit_of_a_nan_is_ever_needed(seed: int) -> None:
+    """``Undetermined`` is undefined behaviour: raised, it fails the test. All inputs, and NaNs."""
+    case = FLOATS.from_seed(seed)
+    program = prepare(case.function)
+    types = [param.type for param in case.function.signature.params]
+    nans = tuple(
+        [
+            quiet_nan(t) if t.is_float else value
+            for t, value in zip(types, case.inputs[0], strict=True)
+        ]
+    )
+    for values in (*case.inputs, nans):
+        outcome = program.run(values, case.memory)
+        if isinstance(outcome, Returned) and outcome.open_values:
+            for mask, param in zip(
+                outcome.open_values, case.function.signature.returns, strict=True
+            ):
+                assert not mask or param.type.is_float
+
+
+def test_open_bits_are_returned_and_stored_and_closed() -> None:
+    returned = stored = closed = 0
+    for seed in range(600):
+        case = FLOATS.from_seed(seed)
+        closed += any(inst.keyword == "uno" and inst.args[0] == inst.args[1]
+                      for inst in case.function.instructions())  # fmt: skip
+        for outcome in outcomes_of(case):
+            if isinstance(outcome, Returned):
+                returned += bool(outcome.open_values)
+                stored += bool(outcome.open_memory)
+    assert returned > 50
+    assert stored
+    assert closed > 60
+
+
+def test_results_fit_the_registers() -> None:
+    target = Everything()
+    assert target.fits_results("aarch64", [I128, F32, I32, I128, F64, I128])
+    assert not target.fits_results("aarch64", [I32, I128, I32, I128, I32])
+    assert not target.fits_results("aarch64", [F32] * 9)
+    for seed in range(300):
+        returns = [param.type for param in GENERATOR.from_seed(seed).function.signature.returns]
+        assert target.fits_results("aarch64", returns)
+
+
+def test_a_focus_on_floats_brings_them() -> None:
+    focused = GENERATOR.focused([("fma", "f64")])
+    drawn = [any(inst.op.name == "fma" for inst in focused.from_seed(seed).function.instructions())
+             for seed in range(100)]  # fmt: skip
+    assert sum(drawn) > 30
 
 
 def test_seeds_of_shards_and_slices_do_not_meet() -> None:
