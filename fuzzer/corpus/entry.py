@@ -89,7 +89,9 @@ def outcome_text(outcome: Outcome) -> str:
         text = "returned" + "".join(f" {value:#x}" for value in outcome.values)
     else:
         text = f"trap {outcome.code}"
-    called = [f" {name}({', '.join(f'{arg:#x}' for arg in args)})" for name, args, _ in outcome.calls]
+    called = [
+        f" {name}({', '.join(f'{arg:#x}' for arg in args)})" for name, args, _ in outcome.calls
+    ]
     return f"{text}, called{''.join(called)}" if called else text
 
 
@@ -156,7 +158,7 @@ def _run_lines(case: Case, outcomes: list[Outcome]) -> list[str]:
         return []
     lines = []
     for values, outcome in zip(case.inputs, outcomes, strict=True):
-        # A result with open bits can't be written: filetests have no word for any NaN, nor for a function from outside.
+        # Filetests have no word for any NaN, nor for a function from outside.
         if isinstance(outcome, Returned) and not (outcome.open_values or outcome.calls):
             signature = case.function.signature
             results = _literals(outcome.values, signature.returns)
