@@ -39,8 +39,9 @@ class Isa:
     ``lower_arguments(lowering)``: define the parameters at the entry. ``move(to, from, frame)``: the instructions
     that move between two locations. ``prologue(frame)``, ``epilogue(frame)``: the instructions, without the return.
     ``max_results``, ``max_float_results``: how many registers there are for integer and for float results.
-    ``crossings``: the rows that move 64 bits from an integer to a float register, and back. ``calls``: how functions are called.
-    ``pseudos``: row index -> what emits it. ``invert(row, ops)``: the opposite branch.
+    ``crossings``: the rows that move 64 bits from an integer to a float register, and back.
+    ``calls``: how functions are called. ``pseudos``: row index -> what emits it. ``invert(row, ops)``: the
+    opposite branch.
     """
 
     def __init__(

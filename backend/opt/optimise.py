@@ -7,11 +7,15 @@ from typing import Final
 from backend.ir.entities import Function
 from backend.opt.dead import remove_dead, remove_unreachable
 from backend.opt.hoist import hoist
+from backend.opt.matching import ALGEBRA, TRUTH
 from backend.opt.simplify import LOOKED_FOR, NAMES, Simplifier
 
 _PASSES: Final = ("unreachable_block", "loop_invariant", "dead_instruction", "dead_parameter")
-RULES: Final = tuple(f"opt_{name}" for name in (*NAMES, *_PASSES))
+PREFIX: Final = "opt_"
+RULES: Final = tuple(PREFIX + name for name in (*NAMES, *_PASSES))
 """Everything the optimiser does, by number: each is to be seen to happen."""
+REWRITES: Final = frozenset(PREFIX + rule.name for rule in (*ALGEBRA, *TRUTH))
+"""Those of :data:`RULES` that are rows."""
 
 OPCODES: Final = (*LOOKED_FOR, *(() for _ in _PASSES))
 """Names of the opcodes that each rule is about."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from backend.opt.optimise import REWRITES
 from fuzzer.explain.model import Toggle
 from fuzzer.explain.toggles import GONE, UNSUPPORTED
 
@@ -53,7 +54,7 @@ def culprit(facts: Facts, toggles: list[tuple[str, str, Toggle]]) -> str:
              if toggle.verdict == GONE and kind == "option" and name not in _SILENT]  # fmt: skip
     rules = [name for kind, name in gone if kind == "rule"]
     here = [name for name in rules if name in facts.rules]
-    stage = _stage(facts, here or rules)
+    stage = _stage(facts, here or rules, {name for kind, name in gone if kind == "option"})
     needed = {
         name for kind, name, toggle in toggles if toggle.verdict == UNSUPPORTED and kind == "rule"
     }
@@ -64,10 +65,9 @@ def culprit(facts: Facts, toggles: list[tuple[str, str, Toggle]]) -> str:
     return f"{stage} (gone with {', '.join(with_)})" if with_ else stage
 
 
-def _stage(facts: Facts, rules: list[str]) -> str:
+def _stage(facts: Facts, rules: list[str], options: set[str]) -> str:
     """What a check or a toggle names."""
-    rows = f"row {' or '.join(facts.rows)}; " if facts.rows and facts.kind in _MADE else ""
-    without = f"lowering rule {' or '.join(rules)} ({rows}gone without it)" if rules else ""
+    without = _without(facts, rules, options)
     if facts.check == "allocation":
         return "register allocation: its symbolic checker refuses it"
     if facts.check == "repeat":
@@ -99,6 +99,17 @@ def _stage(facts: Facts, rules: list[str]) -> str:
         or _CONVENTION.get(facts.kind, "")
         or (_frame(facts) if facts.kind == "frame" else "")
     )
+
+
+def _without(facts: Facts, rules: list[str], options: set[str]) -> str:
+    """Without which rule, or without optimising at all, the finding is gone."""
+    improving = [name for name in rules if name in REWRITES]
+    if improving:
+        return f"the optimiser's rule {' or '.join(improving)} (gone without it)"
+    if rules:
+        rows = f"row {' or '.join(facts.rows)}; " if facts.rows and facts.kind in _MADE else ""
+        return f"lowering rule {' or '.join(rules)} ({rows}gone without it)"
+    return "the optimiser" if "opt_level" in options else ""
 
 
 _MADE = ("made", "computed", "store", "branch", "trap", "stopped")

@@ -13,12 +13,13 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from backend.isa import isa_named
+from backend.opt.optimise import PREFIX, REWRITES
 from backend.options import OPTIONS
 from fuzzer.campaign.isolated import Death, run_isolated
 from fuzzer.case import Case, OptionValue
 from fuzzer.checks import CHECKS
 from fuzzer.explain.model import Toggle
-from fuzzer.selftest.patch import rule
+from fuzzer.selftest.patch import improvement, rule
 from fuzzer.selftest.plant import planted
 from fuzzer.targets import TARGETS, TargetUnavailable, target_named
 from fuzzer.targets.target import Target
@@ -74,7 +75,9 @@ def changes(case: Case, target: Target, rules: list[str]) -> Iterator[Change]:
         for row in hidden:
             for value in row.values[1:]:
                 yield _option(case, target, row.name, value)
-        for name in rules[:_RULES]:
+        for name in [name for name in rules if name in REWRITES or not name.startswith(PREFIX)][
+            :_RULES
+        ]:
             yield Change(
                 "rule", name, f"without rule {name}", case, target, _without(case.isa, name)
             )
@@ -104,6 +107,8 @@ def _groups(isa: str, rules: list[str]) -> list[OptionValue]:
 
 
 def _without(isa: str, name: str) -> Callable[[], AbstractContextManager[None]]:
+    if name in REWRITES:
+        return lambda: improvement(name.removeprefix(PREFIX))
     return lambda: rule(name, isa=isa, when="False")
 
 

@@ -163,7 +163,7 @@ def rule(name: str, *, isa: str = ISA, **changes: Any) -> Iterator[None]:
 
 @contextlib.contextmanager
 def improvement(name: str, *changes: str) -> Iterator[None]:
-    """A rule of the optimiser with ``changes`` (old, new, ...) made in its row."""
+    """A rule of the optimiser with ``changes`` (old, new, ...) made in its row; with none, the rule left out."""
     with contextlib.ExitStack() as stack:
         for text, table, compiled in (
             ("RULES", "ALGEBRA", simplify.REWRITES), ("TRUTHS", "TRUTH", simplify.TRUTHS)
@@ -172,7 +172,9 @@ def improvement(name: str, *changes: str) -> Iterator[None]:
             place = next((n for n, row in enumerate(rows) if row.startswith(f"{name}:")), -1)
             if place < 0:
                 continue
-            rows[place] = _replaced(rows[place], changes)
+            row, _, condition = rows[place].partition(" if ")
+            left_out = f"{row} if False and ({condition or True})"
+            rows[place] = _replaced(rows[place], changes) if changes else left_out
             first = getattr(matching, table)[0].number
             stack.enter_context(
                 attribute(matching, table, matching.parse_rules("\n".join(rows), first))

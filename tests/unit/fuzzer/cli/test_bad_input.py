@@ -79,7 +79,7 @@ HEADERS = {
     "other inputs": (ENTRY.replace("[[]]", '[["0x1"]]'), "does not fit the signature"),
     "no target": (ENTRY.replace('target = "builtin"\n', 'targets = ""\n'), "target must be a string"),
     "long key": (ENTRY.replace("; schema", f"; {'k' * 100_000} = 1\n; schema"), "metadata block of more than"),
-    "two functions": (ENTRY + GOOD.replace("%f", "%g"), "2 functions"),
+    "two functions of one name": (ENTRY + GOOD, "two functions of one name"),
     "broken function": (ENTRY.replace("return v0", "return v7"), "v7 is not defined"),
 }  # fmt: skip
 
@@ -144,7 +144,7 @@ OPTIONS = {
     "shard alone": (("fuzz", "--shard", "2"), "is no shard"),
     "huge shard": (("fuzz", "--shard", "1/" + "9" * 40), "is no shard"),
     "seed": (("fuzz", "--seed", "xyz"), "'xyz' is no seed; write a number, decimal or 0x hex"),
-    "opt": (("fuzz", "--opt", "speed=1"), "--opt: 'speed=1'; builtin takes registers=0"),
+    "opt": (("fuzz", "--opt", "speed=1"), "--opt: 'speed=1'; builtin takes opt_level=none, registers=0"),
     "opt without value": (("fuzz", "--opt", "registers"), "--opt: 'registers'"),
     "opt's value": (("fuzz", "--opt", "registers=few"), "--opt: registers takes 0, 3, 4, 6, 10, not 'few'"),
     "plant": (("fuzz", "--plant", "no-such-bug"), "--plant: no bug 'no-such-bug'"),
@@ -154,7 +154,8 @@ OPTIONS = {
     "little time": (("fuzz", "--timeout", "1ms"), "--timeout: a case needs 0.1s at least"),
     "findings": (("fuzz", "--max-findings", "0"), "'--max-findings'"),
     "compile isa": (("compile", "good.clif", "--isa", "vax"), "no ISA 'vax'"),
-    "compile stage": (("compile", "good.clif", "--emit", "soup"), "--emit: builtin prints vcode, alloc, asm, bytes"),
+    "compile stage": (("compile", "good.clif", "--emit", "soup"),
+                      "--emit: builtin prints clif, vcode, alloc, asm, bytes"),
     "compile opt": (("compile", "good.clif", "--opt", "x=1"), "--opt: 'x=1'"),
     "compile target": (("compile", "good.clif", "--target", "zcc"), "no target 'zcc'"),
     "list": (("list", "everything"), "'everything' is not one of"),

@@ -99,7 +99,8 @@ def test_the_stages_tested_are_all_there_are(tmp_path: Path) -> None:
     path.write_text(ADD)
     result = invoke("compile", str(path), "--emit", "none")
     assert (
-        result.stderr == "clifhanger: --emit: builtin prints vcode, alloc, asm, bytes, not 'none'\n"
+        result.stderr
+        == "clifhanger: --emit: builtin prints clif, vcode, alloc, asm, bytes, not 'none'\n"
     )
 
 
