@@ -40,7 +40,7 @@ _KNOWN_GOOD: Final = {
     ),
     "x86_64": frozenset(
         """
-        add or and sub xor cmp test not neg lea imul mul div idiv cdq cqo rol ror shl shr sar btc bsf bsr
+        add adc or and sub sbb xor cmp test not neg lea imul mul div idiv cdq cqo rol ror shl shr sar btc bsf bsr
         bswap mov movabs movzx movsx movsxd push pop cmove cmovne cmova cmovb cmovg cmovl cmovs sete setne
         seta setae setb setbe setg setge setl setle seto ret ud2 movq movaps
         """.split()  # noqa: SIM905  # as above

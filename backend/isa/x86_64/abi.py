@@ -3,8 +3,9 @@
 Source: System V Application Binary Interface, AMD64 Architecture Processor Supplement, 3.2.1 (registers), 3.2.2
 (the stack frame) and 3.2.3 (parameter passing). Integer arguments go to rdi, rsi, rdx, rcx, r8, r9, further
 ones to the stack, 8 bytes each from above the return address upward; bits above an argument's type are unspecified
-unless its extension says otherwise. Results go to rax and rdx; there is no place for a third. The red
-zone is not used.
+unless its extension says otherwise. An i128 takes any two registers, or 16 aligned bytes of the stack if two are not
+left; one that is left goes to a later integer. Results go to rax and rdx; there is no place for a third. The red zone
+is not used.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Final
 
 from backend.errors import Unsupported
 from backend.ir.entities import AbiParam, Inst
+from backend.ir.types import I128
 from backend.isa.isa import Step
 from backend.isa.x86_64.insts import ROWS
 from backend.isa.x86_64.regs import ARGUMENTS, RBP, RESULTS, RSP, xmm
@@ -39,10 +41,30 @@ def _fixed(role: int, registers: tuple[int, ...]) -> tuple[Operand, ...]:
 
 
 def _check_param(param: AbiParam) -> None:
-    if not param.type.is_int or param.type.bits > 64:
+    if not param.type.is_int:
         raise Unsupported(f"a parameter or result of type {param.type}")
     if param.purpose:
         raise Unsupported(f"a parameter for {param.purpose}")
+
+
+def _locate(params: tuple[AbiParam, ...], registers: tuple[int, ...]) -> list[int]:
+    """Where the registers' worth of each parameter is passed: a register, or ``-1 - offset`` on the stack.
+
+    ``registers``: those for integers, in order. An i128 has two entries, any other type one.
+    """
+    places: list[int] = []
+    ints = offset = 0
+    for param in params:
+        _check_param(param)
+        count = 2 if param.type is I128 else 1
+        if ints + count <= len(registers):
+            places += registers[ints : ints + count]
+            ints += count
+            continue
+        offset += offset & 8 * (count - 1)
+        places += [-1 - offset - 8 * half for half in range(count)]
+        offset += 8 * count
+    return places
 
 
 def lower_arguments(low: Lowering) -> None:
@@ -53,18 +75,20 @@ def lower_arguments(low: Lowering) -> None:
     vregs: list[int] = []
     registers: list[int] = []
     loads: list[MInst] = []
-    params = low.function.entry.params
-    for number, (value, param) in enumerate(zip(params, signature.params, strict=True)):
-        _check_param(param)
-        if not low.is_used(value):
-            continue
-        vreg = low.use(value)
-        if number < len(ARGUMENTS):
-            vregs.append(vreg)
-            registers.append(ARGUMENTS[number])
-            continue
-        offset = LINKAGE + 8 * (number - len(ARGUMENTS))
-        loads.append(MInst(_LOAD_ARGUMENT, [vreg, RBP, offset, _NO_TRAP], _LOAD_OPERANDS))
+    places = iter(_locate(signature.params, ARGUMENTS))
+    for value in low.function.entry.params:
+        used = low.is_used(value)
+        for half in range(2 if low.types[value] is I128 else 1):
+            place = next(places)
+            if not used:
+                continue
+            vreg = low.use(value) + half
+            if place >= 0:
+                vregs.append(vreg)
+                registers.append(place)
+                continue
+            offset = LINKAGE - 1 - place
+            loads.append(MInst(_LOAD_ARGUMENT, [vreg, RBP, offset, _NO_TRAP], _LOAD_OPERANDS))
     if vregs:
         low.out.append(MInst(ROWS["args"], vregs, _fixed(DEF, tuple(registers))))
     low.out += loads
@@ -73,16 +97,14 @@ def lower_arguments(low: Lowering) -> None:
 def emit_return(low: Lowering, inst: Inst) -> None:
     """The results in their registers, extended as the signature promises."""
     returns = low.function.signature.returns
-    if len(returns) > len(RESULTS):
+    places = _locate(returns, RESULTS)
+    if min(places, default=0) < 0:
         raise Unsupported(f"{len(returns)} results")
-    for param in returns:
-        _check_param(param)
-    vregs = [
-        _extended_result(low, value, param) for value, param in zip(inst.args, returns, strict=True)
-    ]
-    low.out.append(
-        MInst(ROWS["ret"], vregs, _fixed(USE, RESULTS[: len(vregs)]), 0, low.origin)
-    )  # fmt: skip
+    vregs: list[int] = []
+    for value, param in zip(inst.args, returns, strict=True):
+        vreg = _extended_result(low, value, param)
+        vregs += (vreg, vreg + 1) if param.type is I128 else (vreg,)
+    low.out.append(MInst(ROWS["ret"], vregs, _fixed(USE, tuple(places)), 0, low.origin))
 
 
 _EXTENDS: Final[dict[tuple[str, int], Row]] = {

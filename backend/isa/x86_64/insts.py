@@ -64,6 +64,9 @@ for _digit, _name, _kind, _sizes in ((0, "add", "a", _ALL), (1, "or", "u", _WIDE
     if _sizes == _ALL:
         _row(f"{_name}_ri", f"{_name} {{d:R}}, {{imm:{_kind}}}", f"@ 80 /{_digit} ib MI(d, imm)", "b", **_TIED)
     _row(f"{_name}_ri", f"{_name} {{d:R}}, {{imm:{_kind}}}", f"@ 83 /{_digit} ib MI(d, imm) | @ 81 /{_digit} iz MI(d, imm)", _sizes.removeprefix("b"), **_TIED)
+for _digit, _name in ((2, "adc"), (3, "sbb")):
+    _row(f"{_name}_rr.q", f"{_name} {{d:q}}, {{m:q}}", f"REX.W {8 * _digit + 1:02X} /r MR(d, m)", extra="s:q", tied="d=s")
+    _row(f"{_name}_ri.q", f"{_name} {{d:q}}, {{imm:aq}}", f"REX.W 83 /{_digit} ib MI(d, imm) | REX.W 81 /{_digit} id MI(d, imm)", extra="s:q", tied="d=s")
 _row("cmp_rr", "cmp {n:R}, {m:R}", "@ 38+ /r MR(n, m)", _ALL)
 _row("cmp_ri", "cmp {n:R}, {imm:a}", "@ 80 /7 ib MI(n, imm)", "b")
 _row("cmp_ri", "cmp {n:R}, {imm:a}", "@ 83 /7 ib MI(n, imm) | @ 81 /7 iz MI(n, imm)", "wlq")

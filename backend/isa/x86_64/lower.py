@@ -17,6 +17,7 @@ from backend.isa.x86_64 import fields as f
 from backend.isa.x86_64.abi import emit_return
 from backend.isa.x86_64.insts import ROWS
 from backend.isa.x86_64.regs import RAX
+from backend.isa.x86_64.rules_pair import add_pair_rules
 from backend.lower.driver import Lowering
 from backend.lower.rules import NARROW, WIDE, RuleSet
 from backend.machine.registers import INT
@@ -31,7 +32,7 @@ _SWAP: Final = {
     "ult": "ugt", "ule": "uge", "ugt": "ult", "uge": "ule",
 }  # fmt: skip
 _SIZES: Final = {
-    ".R": {8: ".l", 16: ".l", 32: ".l", 64: ".q"},
+    ".R": {8: ".l", 16: ".l", 32: ".l", 64: ".q", 128: ".q"},
     ".T": {8: ".b", 16: ".w", 32: ".l", 64: ".q"},
 }
 
@@ -282,4 +283,5 @@ def _emit_br_table(low: Lowering, inst: Inst, index: int) -> None:
 
 
 _rule("br_table", "br_table x", _emit_br_table)
+add_pair_rules(RULES)
 # fmt: on
