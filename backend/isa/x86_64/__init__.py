@@ -31,6 +31,6 @@ ISA: Final = Isa(
     invert=invert,
     stack_align=16,
     max_results=len(RESULTS),
-    crossings=(ROWS["movq_to_x"], ROWS["movq_from_x"]),
+    crossings=(ROWS["mov_to_x.d"], ROWS["mov_from_x.d"]),
     step_bytes=16,
 )  # fmt: skip

@@ -26,6 +26,8 @@ def xmm(number: int) -> int:
     return 32 + number
 
 
+FLOAT_ARGUMENTS: Final = tuple(xmm(n) for n in range(8))
+FLOAT_RESULTS: Final = tuple(xmm(n) for n in range(2))
 CALLEE_SAVED: Final = frozenset((RBX, R12, R13, R14, R15))
 INT_NAMES: Final = ("rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
                     *(f"r{n}" for n in range(8, 16)))  # fmt: skip
