@@ -40,9 +40,12 @@ _KNOWN_GOOD: Final = {
     ),
     "x86_64": frozenset(
         """
-        add or and sub xor cmp test not neg lea imul mul div idiv cdq cqo rol ror shl shr sar btc bsf bsr
+        add adc or and sub sbb xor cmp test not neg lea imul mul div idiv cdq cqo rol ror shl shr sar btc bsf bsr
         bswap mov movabs movzx movsx movsxd push pop cmove cmovne cmova cmovb cmovg cmovl cmovs sete setne
         seta setae setb setbe setg setge setl setle seto ret ud2 movq movaps
+        movd movss movsd addss addsd subss subsd mulss mulsd divss divsd minss minsd maxss maxsd sqrtss sqrtsd
+        ucomiss ucomisd andps andnps orps xorps cvttss2si cvttsd2si cvtsi2ss cvtsi2sd cvtss2sd cvtsd2ss roundss roundsd
+        setp setnp
         """.split()  # noqa: SIM905  # as above
     ),
 }

@@ -36,8 +36,9 @@ class Machine:
     ``cpu``: Unicorn's CPU model. ``page``: smallest unit of mapping, bytes.
 
     ``float_arguments``/``float_results``: float registers in order, 128 bits each, of which a float takes the low ones
-    (none: no floats in signatures). ``pairs``: an i128 goes to two consecutive integer registers, the first of an
-    even place in the order (no: no i128 in signatures).
+    (none: no floats in signatures). ``pairs``: an i128 goes to two consecutive integer registers (no: no i128 in
+    signatures); ``even_pairs``: the first of them has an even place in the order, and no register is used after an
+    i128 that did not fit.
 
     ``link``: the register with the return address, or -1: it is on the stack at SP, and SP is above it after the
     return. ``fixed``: registers that hold the same at every entry, with what: they decide rounding, flushing and
@@ -63,6 +64,7 @@ class Machine:
     float_arguments: tuple[int, ...] = ()
     float_results: tuple[int, ...] = ()
     pairs: bool = False
+    even_pairs: bool = False
     fixed: tuple[tuple[int, int], ...] = ()
     flags: int = -1
     flags_free: int = 0
@@ -104,6 +106,7 @@ _AARCH64: Final = Machine(
     float_arguments=tuple(_q(n) for n in range(8)),
     float_results=tuple(_q(n) for n in range(8)),
     pairs=True,
+    even_pairs=True,
     # round to nearest even, flush nothing, hand NaNs on
     fixed=((int(arm64.UC_ARM64_REG_FPCR), 0),),
     flags=arm64.UC_ARM64_REG_NZCV,
@@ -137,6 +140,9 @@ _X86_64: Final = Machine(
     stack_slot=8,
     trap_fill=bytes.fromhex("0f0b"),  # ud2
     page=4096,
+    float_arguments=tuple(int(x86.UC_X86_REG_XMM0) + n for n in range(8)),
+    float_results=tuple(int(x86.UC_X86_REG_XMM0) + n for n in range(2)),
+    pairs=True,
     fixed=((int(x86.UC_X86_REG_MXCSR), 0x1F80),),
     flags=x86.UC_X86_REG_EFLAGS,
     flags_free=0x8D5,  # carry, parity, adjust, zero, sign, overflow

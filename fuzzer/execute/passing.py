@@ -1,16 +1,21 @@
 """Where the values of a signature are passed: registers and stack slots, in pieces of 64 bits.
 
-The rules are AAPCS64's (Procedure Call Standard for the Arm 64-bit Architecture, 6.8.2, stage C; the i128's are C.8 to
-C.11):
+The rules of AAPCS64 (Procedure Call Standard for the Arm 64-bit Architecture, 6.8.2, stage C; the i128's are C.8 to
+C.11) and of the System V ABI (AMD64 Architecture Processor Supplement, 3.2.3; an i128 is two INTEGER eightbytes)
+agree in these:
 
 - a float goes to the next float register, then to the stack in a slot of 8 bytes;
 - an integer of up to 64 bits goes to the next integer register, then to a slot;
-- an i128 begins at an integer register of even number and takes two, the lower half first; where two are not
-  left it goes to the stack, aligned to 16 bytes, and no integer register is used any more.
+- an i128 takes two integer registers, the lower half first; where two are not left it goes to the stack, aligned to
+  16 bytes.
 
-Results are passed as if they were arguments (6.9), each on its own: a CLIF function has several, which the
-standard would return in memory. That is what Cranelift does too (``compute_arg_locs`` of its AArch64 ABI), with one
-difference, in arguments: it still hands out x7 after an i128 that did not fit. The standard counts here.
+They differ in the i128. AAPCS64 begins it at a register of even number, and after one that went to the stack no integer
+register is used any more. System V takes any two, and a register that was left goes to a later integer (so do
+GCC 12 and LLVM 22).
+
+Results are passed as if they were arguments, each on its own: a CLIF function has several, which the
+standards would return in memory. That is what Cranelift does too (``compute_arg_locs`` of its ABIs), with one
+difference, in arguments on AArch64: it still hands out x7 after an i128 that did not fit. The standard counts here.
 """
 
 from __future__ import annotations
@@ -48,12 +53,14 @@ def pieces(
     for index, param in enumerate(params):
         type_ = param.type
         if type_.is_int and type_.bits == 128 and machine.pairs:
-            next_int += next_int & 1
+            if machine.even_pairs:
+                next_int += next_int & 1
             register, offset = next_int, 0
             if next_int + 2 <= ints:
                 next_int += 2
             else:
-                next_int = ints
+                if machine.even_pairs:
+                    next_int = ints
                 register, offset = -1, stack + 15 & ~15
                 stack = offset + 16
             for half in (0, 1):

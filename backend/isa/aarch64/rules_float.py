@@ -10,16 +10,16 @@ them one: under VC it compares again, else it says *equal*, so that NE is "order
 
 **Conversions to integers.** FCVTZS and FCVTZU truncate, saturate, and take NaN to 0, to 32 or 64 bits. So the saturating ones
 only clamp to i8 and i16 afterwards; the trapping ones first compare with the bounds, which are floats
-(:func:`low_bound`, :func:`high_bound`), never rounded.
+(:mod:`backend.lower.float_bounds`), never rounded.
 """
 
 from __future__ import annotations
 
-import struct
 from typing import Final
 
 from backend.isa.aarch64 import fields as f
 from backend.isa.aarch64.immediates import fp_imm, is_fp_imm
+from backend.lower.float_bounds import below_is_float, high_bound, low_bound
 from backend.lower.rules import ALL, FLOATS, RuleSet
 
 CONDITION: Final = {
@@ -32,35 +32,12 @@ AFTER_CCMP: Final = {"one": f.NE, "ueq": f.EQ}
 SWAP: Final = {"ord": "ord", "uno": "uno", "one": "one", "ueq": "ueq",
                "lt": "gt", "gt": "lt", "le": "ge", "ge": "le"}  # fmt: skip
 
-_PRECISION: Final = {32: 24, 64: 53}
 _EQUAL_FLAGS: Final = 4
-
-
-def float_bits(value: float, width: int) -> int:
-    """The bits of a float of ``width`` bits that is exactly ``value``."""
-    return int.from_bytes(struct.pack("<f" if width == 32 else "<d", value), "little")
-
-
-def _below_is_float(signed: bool, bits: int, width: int) -> bool:
-    """Is the integer below the smallest one of ``bits`` bits a float of ``width`` bits?"""
-    return not signed or bits <= _PRECISION[width]
-
-
-def low_bound(signed: bool, bits: int, width: int) -> int:
-    """The float that :func:`too_low` compares with, as bits: the integer below the smallest one of ``bits`` bits if it
-    is a float, since what lies between the two is truncated into range; else the smallest one."""
-    smallest = -(1 << (bits - 1)) if signed else 0
-    return float_bits(smallest - _below_is_float(signed, bits, width), width)
 
 
 def too_low(signed: bool, bits: int, width: int) -> int:
     """The condition, after comparing x with :func:`low_bound`, under which x is out of range (x is no NaN)."""
-    return f.LE if _below_is_float(signed, bits, width) else f.LT
-
-
-def high_bound(signed: bool, bits: int, width: int) -> int:
-    """The float above the greatest integer of ``bits`` bits, a power of two, as bits."""
-    return float_bits(float(1 << (bits - signed)), width)
+    return f.LE if below_is_float(signed, bits, width) else f.LT
 
 
 NAMES: Final[dict[str, object]] = {

@@ -11,7 +11,7 @@ from backend.isa.x86_64.insts import ROWS
 from backend.isa.x86_64.labels import NOP_WORD, label_uses
 from backend.isa.x86_64.lower import RULES
 from backend.isa.x86_64.pseudos import PSEUDOS, invert
-from backend.isa.x86_64.regs import RESULTS, machine_env
+from backend.isa.x86_64.regs import FLOAT_RESULTS, RESULTS, machine_env
 
 ISA: Final = Isa(
     "x86_64",
@@ -33,7 +33,7 @@ ISA: Final = Isa(
     stack_align=16,
     max_results=len(RESULTS),
     calls=CALLS,
-    max_float_results=2,
-    crossings=(ROWS["movq_to_x"], ROWS["movq_from_x"]),
+    max_float_results=len(FLOAT_RESULTS),
+    crossings=(ROWS["mov_to_x.d"], ROWS["mov_from_x.d"]),
     step_bytes=16,
 )  # fmt: skip

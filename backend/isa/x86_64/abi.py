@@ -1,10 +1,11 @@
 """Arguments, results, frames and spills on x86-64, after the System V ABI.
 
 Source: System V Application Binary Interface, AMD64 Architecture Processor Supplement, 3.2.1 (registers), 3.2.2
-(the stack frame) and 3.2.3 (parameter passing). Integer arguments go to rdi, rsi, rdx, rcx, r8, r9, further
-ones to the stack, 8 bytes each from above the return address upward; bits above an argument's type are unspecified
-unless its extension says otherwise. Results go to rax and rdx; there is no place for a third. The red
-zone is not used.
+(the stack frame) and 3.2.3 (parameter passing). Integer arguments go to rdi, rsi, rdx, rcx, r8, r9, floats to
+xmm0-xmm7, further ones to the stack, 8 bytes each from above the return address upward; bits above an argument's type
+are unspecified unless its extension says otherwise. An i128 takes any two registers, or 16 aligned bytes of the stack
+if two are not left; one that is left goes to a later integer. Results go to rax and rdx, xmm0 and xmm1; there is no
+place for a third of a class. The red zone is not used.
 """
 
 from __future__ import annotations
@@ -14,9 +15,18 @@ from typing import Final
 
 from backend.errors import Unsupported
 from backend.ir.entities import AbiParam, Inst
+from backend.ir.types import F32, F64, I128
 from backend.isa.isa import Step
 from backend.isa.x86_64.insts import ROWS
-from backend.isa.x86_64.regs import ARGUMENTS, RBP, RESULTS, RSP, xmm
+from backend.isa.x86_64.regs import (
+    ARGUMENTS,
+    FLOAT_ARGUMENTS,
+    FLOAT_RESULTS,
+    RBP,
+    RESULTS,
+    RSP,
+    xmm,
+)
 from backend.lower.driver import Lowering
 from backend.machine.frame import Frame
 from backend.machine.registers import FLOAT, INT, spill_slot
@@ -28,34 +38,55 @@ LINKAGE: Final = 16
 CONVENTIONS: Final = ("", "fast", "cold", "system_v")
 _FIRST_VECTOR: Final = xmm(0)
 
-_LOAD_ARGUMENT: Final = ROWS["load.q_o"]
-_LOAD_OPERANDS: Final = _LOAD_ARGUMENT.operands_without((None, RBP, 0, -1))
+_LOAD_ARGUMENT: Final = {F32: ROWS["fload.s_o"], F64: ROWS["fload.d_o"]}
+_LOAD_INTEGER: Final = ROWS["load.q_o"]
 _NO_TRAP: Final = -1
 
 
 @cache
 def _fixed(role: int, registers: tuple[int, ...]) -> tuple[Operand, ...]:
-    return tuple(Operand(i, role, INT, fixed=register) for i, register in enumerate(registers))
+    return tuple(
+        Operand(i, role, FLOAT if register >= _FIRST_VECTOR else INT, fixed=register)
+        for i, register in enumerate(registers)
+    )
 
 
 def _check_param(param: AbiParam) -> None:
-    if not param.type.is_int or param.type.bits > 64:
+    if not param.type.is_int and param.type is not F32 and param.type is not F64:
         raise Unsupported(f"a parameter or result of type {param.type}")
     if param.purpose:
         raise Unsupported(f"a parameter for {param.purpose}")
 
 
-def locate(params: tuple[AbiParam, ...], registers: tuple[int, ...]) -> list[int]:
-    """Where each parameter is passed: a register, or ``-1 - offset`` on the stack.
+def locate(
+    params: tuple[AbiParam, ...], registers: tuple[int, ...], vectors: tuple[int, ...]
+) -> list[int]:
+    """Where the registers' worth of each parameter is passed: a register, or ``-1 - offset`` on the stack.
 
-    ``registers``: those for integers, in order.
+    ``registers``: those for integers, ``vectors``: those for floats, in order. An i128 has two entries, any other
+    type one.
     """
+    places: list[int] = []
+    ints = floats = offset = 0
     for param in params:
         _check_param(param)
-    count = len(registers)
-    return [
-        registers[n] if n < count else -1 - 8 * (n - count) for n in range(len(params))
-    ]  # fmt: skip
+        if param.type.is_float:
+            if floats < len(vectors):
+                places.append(vectors[floats])
+                floats += 1
+            else:
+                places.append(-1 - offset)
+                offset += 8
+            continue
+        count = 2 if param.type is I128 else 1
+        if ints + count <= len(registers):
+            places += registers[ints : ints + count]
+            ints += count
+            continue
+        offset += offset & 8 * (count - 1)
+        places += [-1 - offset - 8 * half for half in range(count)]
+        offset += 8 * count
+    return places
 
 
 def lower_arguments(low: Lowering) -> None:
@@ -66,17 +97,23 @@ def lower_arguments(low: Lowering) -> None:
     vregs: list[int] = []
     registers: list[int] = []
     loads: list[MInst] = []
-    params = low.function.entry.params
-    for value, place in zip(params, locate(signature.params, ARGUMENTS), strict=True):
-        if not low.is_used(value):
-            continue
-        vreg = low.use(value)
-        if place >= 0:
-            vregs.append(vreg)
-            registers.append(place)
-            continue
-        offset = LINKAGE - 1 - place
-        loads.append(MInst(_LOAD_ARGUMENT, [vreg, RBP, offset, _NO_TRAP], _LOAD_OPERANDS))
+    places = iter(locate(signature.params, ARGUMENTS, FLOAT_ARGUMENTS))
+    for value in low.function.entry.params:
+        used = low.is_used(value)
+        type_ = low.types[value]
+        for half in range(2 if type_ is I128 else 1):
+            place = next(places)
+            if not used:
+                continue
+            vreg = low.use(value) + half
+            if place >= 0:
+                vregs.append(vreg)
+                registers.append(place)
+                continue
+            offset = LINKAGE - 1 - place
+            row = _LOAD_ARGUMENT.get(type_, _LOAD_INTEGER)
+            kept = row.operands_without((None, RBP, 0, -1))
+            loads.append(MInst(row, [vreg, RBP, offset, _NO_TRAP], kept))
     if vregs:
         low.out.append(MInst(ROWS["args"], vregs, _fixed(DEF, tuple(registers))))
     low.out += loads
@@ -85,16 +122,14 @@ def lower_arguments(low: Lowering) -> None:
 def emit_return(low: Lowering, inst: Inst) -> None:
     """The results in their registers, extended as the signature promises."""
     returns = low.function.signature.returns
-    if len(returns) > len(RESULTS):
+    places = locate(returns, RESULTS, FLOAT_RESULTS)
+    if min(places, default=0) < 0:
         raise Unsupported(f"{len(returns)} results")
-    for param in returns:
-        _check_param(param)
-    vregs = [
-        _extended_result(low, value, param) for value, param in zip(inst.args, returns, strict=True)
-    ]
-    low.out.append(
-        MInst(ROWS["ret"], vregs, _fixed(USE, RESULTS[: len(vregs)]), 0, low.origin)
-    )  # fmt: skip
+    vregs: list[int] = []
+    for value, param in zip(inst.args, returns, strict=True):
+        vreg = _extended_result(low, value, param)
+        vregs += (vreg, vreg + 1) if param.type is I128 else (vreg,)
+    low.out.append(MInst(ROWS["ret"], vregs, _fixed(USE, tuple(places)), 0, low.origin))
 
 
 EXTENDS: Final[dict[tuple[str, int], Row]] = {

@@ -7,14 +7,21 @@ from typing import Final
 from backend.ir.types import Type
 from backend.isa.x86_64.abi import CONVENTIONS, EXTENDS, locate
 from backend.isa.x86_64.insts import ROWS
-from backend.isa.x86_64.regs import ARGUMENTS, CALLER_SAVED, RESULTS, RSP
+from backend.isa.x86_64.regs import (
+    ARGUMENTS,
+    CALLER_SAVED,
+    FLOAT_ARGUMENTS,
+    FLOAT_RESULTS,
+    RESULTS,
+    RSP,
+)
 from backend.lower.calls import Calls
 from backend.lower.driver import Lowering
 from backend.machine.registers import INT
 from backend.machine.vcode import MInst
 
 _STORE: Final = ROWS["store.q_o"]
-_FROM_FLOAT: Final = ROWS["movq_from_x"]
+_FROM_FLOAT: Final = ROWS["mov_from_x.d"]
 _NO_TRAP: Final = -1
 
 
@@ -29,8 +36,8 @@ def _store_argument(low: Lowering, type_: Type, vreg: int, offset: int) -> None:
 
 CALLS: Final = Calls(
     conventions=CONVENTIONS,
-    arguments=lambda params: locate(params, ARGUMENTS),
-    results=lambda returns: locate(returns, RESULTS),
+    arguments=lambda params: locate(params, ARGUMENTS, FLOAT_ARGUMENTS),
+    results=lambda returns: locate(returns, RESULTS, FLOAT_RESULTS),
     extends=EXTENDS,
     store=_store_argument,
     clobbers=sum(1 << register for register in CALLER_SAVED),

@@ -36,6 +36,11 @@ CONDITIONS: Final = (
     "g",
 )
 O, NO, B, AE, E, NE, BE, A, S, NS, P, NP, L, GE, LE, G = range(16)  # noqa: E741  # the manual's names
+PREDICATES: Final = ("eq", "lt", "le", "unord", "neq", "nlt", "nle", "ord")
+"""What CMPSS and CMPSD compare for."""
+EQ_MASK, LT_MASK, NEQ_MASK = 0, 1, 4
+NEAREST, DOWN, UP, TOWARD_ZERO = range(4)
+"""What ROUNDSS and ROUNDSD do."""
 SIZES: Final = {"b": 8, "w": 16, "l": 32, "q": 64}
 MASK64: Final = (1 << 64) - 1
 
@@ -156,6 +161,8 @@ for _size, _width in SIZES.items():
     _ranged(f"s{_size}", range(1, _width))
 _ranged("bit", range(64))
 _ranged("cc", range(16), CONDITIONS.__getitem__)
+_ranged("predicate", range(8), PREDICATES.__getitem__)
+_ranged("mode", range(16))
 
 
 # ---- addresses

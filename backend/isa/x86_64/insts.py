@@ -53,6 +53,7 @@ def _row(name: str, template: str, pattern: str, sizes: str = "", **attributes: 
 _ALL: Final = "bwlq"
 _WIDE: Final = "lq"
 _TIED: Final = {"extra": "s:R", "tied": "d=s"}
+_TIED_X: Final = {"extra": "s:x", "tied": "d=s"}
 _BASED: Final = "[{n:q}{imm:disp}]"
 _INDEXED: Final = "[{n:q} + {m:index}{scale:scale}{imm:disp}]"
 _ADDRESSES: Final = (("o", _BASED, "[n imm]"), ("x", _INDEXED, "[n m scale imm]"))
@@ -64,6 +65,9 @@ for _digit, _name, _kind, _sizes in ((0, "add", "a", _ALL), (1, "or", "u", _WIDE
     if _sizes == _ALL:
         _row(f"{_name}_ri", f"{_name} {{d:R}}, {{imm:{_kind}}}", f"@ 80 /{_digit} ib MI(d, imm)", "b", **_TIED)
     _row(f"{_name}_ri", f"{_name} {{d:R}}, {{imm:{_kind}}}", f"@ 83 /{_digit} ib MI(d, imm) | @ 81 /{_digit} iz MI(d, imm)", _sizes.removeprefix("b"), **_TIED)
+for _digit, _name in ((2, "adc"), (3, "sbb")):
+    _row(f"{_name}_rr.q", f"{_name} {{d:q}}, {{m:q}}", f"REX.W {8 * _digit + 1:02X} /r MR(d, m)", extra="s:q", tied="d=s")
+    _row(f"{_name}_ri.q", f"{_name} {{d:q}}, {{imm:aq}}", f"REX.W 83 /{_digit} ib MI(d, imm) | REX.W 81 /{_digit} id MI(d, imm)", extra="s:q", tied="d=s")
 _row("cmp_rr", "cmp {n:R}, {m:R}", "@ 38+ /r MR(n, m)", _ALL)
 _row("cmp_ri", "cmp {n:R}, {imm:a}", "@ 80 /7 ib MI(n, imm)", "b")
 _row("cmp_ri", "cmp {n:R}, {imm:a}", "@ 83 /7 ib MI(n, imm) | @ 81 /7 iz MI(n, imm)", "wlq")
@@ -140,11 +144,34 @@ _row("ud2", "ud2", "0F 0B ZO()", extra="trap", flow=LEAVE)
 _row("nop", "nop", "90 ZO()")
 
 # -- vector registers -----------------------------------------------------------------------------------------
-_row("movq_to_x", "movq {d:x}, {n:q}", "66 REX.W 0F 6E /r RM(d, n)")
-_row("movq_from_x", "movq {d:q}, {n:x}", "66 REX.W 0F 7E /r MR(d, n)")
+_row("mov_to_x.s", "movd {d:x}, {n:l}", "66 0F 6E /r RM(d, n)")
+_row("mov_to_x.d", "movq {d:x}, {n:q}", "66 REX.W 0F 6E /r RM(d, n)")
+_row("mov_from_x.s", "movd {d:l}, {n:x}", "66 0F 7E /r MR(d, n)")
+_row("mov_from_x.d", "movq {d:q}, {n:x}", "66 REX.W 0F 7E /r MR(d, n)")
 _row("movaps", "movaps {d:x}, {m:x}", "0F 28 /r RM(d, m)", is_move=True)
 _row("movaps_load", f"movaps {{d:x}}, xmmword ptr {_BASED}", "0F 28 /r RM(d, [n imm])")
 _row("movaps_store", f"movaps xmmword ptr {_BASED}, {{v:x}}", "0F 29 /r MR([n imm], v)")
+
+_row("zero_x", "xorps {d:x}, {d}", "0F 57 /r RM(d, d)")
+for _name, _opcode in (("andps", "54"), ("andnps", "55"), ("orps", "56"), ("xorps", "57")):
+    _row(_name, f"{_name} {{d:x}}, {{m:x}}", f"0F {_opcode} /r RM(d, m)", **_TIED_X)
+
+# -- floats -----------------------------------------------------------------------------------------------------
+for _f, _prefix, _letters, _word, _compare in (("s", "F3", "ss", "dword", ""), ("d", "F2", "sd", "qword", "66 ")):
+    for _name, _opcode in (("add", "58"), ("mul", "59"), ("sub", "5C"), ("min", "5D"), ("div", "5E"), ("max", "5F")):
+        _row(f"{_name}.{_f}", f"{_name}{_letters} {{d:x}}, {{m:x}}", f"{_prefix} 0F {_opcode} /r RM(d, m)", **_TIED_X)
+    _row(f"sqrt.{_f}", f"sqrt{_letters} {{d:x}}, {{m:x}}", f"{_prefix} 0F 51 /r RM(d, m)")
+    _row(f"round.{_f}", f"round{_letters} {{d:x}}, {{m:x}}, {{imm:mode}}", f"66 0F 3A {'0A' if _f == 's' else '0B'} /r ib RMI(d, m, imm)")
+    _row(f"ucomi.{_f}", f"ucomi{_letters} {{n:x}}, {{m:x}}", f"{_compare}0F 2E /r RM(n, m)")
+    _row(f"cmp_mask.{_f}", f"cmp{{p:predicate}}{_letters} {{d:x}}, {{m:x}}", f"{_prefix} 0F C2 /r ib RMI(d, m, p)", **_TIED_X)
+    for _size, _wide in (("l", ""), ("q", "REX.W ")):
+        _row(f"cvtt_{_f}.{_size}", f"cvtt{_letters}2si {{d:{_size}}}, {{m:x}}", f"{_prefix} {_wide}0F 2C /r RM(d, m)")
+        _row(f"cvtsi_{_f}.{_size}", f"cvtsi2{_letters} {{d:x}}, {{m:{_size}}}", f"{_prefix} {_wide}0F 2A /r RM(d, m)")
+    for _suffix, _base, _address in _ADDRESSES:
+        _row(f"fload.{_f}_{_suffix}", f"mov{_letters} {{d:x}}, {_word} ptr {_base}", f"{_prefix} 0F 10 /r RM(d, {_address})", extra="trap")
+        _row(f"fstore.{_f}_{_suffix}", f"mov{_letters} {_word} ptr {_base}, {{v:x}}", f"{_prefix} 0F 11 /r MR({_address}, v)", extra="trap")
+_row("cvt.d", "cvtss2sd {d:x}, {m:x}", "F3 0F 5A /r RM(d, m)")
+_row("cvt.s", "cvtsd2ss {d:x}, {m:x}", "F2 0F 5A /r RM(d, m)")
 
 # -- what the emitter expands ---------------------------------------------------------------------------------
 _row("args", "args", "")

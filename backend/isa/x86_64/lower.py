@@ -17,9 +17,13 @@ from backend.isa.x86_64 import fields as f
 from backend.isa.x86_64.abi import emit_return
 from backend.isa.x86_64.insts import ROWS
 from backend.isa.x86_64.regs import RAX
+from backend.isa.x86_64.rules_float import NAMES as FLOAT_NAMES
+from backend.isa.x86_64.rules_float import SWAP as FLOAT_SWAP
+from backend.isa.x86_64.rules_float import add_float_rules
+from backend.isa.x86_64.rules_pair import add_pair_rules
 from backend.lower.calls import emit_call, emit_func_addr
 from backend.lower.driver import Lowering
-from backend.lower.rules import NARROW, WIDE, RuleSet
+from backend.lower.rules import ALL, FLOATS, NARROW, WIDE, RuleSet
 from backend.machine.registers import INT
 from backend.machine.vcode import MInst
 
@@ -29,10 +33,11 @@ CONDITION: Final = {
 }  # fmt: skip
 _SWAP: Final = {
     "eq": "eq", "ne": "ne", "slt": "sgt", "sle": "sge", "sgt": "slt", "sge": "sle",
-    "ult": "ugt", "ule": "uge", "ugt": "ult", "uge": "ule",
+    "ult": "ugt", "ule": "uge", "ugt": "ult", "uge": "ule", **FLOAT_SWAP,
 }  # fmt: skip
 _SIZES: Final = {
-    ".R": {8: ".l", 16: ".l", 32: ".l", 64: ".q"},
+    ".R": {8: ".l", 16: ".l", 32: ".l", 64: ".q", 128: ".q"},
+    ".F": {32: ".s", 64: ".d"},
     ".T": {8: ".b", 16: ".w", 32: ".l", 64: ".q"},
 }
 
@@ -64,7 +69,7 @@ def _repeated(byte: int) -> dict[int, int]:
 _NAMES: Final[dict[str, object]] = {
     "EQ": f.E, "NE": f.NE, "OVERFLOW": f.O, "BELOW": f.B, "ABOVE": f.A, "LESS": f.L, "GREATER": f.G, "SIGN": f.S,
     "CC": CONDITION, "signed": _signed, "fits32": _fits32, "stored": _stored, "is_power": _is_power,
-    "log2": lambda value: value.bit_length() - 1,
+    "log2": lambda value: value.bit_length() - 1, **FLOAT_NAMES,
     **{f"BYTES_{byte:02X}": _repeated(byte) for byte in (0x01, 0x0F, 0x33, 0x55)},
 }  # fmt: skip
 
@@ -74,6 +79,8 @@ _MEMORY: Final[dict[tuple[str, str], tuple[str, int]]] = {
     ("load", "i32"): ("load.l", 2), ("load", "i64"): ("load.q", 3),
     ("store", "i8"): ("store.b", 0), ("store", "i16"): ("store.w", 1),
     ("store", "i32"): ("store.l", 2), ("store", "i64"): ("store.q", 3),
+    ("load", "f32"): ("fload.s", 2), ("load", "f64"): ("fload.d", 3),
+    ("store", "f32"): ("fstore.s", 2), ("store", "f64"): ("fstore.d", 3),
     **{("uload8", t): ("movzx_b.l", 0) for t in ("i16", "i32", "i64")},
     **{("uload16", t): ("movzx_w.l", 1) for t in ("i32", "i64")},
     ("uload32", "i64"): ("load.l", 2),
@@ -247,15 +254,16 @@ for _from, _to in (("i16", "i8"), ("i32", "i8 i16"), ("i64", "i8 i16 i32")):
 # ---- memory -----------------------------------------------------------------------------------------------
 _FOLDED: Final = "signed(k, 64) + imm"
 _STORABLE: Final = "fits32(stored(v, $S))"
+_MEMORY_TYPES: Final = f"{ALL} {FLOATS}"
 for _kind, _root, _emit, _when, _group in (
     ("load", f"{_LOADS} ", "$M_{0} d, {1}, trap", "True", ""),
     ("store_imm", f"{_STORES} #v, ", "$M_imm_{0} {1}, {{stored(v, $S)}}, trap", _STORABLE, "immediate"),
     ("store", f"{_STORES} v, ", "$M_{0} {1}, v, trap", "True", "")):
-    _rule(f"{_kind}_scaled", f"{_root}(iadd x, (ishl y, #k))", _emit.format("x", "x, y, {k % 64}, {imm}"), when=f"{_when} and k % 64 <= 3", group="address")
-    _rule(f"{_kind}_indexed_folded", f"{_root}(iadd (iadd x, y), #k)", _emit.format("x", f"x, y, {{0}}, {{{_FOLDED}}}"), when=f"{_when} and fits32({_FOLDED})", group="address")
-    _rule(f"{_kind}_folded", f"{_root}(iadd x, #k)", _emit.format("o", f"x, {{{_FOLDED}}}"), when=f"{_when} and fits32({_FOLDED})", group="address")
-    _rule(f"{_kind}_indexed", f"{_root}(iadd x, y)", _emit.format("x", "x, y, {0}, {imm}"), when=_when, group="address")
-    _rule(_kind, f"{_root}a", _emit.format("o", "a, {imm}"), when=_when, group=_group)
+    _rule(f"{_kind}_scaled", f"{_root}(iadd x, (ishl y, #k))", _emit.format("x", "x, y, {k % 64}, {imm}"), when=f"{_when} and k % 64 <= 3", group="address", types=_MEMORY_TYPES)
+    _rule(f"{_kind}_indexed_folded", f"{_root}(iadd (iadd x, y), #k)", _emit.format("x", f"x, y, {{0}}, {{{_FOLDED}}}"), when=f"{_when} and fits32({_FOLDED})", group="address", types=_MEMORY_TYPES)
+    _rule(f"{_kind}_folded", f"{_root}(iadd x, #k)", _emit.format("o", f"x, {{{_FOLDED}}}"), when=f"{_when} and fits32({_FOLDED})", group="address", types=_MEMORY_TYPES)
+    _rule(f"{_kind}_indexed", f"{_root}(iadd x, y)", _emit.format("x", "x, y, {0}, {imm}"), when=_when, group="address", types=_MEMORY_TYPES)
+    _rule(_kind, f"{_root}a", _emit.format("o", "a, {imm}"), when=_when, group=_group, types=_MEMORY_TYPES)
 
 
 def _emit_slot_addr(low: Lowering, inst: Inst) -> None:
@@ -286,4 +294,6 @@ def _emit_br_table(low: Lowering, inst: Inst, index: int) -> None:
 
 
 _rule("br_table", "br_table x", _emit_br_table)
+add_float_rules(RULES)
+add_pair_rules(RULES)
 # fmt: on

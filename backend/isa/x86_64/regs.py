@@ -26,6 +26,8 @@ def xmm(number: int) -> int:
     return 32 + number
 
 
+FLOAT_ARGUMENTS: Final = tuple(xmm(n) for n in range(8))
+FLOAT_RESULTS: Final = tuple(xmm(n) for n in range(2))
 CALLEE_SAVED: Final = frozenset((RBX, R12, R13, R14, R15))
 CALLER_SAVED: Final = frozenset(
     (RAX, RCX, RDX, RSI, RDI, R8, R9, R10, R11, *(xmm(n) for n in range(16)))

@@ -35,6 +35,7 @@ from backend.lower.rules import Rule
 from fuzzer.case import DATA_BASE, Case
 from fuzzer.targets import target_named
 from fuzzer.trial import run_trial
+from tests.few_results import returnable
 
 ISAS = tuple(map(isa_named, ISA_NAMES))
 BUILTIN = target_named("builtin")
@@ -235,7 +236,7 @@ def firing(
             function = build(made, rule, root, type_)
         except Unsupported:
             continue
-        lowering = Lowering(function, isa, isa.rule_set.dispatch(without))
+        lowering = Lowering(returnable(function, isa)[0], isa, isa.rule_set.dispatch(without))
         lowering.run()
         if rule.index in lowering.hits:
             yield made
@@ -332,20 +333,21 @@ def test_the_rule_fires_and_is_right(isa: Isa, rule: Rule, root: str, name: str)
     pick = random.Random(f"{rule.name} {root} {name}")
     found = 0
     for made in firing(isa, rule, root, type_named(name), 2, pick):
-        function = made.function
-        verify(function)
+        verify(made.function)
         found += 1
         options = {"disabled_rules": BEHIND.get((rule.name, name), "")}
-        case = Case(
-            function,
-            inputs(made, isa),
-            memory=bytes(range(256)) * 16,
-            isa=isa.name,
-            options=options,
-        )  # type: ignore[arg-type]  # narrower values
-        trial, violations = run_trial(case, BUILTIN, thorough=True)
-        assert not violations, [v.detail for v in violations]
-        assert not trial.unsupported
-        assert trial.code is not None
-        assert rule.index in trial.code.rule_hits
+        given = inputs(made, isa)
+        for function in returnable(made.function, isa):
+            case = Case(
+                function,
+                given,
+                memory=bytes(range(256)) * 16,
+                isa=isa.name,
+                options=options,
+            )  # type: ignore[arg-type]  # narrower values
+            trial, violations = run_trial(case, BUILTIN, thorough=True)
+            assert not violations, [v.detail for v in violations]
+            assert not trial.unsupported
+            assert trial.code is not None
+            assert rule.index in trial.code.rule_hits
     assert found

@@ -6,7 +6,7 @@ import pytest
 from unicorn import x86_const as x86
 
 from backend.ir.entities import AbiParam, Signature
-from backend.ir.types import I8, I64
+from backend.ir.types import I8, I64, I128, Type
 from fuzzer.case import DATA_BASE
 from fuzzer.checks.reassembly import assemble
 from fuzzer.execute import layout
@@ -74,6 +74,42 @@ def test_two_results_and_no_third(engine: Emulator) -> None:
     assert engine.run((), b"").values == (7, 0xFF)
     with pytest.raises(ExecutorLimit):
         engine.load(b"\xc3", Signature((), (AbiParam(I64),) * 3))
+
+
+@pytest.mark.parametrize(
+    ("params", "returns", "text", "values", "expected"),
+    [
+        # an i128 takes any two registers, and results are where its halves would be
+        ([I64, I128], [I128], "mov rax, rsi; ret", (1, 3 << 64 | 2), (3 << 64 | 2,)),
+        ([I128, I128], [I64, I64], "lea rax, [rdi + rdx]; lea rdx, [rsi + rcx]; ret",
+         (3 << 64 | 1, 4 << 64 | 5), (6, 7)),
+        # one that does not fit is on the stack, aligned, and the register left goes to the next
+        ([I64] * 5 + [I128, I64], [I64, I128],
+         "mov rax, r9; mov rdx, qword ptr [rsp + 16]; ret", (0,) * 5 + (9 << 64 | 8, 5), None),
+        ([I64] * 5 + [I128, I64], [I64, I64],
+         "mov rax, r9; mov rdx, qword ptr [rsp + 16]; ret", (0,) * 5 + (9 << 64 | 8, 5), (5, 9)),
+        ([I64] * 7 + [I128, I8], [I64, I8],
+         "mov rax, qword ptr [rsp + 24]; mov rdx, qword ptr [rsp + 40]; ret",
+         (0,) * 7 + (7 << 64 | 6, 5), (6, 5)),
+    ],
+)  # fmt: skip
+def test_pairs_are_passed_as_the_standard_says(
+    engine: Emulator,
+    params: list[Type],
+    returns: list[Type],
+    text: str,
+    values: tuple[int, ...],
+    expected: tuple[int, ...] | None,
+) -> None:
+    signature = Signature(tuple(map(AbiParam, params)), tuple(map(AbiParam, returns)))
+    if expected is None:
+        with pytest.raises(ExecutorLimit, match="2 results"):
+            engine.load(code_of(text), signature)
+        return
+    engine.load(code_of(text), signature)
+    for poison in range(POISONS):
+        result = engine.run(values, b"", poison)
+        assert (result.stop, result.values, result.frame) == (RETURN, expected, ())
 
 
 @pytest.mark.parametrize(

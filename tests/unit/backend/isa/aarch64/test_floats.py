@@ -12,14 +12,19 @@ import pytest
 from backend.compile import compile_function
 from backend.ir.parser import parse_function
 from backend.isa import isa_named
-from backend.options import Options
 from fuzzer.case import DATA_BASE, Input
-from fuzzer.execute.emulator import FAULT, RETURN, TRAP, emulator_for
 from fuzzer.targets import target_named
 from tests import ieee
-from tests.float_rows import ROWS, Meaning, agrees, clif, inputs_for
+from tests.float_rows import ROWS, Meaning, clif, inputs_for
+from tests.float_runs import judge, run
 
 ISA = isa_named("aarch64")
+
+
+def run_text(
+    text: str, inputs: list[Input], memory: bytes = b"", **options: int | str
+) -> list[tuple[object, bytes]]:
+    return run(parse_function(text), "aarch64", inputs, memory, **options)
 
 
 def memory_rows() -> list[tuple[str, str, int]]:
@@ -35,49 +40,13 @@ def memory_rows() -> list[tuple[str, str, int]]:
     ]
 
 
-def run(
-    text: str, inputs: list[Input], memory: bytes = b"", **options: int | str
-) -> list[tuple[object, bytes]]:
-    """Values, or a trap's code, and the memory afterwards, of each input; the same under both poisons."""
-    function = parse_function(text)
-    code = compile_function(function, "aarch64", Options.from_dict(dict(options)))
-    engine = emulator_for("aarch64")
-    engine.load(code.code, function.signature, len(memory))
-    traps = dict(code.traps)
-    found: list[tuple[object, bytes]] = []
-    for values in inputs:
-        runs = [engine.run(values, memory, poison) for poison in (0, 1)]
-        assert runs[0].values == runs[1].values
-        first = runs[0]
-        assert first.frame == ()
-        if first.stop == RETURN:
-            found.append((first.values, first.memory))
-        else:
-            assert first.stop in (TRAP, FAULT), (first.stop, hex(first.offset))
-            found.append((traps[first.offset], first.memory))
-    return found
-
-
-def judge(text: str, meaning: Meaning, inputs: list[Input], **options: int | str) -> None:
-    returns = [param.type.name for param in parse_function(text).signature.returns]
-    for values, (got, _) in zip(inputs, run(text, inputs, **options), strict=True):
-        meant = meaning(*values)
-        if isinstance(got, str):
-            assert meant == got, ([hex(v) for v in values], meant, got)
-            continue
-        assert isinstance(got, tuple)
-        every = meant if isinstance(meant, tuple) else (meant,)
-        right = [agrees(m, g, t) for m, g, t in zip(every, got, returns, strict=True)]
-        assert all(right), ([hex(v) for v in values], every, [hex(g) for g in got])
-
-
 @pytest.mark.parametrize(("name", "text", "meaning"), ROWS, ids=[name for name, *_ in ROWS])
 def test_floats_are_ieee(name: str, text: str, meaning: Meaning) -> None:
     inputs = inputs_for(text, name)
-    judge(text, meaning, inputs)
+    judge(text, "aarch64", meaning, inputs)
     hits = compile_function(parse_function(text)).rule_hits
     for group in sorted({ISA.rules[number].group for number in hits} - {""}):
-        judge(text, meaning, inputs[:40], disabled_rules=group)
+        judge(text, "aarch64", meaning, inputs[:40], disabled_rules=group)
 
 
 @pytest.mark.parametrize("w", [32, 64])
@@ -96,14 +65,14 @@ def test_memory(w: int, name: str, address: str, offset: int) -> None:
         )
         expected = int.from_bytes(memory[256 : 256 + size], order)  # type: ignore[arg-type]  # one of the two it takes
         edge = DATA_BASE + 1024 - size + 1 - offset - shift
-        assert run(load, [(base,), (edge,)], memory) == [
+        assert run_text(load, [(base,), (edge,)], memory) == [
             ((expected,), memory),
             ("heap_oob", memory),
         ]
         store = clif(f"i64, f{w}", f"{address}store {flags}v1, {place}; return v1", f"f{w}")
         value = ieee.infinity(w) | 0x1234
         after = memory[:256] + value.to_bytes(size, order) + memory[256 + size :]  # type: ignore[arg-type]  # as above
-        assert run(store, [(base, value)], memory) == [((value,), after)]
+        assert run_text(store, [(base, value)], memory) == [((value,), after)]
 
 
 @pytest.mark.parametrize("w", [32, 64])
@@ -121,11 +90,11 @@ def test_indexed_memory_and_slots(w: int) -> None:
     ):
         expected = int.from_bytes(memory[64 + index : 64 + index + size], "little")
         text = clif("i64, i64", f"{body}v8 = load.f{w} v3; store v8, v3; return v8", f"f{w}")
-        assert run(text, [(DATA_BASE + 64, 4)], memory) == [((expected,), memory)]
+        assert run_text(text, [(DATA_BASE + 64, 4)], memory) == [((expected,), memory)]
     text = clif(f"f{w}, f{w}", "stack_store v0, ss0+8; stack_store v1, ss0; "
                 f"v2 = stack_load.f{w} ss0+8; v3 = stack_load.f{w} ss0; return v2, v3", f"f{w}, f{w}")  # fmt: skip
     text = text.replace("{\n", "{\n    ss0 = explicit_slot 16\n", 1)
-    assert run(text, [(1, 2)]) == [((1, 2), b"")]
+    assert run_text(text, [(1, 2)]) == [((1, 2), b"")]
 
 
 PASSED = "i64, f32, i128, f64, f32, f64, f32, f64, f32, f64, f32, f64, f32, i128, i8, i128, i64"
@@ -147,7 +116,7 @@ def test_arguments_and_results_of_both_classes(options: dict[str, int | str]) ->
     ):
         returns = ", ".join(types[n] for n in chosen)
         text = clif(PASSED, "return " + ", ".join(f"v{n}" for n in chosen), returns)
-        assert run(text, [values], **options) == [(tuple(values[n] for n in chosen), b"")]
+        assert run_text(text, [values], **options) == [(tuple(values[n] for n in chosen), b"")]
 
 
 @pytest.mark.parametrize("options", [{}, {"registers": 3}, {"registers": 6}, {"homes": "mixed"}])
@@ -177,7 +146,7 @@ def test_floats_under_pressure_and_through_blocks(options: dict[str, int | str])
             now = now[1:] + now[:1]
         return tuple(ieee.rounded(ieee.Fraction(n), 64) for n in (sum(now), now[0] - now[-1]))
 
-    judge(text, meaning, [(3, 1), (1000, 2), (5, 7)], **options)
+    judge(text, "aarch64", meaning, [(3, 1), (1000, 2), (5, 7)], **options)
 
 
 def test_every_float_rule_fires_in_a_row_above() -> None:
