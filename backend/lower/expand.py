@@ -22,6 +22,8 @@ from backend.ir.types import I64, I128, Type, double_width, half_width, int_of_w
 from backend.lower.pairs import PAIRS
 
 _ICONST: Final = opcode_named("iconst")
+_IADD: Final = opcode_named("iadd")
+_MAX_OFFSET: Final = (1 << 31) - 1
 _LINE: Final = re.compile(r"(?:(\w+(?:, \w+)*) = )?(\w+?)(?:\.(\w+))?(?: (.+))?")
 
 
@@ -222,14 +224,25 @@ def _instances(function: Function, inst: Inst, found: tuple[Part, ...]) -> list[
             results.append(names[name])
         memory = bool(part.op.reads or part.op.writes)
         slot = part.op.shape == "slot"
+        imm = _immediate(part, inst, type_, slot or (memory and inst.op.shape in ("load", "store")))
+        if memory and not slot and imm > _MAX_OFFSET:
+            args[-1] = _further(function, made, args[-1], part.offset)
+            imm -= part.offset
         made.append(Inst(
-            part.op, type_, tuple(args), tuple(results),
-            imm=_immediate(part, inst, type_, slot or (memory and inst.op.shape in ("load", "store"))),
+            part.op, type_, tuple(args), tuple(results), imm=imm,
             keyword=part.keyword or inst.keyword,
             flags=_flags(inst) if memory else NO_FLAGS,
             ref=inst.ref if slot else -1, srcloc=inst.srcloc,
         ))  # fmt: skip
     return made
+
+
+def _further(function: Function, made: list[Inst], address: Value, bytes_: int) -> Value:
+    """``address + bytes_``, made by instructions."""
+    step, sum_ = function.new_value(I64), function.new_value(I64)
+    made.append(Inst(_ICONST, I64, (), (step,), imm=bytes_))
+    made.append(Inst(_IADD, I64, (address, step), (sum_,)))
+    return sum_
 
 
 def _immediate(part: Part, inst: Inst, type_: Type | None, offset: bool) -> int:

@@ -79,16 +79,23 @@ def _data_address(g: Draft, width: int) -> tuple[Value, int]:
         return g.emit(_IADD, I64, (pointer, step)), 2048
     if way == 7:
         return g.constant(I64, DATA_BASE + 1024), 3072
+    address = g.emit(_IADD, I64, (pointer, _index(g, way, width)))
+    if source.bool(0.15):
+        return g.emit(_IADD, I64, (address, g.constant(I64, source.int(0, 255)))), 1792
+    return address, 2048
+
+
+def _index(g: Draft, way: int, width: int) -> Value:
+    """An i64 below 2048: masked, scaled, or extended from 32 bits and perhaps scaled."""
+    source = g.source
     if way == 2:
         mask = g.constant(I64, 0x7FF)
-        index = g.emit(_BAND, I64, (g.operand(I64), mask))
-        return g.emit(_IADD, I64, (pointer, index)), 2048
+        return g.emit(_BAND, I64, (g.operand(I64), mask))
     if way == 3:
         mask = g.constant(I64, 0x7F if width > 8 else 0xFF)
         index = g.emit(_BAND, I64, (g.operand(I64), mask))
         amount = g.constant(I64, width.bit_length() - 1)
-        index = g.emit(_ISHL, I64, (index, amount))
-        return g.emit(_IADD, I64, (pointer, index)), 2048
+        return g.emit(_ISHL, I64, (index, amount))
     mask = g.constant(I32, 0x78 if width > 8 else 0xF8)
     narrow = g.emit(_BAND, I32, (g.operand(I32), mask))
     extend = _UEXTEND if way == 4 else _SEXTEND
@@ -96,7 +103,7 @@ def _data_address(g: Draft, width: int) -> tuple[Value, int]:
     if source.bool(0.5):
         amount = g.constant(I64, source.int(0, width.bit_length() - 1))
         index = g.emit(_ISHL, I64, (index, amount))
-    return g.emit(_IADD, I64, (pointer, index)), 2048
+    return index
 
 
 def slot_access(g: Draft, operation: Operation) -> None:

@@ -27,6 +27,8 @@ _BR_TABLE: Final = opcode_named("br_table")
 _TRAP: Final = opcode_named("trap")
 
 ARM: Final = 106
+_MASKED_TRIPS: Final = 3
+"""Most trips of a loop whose count is a value."""
 _MAX_DEPTH: Final = 3
 _SIGN_TESTS: Final = ("slt", "sge", "sgt", "sle")
 """Conditions that a comparison with zero decides by the sign."""
@@ -195,14 +197,20 @@ def switch(g: Draft, operation: Operation) -> None:
 
 
 def loop(g: Draft, operation: Operation) -> None:
-    """A loop that counts down from a constant; at most 64 trips over all nesting levels."""
+    """A loop that counts down, tested at its end or at its start, where it may not be entered at all; at most 64
+    trips over all nesting levels."""
     source = g.source
     trips = source.int(1, g.limits.trips)
-    if g.depth >= _MAX_DEPTH or g.trips * trips > 64:
+    if g.depth >= _MAX_DEPTH or g.trips * max(trips, _MASKED_TRIPS) > 64:
         g.add()
         return
+    first = source.bool(0.3)
     types = _carried(g)
-    counter = g.constant(I32, trips)
+    if first and source.bool(0.5):
+        trips = _MASKED_TRIPS
+        counter = g.emit(_BAND, I32, (g.operand(I32), g.constant(I32, trips)))
+    else:
+        counter = g.constant(I32, trips)
     start = tuple([g.operand(type_) for type_ in types])
     enter = Inst(_JUMP, None, targets=(BlockCall(-1, (counter, *start)),))
     g.insts.append(enter)
@@ -211,19 +219,31 @@ def loop(g: Draft, operation: Operation) -> None:
     marks = g.marks()
     header = g.open_block([I32, *types])
     enter.targets[0].block = header.id
+    test = Inst(_BRIF, None, (header.params[0],))
+    body = header
+    if first:
+        g.insts.append(test)
+        body = g.open_block()
     source.start(ARM)
     g.region()
     source.end()
     carried = tuple([g.operand(type_) for type_ in types])
     one = g.constant(I32, 1)
     left = g.emit(_ISUB, I32, (header.params[0], one))
-    branch = Inst(_BRIF, None, (left,))
-    g.insts.append(branch)
+    again = BlockCall(header.id, (left, *carried))
+    if first:
+        g.insts.append(Inst(_JUMP, None, targets=(again,)))
+    else:
+        test = Inst(_BRIF, None, (left,))
+        g.insts.append(test)
     g.forget(marks)
     g.depth -= 1
     g.trips //= trips
     after = g.open_block(types)
-    branch.targets = (BlockCall(header.id, (left, *carried)), BlockCall(after.id, carried))
+    if first:
+        test.targets = (BlockCall(body.id), BlockCall(after.id, tuple(header.params[1:])))
+    else:
+        test.targets = (again, BlockCall(after.id, carried))
 
 
 def pressure(g: Draft, operation: Operation) -> None:

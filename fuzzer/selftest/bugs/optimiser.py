@@ -33,22 +33,21 @@ block2:
 ; input: 0, 5
 ; input: 1, 5
 """
-_LOOP: Final = """function %f(i32, i32) -> i32 {
-block0(v0: i32, v1: i32):
-    v2 = iconst.i32 0
-    jump block1(v0, v2)
-block1(v3: i32, v4: i32):
-    brif v3, block2, block3
+_LOOP: Final = """function %f(i64, i32) -> i32 {
+block0(v0: i64, v1: i32):
+    jump block1(v1)
+block1(v2: i32):
+    v3 = load.i32 v0
+    v4 = iconst.i32 1
+    v5 = iadd v3, v4
+    store v5, v0
+    v6 = isub v2, v4
+    brif v6, block1(v6), block2
 block2:
-    v5 = udiv v0, v1
-    v6 = iadd v4, v5
-    v7 = iconst.i32 1
-    v8 = isub v3, v7
-    jump block1(v8, v6)
-block3:
-    return v4
+    return v3
 }
-; input: 0, 0
+; memory: 1024
+; input: 0x20000000, 2
 """
 _TWO_EDGES: Final = """function %f(i32, i32) -> i32 {
 block0(v0: i32, v1: i32):
@@ -123,9 +122,9 @@ BUGS: Final = (
     Bug("select-of-false", "optimiser", "a select of 0 takes the first value",
         "result", 4, _one("v2 = iconst.i8 0; v3 = select v2, v0, v1; return v3", "1, 2"),
         lambda: improvement("select_false", "-> y", "-> x"), _SPEED),
-    Bug("absorbed-by-xor", "optimiser", "x and (x xor y) is taken for x",
-        "result", 5, _one("v2 = bxor v0, v1; v3 = band v0, v2; return v3", "3, 1"),
-        lambda: improvement("and_absorbs", "(bor x, y)", "(bxor x, y)"), _SPEED),
+    Bug("and-itself-nothing", "optimiser", "x and x is taken for 0, as x xor x is",
+        "result", 2, _one("v2 = band v0, v0; return v2", "3, 1"),
+        lambda: improvement("and_itself", "-> x", "-> {0}"), _SPEED),
     Bug("unsigned-minimum-of-ones", "optimiser", "umin with all ones is all ones",
         "result", 4, _one("v2 = iconst.i32 -1; v3 = umin v0, v2; return v3", "3, 1"),
         lambda: improvement("umin_ones", "-> x", "-> {MASK}"), _SPEED),
@@ -139,8 +138,8 @@ BUGS: Final = (
         "result", 4, clif("", "i32", "v0 = iconst.i32 -7; v1 = iconst.i32 2; v2 = sdiv v0, v1; return v2", ""),
         lambda: item(FOLDS, "sdiv", lambda b, x, y: (signed(x, b) // signed(y, b),) if y else None), _SPEED),
     Bug("folded-zeros-of-zero", "optimiser", "the trailing zeros of a constant 0 are 0",
-        "result", 3, clif("", "i32", "v0 = iconst.i32 0; v1 = ctz v0; return v1", ""),
-        lambda: item(FOLDS, "ctz", lambda b, x: (max((x & -x).bit_length() - 1, 0),)), _SPEED),
+        "levels", 3, clif("", "i32", "v0 = iconst.i32 0; v1 = ctz v0; return v1", ""),
+        lambda: item(FOLDS, "ctz", lambda b, x: (max((x & -x).bit_length() - 1, 0),))),
     Bug("folded-shift-unsigned", "optimiser", "an arithmetic shift of constants shifts zeros in",
         "result", 4, clif("", "i32", "v0 = iconst.i32 -8; v1 = iconst.i32 1; v2 = sshr v0, v1; return v2", ""),
         lambda: item(FOLDS, "sshr", lambda b, x, n: (x >> n % b,)), _SPEED),
@@ -155,9 +154,10 @@ BUGS: Final = (
     Bug("numbered-across-branches", "optimiser", "what one arm of a branch computed is used in the other",
         "allocation", 14, _SIBLINGS,
         lambda: edited(Simplifier.run, "del self._known[key]", "pass"), _SPEED),
-    Bug("hoisted-division", "optimiser", "a division moves out of a loop that is never entered",
-        "trap", 16, _LOOP,
-        lambda: edited(hoist._movable, "not op.side_effects", "(not op.side_effects or bool(op.traps))"), _SPEED),
+    Bug("hoisted-load", "optimiser", "a load moves out of a loop that stores to where it loads from",
+        "result", 18, _LOOP,
+        lambda: edited(hoist._movable, "not op.side_effects and not op.reads",
+                       "(op.reads or not op.side_effects) and not op.writes"), _SPEED),
     Bug("dead-division-dropped", "optimiser", "a division whose result nobody needs is dropped, and its trap",
         "trap", 4, _one("v2 = udiv v0, v1; return v0", "1, 0"),
         lambda: edited(dead._drop_instructions, "inst.op.side_effects or",

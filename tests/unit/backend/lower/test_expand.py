@@ -9,7 +9,7 @@ from backend.ir.opcodes import opcode_named
 from backend.ir.parser import parse_function
 from backend.ir.types import F16, F32, F64, I8, I32, I64, I128
 from backend.ir.verifier import verify
-from backend.isa import isa_named
+from backend.isa import ISA_NAMES, isa_named
 from backend.lower.expand import ALWAYS, expand
 from fuzzer.case import DATA_BASE, Case
 from fuzzer.targets import target_named
@@ -107,6 +107,23 @@ def test_big_endian_stores(name: str) -> None:
     op, _, type_ = name.partition(".")
     check(f"function %f(i64, {type_}) {{\nblock0(v0: i64, v1: {type_}):\n{op} big v1, v0+3\nreturn\n}}",
           bytes(1024), [(DATA_BASE, 0x0123_4567_89AB_CDEF & ((1 << int(type_[1:])) - 1))])  # fmt: skip
+
+
+@pytest.mark.parametrize("isa", ISA_NAMES)
+def test_the_upper_half_of_an_i128_may_lie_beyond_the_largest_offset(isa: str) -> None:
+    function = parse_function(
+        """function %f(i64, i128) -> i128 {
+block0(v0: i64, v1: i128):
+    v2 = iconst.i64 0x7fff_fff8
+    v3 = isub v0, v2
+    store v1, v3+0x7fff_fff8
+    v4 = load.i128 v3+0x7fff_fff8
+    return v4
+}"""
+    )
+    case = Case(function, [(DATA_BASE, (7 << 64) + 5)], isa=isa, memory=bytes(4096))
+    _, found = run_trial(case, target_named("builtin"), thorough=True)
+    assert found == []
 
 
 def test_a_function_without_such_opcodes_is_not_copied() -> None:

@@ -16,7 +16,7 @@ from backend.ir.opcodes import Opcode
 from backend.ir.parser import parse_function
 from backend.ir.types import Type
 from backend.machine.compiled import BufferAudit, CompiledCode, Reloc
-from fuzzer.case import DATA_BASE, Case, Input
+from fuzzer.case import DATA_BASE, Case, Input, OptionValue
 from fuzzer.checks import CHECKS, reassembly
 from fuzzer.checks.reassembly import assemble
 from fuzzer.execute.decode import decode
@@ -46,6 +46,18 @@ class Fake(Target):
 
     def compile(self, case: Case) -> CompiledCode:
         return (self._compiles.pop(0) if len(self._compiles) > 1 else self._compiles[0])()
+
+
+class Levelled(Fake):
+    """Has an optimiser, which what it was given last is the work of."""
+
+    opt_levels: ClassVar[dict[str, dict[str, OptionValue]]] = {
+        "none": {},
+        "high": {"level": "high"},
+    }
+
+    def compile(self, case: Case) -> CompiledCode:
+        return self._compiles["level" in case.options]()
 
 
 def words(text: str) -> bytes:
@@ -117,11 +129,12 @@ class Row:
     broken: set[tuple[str, str]]
     memory: bytes = b""
     says: str = ""
+    target: type[Fake] = Fake
 
     def run(self) -> tuple[Trial, list[Violation]]:
         compiles = self.compiles if isinstance(self.compiles, tuple) else (self.compiles,)
         case = Case(parse_function(self.clif), self.inputs, memory=self.memory)
-        return run_trial(case, Fake(*compiles), thorough=True)
+        return run_trial(case, self.target(*compiles), thorough=True)
 
 
 def _refuses() -> CompiledCode:
@@ -148,6 +161,8 @@ CLEAN = [
         Made("ret; 0xffffffff", data=[(4, 8)], texts=[(0, "ret")], audit=True), set()),
     Row("data without texts", ID64, [(1,)], Made("ret; 0xffffffff", data=[(4, 8)]), set()),
     Row("refused", ADD, [(1,)], raising(Unsupported("iadd")), set()),
+    Row("right at both levels", ADD, [(1,)],
+        (Made("add w0, w0, w0; ret"), Made("lsl w0, w0, #1; ret")), set(), target=Levelled),
     Row("out of fuel", "function %f() {\nblock0:\n  jump block1\nblock1:\n  jump block1\n}", [()],
         Made("b #0"), set()),
 ]  # fmt: skip
@@ -244,6 +259,11 @@ BROKEN = [
     Row("longer the second time", ADD, [(1,)],
         (Made("add w0, w0, w0; ret"), Made("add w0, w0, w0; ret; nop")), {("repeat", "")},
         says="from byte 0x8 on"),
+    Row("wrong when optimised", ADD, [(0,), (5,)],
+        (Made("add w0, w0, w0; ret"), Made("add w0, w0, #5; ret")), {("levels", "")},
+        says="only at level high: Returned(0x0) was expected, got return (5,)", target=Levelled),
+    Row("fails when it optimises", ADD, [(1,)], (Made("add w0, w0, w0; ret"), _refuses),
+        {("levels", "KeyError")}, says="at level high the compiler fails: KeyError: 'v9'", target=Levelled),
     Row("only once", ADD, [(1,)], (Made("add w0, w0, w0; ret"), _refuses), {("repeat", "KeyError")},
         says="'v9'"),
 ]  # fmt: skip

@@ -220,8 +220,9 @@ def test_no_open_bit_of_a_nan_is_ever_needed(seed: int) -> None:
 
 def test_open_bits_are_returned_and_stored_and_closed() -> None:
     returned = stored = closed = 0
+    storing = FLOATS.focused([("store", "f32"), ("store", "f64"), ("fdiv", "f32"), ("fdiv", "f64")])
     for seed in range(600):
-        case = FLOATS.from_seed(seed)
+        case = (storing if seed & 1 else FLOATS).from_seed(seed)
         closed += any(inst.keyword == "uno" and inst.args[0] == inst.args[1]
                       for inst in case.function.instructions())  # fmt: skip
         for outcome in outcomes_of(case):
@@ -229,7 +230,7 @@ def test_open_bits_are_returned_and_stored_and_closed() -> None:
                 returned += bool(outcome.open_values)
                 stored += bool(outcome.open_memory)
     assert returned > 50
-    assert stored
+    assert stored > 5
     assert closed > 60
 
 
