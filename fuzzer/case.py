@@ -55,8 +55,17 @@ class Case:
         self.choices = choices
         self.others: list[Function] = [] if others is None else others
 
+    @property
+    def functions(self) -> list[Function]:
+        """The case's own function, then the others."""
+        return [self.function, *self.others]
+
+    def instruction_count(self) -> int:
+        """Instructions of all functions, constants included."""
+        return sum(function.instruction_count() for function in self.functions)
+
     def __repr__(self) -> str:
-        count = sum(function.instruction_count() for function in (self.function, *self.others))
+        count = self.instruction_count()
         return f"<Case for {self.isa}: {count} instructions, {len(self.inputs)} inputs, {self.options}>"
 
     def copy(self) -> Case:

@@ -8,10 +8,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from backend.ir.entities import Function
+from backend.ir.opcodes import opcode_named
 from backend.ir.types import Type
 from fuzzer.case import DATA_BASE, Case, Input, OptionValue
-from fuzzer.generate.catalogue import Catalogue
-from fuzzer.generate.draft import DEFAULT_LIMITS, Limits, draw_bits
+from fuzzer.generate.calls import CALLEE, CALLEE_TRIPS, Callee, draw_outside, own
+from fuzzer.generate.catalogue import DRAWS, Catalogue
+from fuzzer.generate.draft import CALLEE_LIMITS, DEFAULT_LIMITS, Limits, draw_bits
 from fuzzer.generate.function import HEADER, FunctionGenerator
 from fuzzer.generate.operations import TYPES
 from fuzzer.generate.source import Choice, HypothesisSource, RecordingSource, ReplaySource, Source
@@ -27,6 +29,11 @@ _STRESS: Final = 0.25
 
 _LEVEL: Final = 0.7
 """How often one of the target's levels of optimisation is drawn, be it the default's."""
+
+_CALLS: Final = 0.25
+"""How often a case has functions to call, where the target can."""
+_CALLEES: Final = 3
+_CALLING: Final = (opcode_named("call"), opcode_named("call_indirect"))
 
 _PATTERNS: Final = (
     bytes(8),
@@ -46,12 +53,14 @@ class CaseGenerator:
 
     def __init__(
         self, target: Target, isa: str, *, limits: Limits = DEFAULT_LIMITS,
-        fixed: dict[str, OptionValue] | None = None, types: Sequence[Type] = TYPES,
+        fixed: dict[str, OptionValue] | None = None, types: Sequence[Type] = TYPES, calls: bool = True,
     ) -> None:  # fmt: skip
+        """``types``: that functions are made of; ``calls``: may there be several functions in a case?"""
         self.isa = isa
         self.limits = limits
         self._fits_results = partial(target.fits_results, isa)
         self.catalogue = Catalogue(partial(target.supports, isa), types)
+        self._calls = calls and all(target.supports(isa, op, None, None) for op in _CALLING)
         self._fixed = dict(fixed or {})
         self._options: Sequence[Option] = [o for o in target.options if o.name not in self._fixed]
         defaults = {option.name: option.default for option in self._options}
@@ -71,7 +80,7 @@ class CaseGenerator:
     def draw(self, source: Source) -> Case:
         """One case; what ``source`` answers is all it depends on."""
         options = self._draw_options(source)
-        generator = FunctionGenerator(source, self.catalogue, self.limits, self._fits_results)
+        generator, others = self._draw_others(source)
         function = generator.draw()
         size = generator.memory_size
         memory = b""
@@ -79,7 +88,46 @@ class CaseGenerator:
             pattern = _PATTERNS[source.int(0, len(_PATTERNS) - 1)]
             memory = (pattern * (size // len(pattern) + 1))[:size]
         inputs = self._draw_inputs(source, function, generator.pointer_index)
-        return Case(function, inputs, isa=self.isa, memory=memory, options=options)
+        return Case(function, inputs, isa=self.isa, memory=memory, options=options, others=others)
+
+    def _draw_others(self, source: Source) -> tuple[FunctionGenerator, list[Function]]:
+        """The generator of the case's function, and the functions that it may call."""
+        catalogue, fits = self.catalogue, self._fits_results
+        if not self._calls or not source.bool(_CALLS):
+            return FunctionGenerator(source, catalogue, self.limits, fits), []
+        group = catalogue.group(source.int(0, DRAWS - 1))
+        types = catalogue.repertoire(group).values
+        others: list[Function] = []
+        callees: list[Callee] = []
+        memory = False
+        while len(callees) < _CALLEES:
+            source.start(CALLEE)
+            more = not callees or source.bool(0.6)
+            if more and source.bool(0.6):
+                callee = FunctionGenerator(
+                    source,
+                    catalogue,
+                    CALLEE_LIMITS,
+                    fits,
+                    group=group,
+                    callees=callees,
+                    memory=memory,
+                )
+                callee.trips = CALLEE_TRIPS
+                function = callee.draw()
+                function.name = f"%g{len(others)}"
+                others.append(function)
+                callees.append(own(function, callee.pointer_index))
+                memory = memory or callee.memory_size > 0
+            elif more:
+                callees.append(draw_outside(source, f"%h{len(callees)}", types, fits))
+            source.end()
+            if not more:
+                break
+        main = FunctionGenerator(
+            source, catalogue, self.limits, fits, group=group, callees=callees, memory=memory
+        )
+        return main, others
 
     def _draw_options(self, source: Source) -> dict[str, OptionValue]:
         drawn = dict(self._fixed)

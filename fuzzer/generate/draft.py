@@ -18,6 +18,7 @@ from typing import Final
 from backend.ir.entities import Block, BlockCall, Function, Inst, Value
 from backend.ir.opcodes import FLOAT_CC, INT_CC, Opcode, opcode_named
 from backend.ir.types import F32, F64, I8, I64, I128, Type
+from fuzzer.generate.calls import Callee
 from fuzzer.generate.constants import INTERESTING, quiet_nan, small_number
 from fuzzer.generate.operations import INTEGERS, Form, Repertoire
 from fuzzer.generate.source import Source
@@ -55,9 +56,10 @@ OPERAND: Final = 107
 
 
 class Limits:
-    """How large a function may get. ``items``: operations and structures drawn; ``trips``: of one loop."""
+    """How large a function may get. ``items``: operations and structures drawn; ``trips``: of one loop;
+    ``slot_bytes``: of one stack slot."""
 
-    __slots__ = ("inputs", "items", "more", "parameters", "trips")
+    __slots__ = ("inputs", "items", "more", "parameters", "slot_bytes", "trips")
 
     def __init__(
         self,
@@ -67,15 +69,19 @@ class Limits:
         parameters: int = 15,
         trips: int = 4,
         inputs: int = 16,
+        slot_bytes: int = 16000,
     ) -> None:
         self.items = items
         self.more = more
         self.parameters = parameters
         self.trips = trips
         self.inputs = inputs
+        self.slot_bytes = slot_bytes
 
 
 DEFAULT_LIMITS: Final = Limits()
+CALLEE_LIMITS: Final = Limits(items=10, more=0.85, slot_bytes=128)
+"""Of a function that is called: three deep, their frames have to fit the stack of the executor."""
 
 
 class Draft(ABC):
@@ -83,7 +89,8 @@ class Draft(ABC):
 
     ``types``, ``integers``: what types are drawn from, :data:`fuzzer.generate.operations.DRAWS` each; ``open``: the
     float values that may be NaNs of open bits; ``windows``: (slot, first byte, bytes, the float type that alone is
-    kept there, or None) that are initialised; ``pointer``: the parameter that holds the data region's address.
+    kept there, or None) that are initialised; ``pointer``: the parameter that holds the data region's address;
+    ``callees``: the functions that may be called; ``trips``: of all loops around the current block.
     """
 
     def __init__(self, source: Source, repertoire: Repertoire, limits: Limits) -> None:
@@ -107,6 +114,7 @@ class Draft(ABC):
         self.windows: list[tuple[int, int, int, Type | None]] = []
         self.early_returns: list[tuple[Block, dict[Type, Value]]] = []
         self.pointer: Value | None = None
+        self.callees: list[Callee] = []
 
     @abstractmethod
     def region(self) -> None:

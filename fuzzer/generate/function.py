@@ -25,17 +25,19 @@ Accesses to the data region may go astray on purpose: that is a trap, and traps 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from backend.ir.entities import AbiParam, Function, Signature, StackSlot, Value
 from backend.ir.opcodes import opcode_named
 from backend.ir.types import I64, Type
-from fuzzer.generate import memory, structures
+from fuzzer.generate import calls, memory, structures
+from fuzzer.generate.calls import Callee
 from fuzzer.generate.catalogue import DRAWS, Catalogue
 from fuzzer.generate.constants import float_bits, small_number
 from fuzzer.generate.draft import KEYWORDS, Draft, Limits, draw_bits
 from fuzzer.generate.operations import (
+    CALL,
     CONVERT,
     DIVIDE,
     FAMILY_COUNT,
@@ -76,12 +78,17 @@ class FunctionGenerator(Draft):
     """Draws one function from a source. Use once: ``FunctionGenerator(...).draw()``."""
 
     def __init__(
-        self, source: Source, catalogue: Catalogue, limits: Limits, fits_results: FitsResults
-    ) -> None:
+        self, source: Source, catalogue: Catalogue, limits: Limits, fits_results: FitsResults, *,
+        group: int = -1, callees: Sequence[Callee] = (), memory: bool = False,
+    ) -> None:  # fmt: skip
+        """``group``: of wide types, -1 if it is to be drawn; ``callees``: what may be called; ``memory``: one of them
+        needs the data region."""
         super().__init__(source, catalogue.repertoire(0), limits)
         self.catalogue = catalogue
         self.fits_results = fits_results
-        self.memory_size = 0
+        self.group = group
+        self.callees = list(callees)
+        self.memory_size = 4096 if memory else 0
 
     # -- the whole function --------------------------------------------------------------------------
 
@@ -91,9 +98,12 @@ class FunctionGenerator(Draft):
         source.start(HEADER)
         off = source.int(0, (1 << FAMILY_COUNT) - 1) if source.bool(0.5) else 0
         types_off = source.int(0, 14) if source.bool(0.25) else 0
-        group = self.catalogue.group(source.int(0, DRAWS - 1))
+        group = self.group
+        if group < 0:
+            group = self.catalogue.group(source.int(0, DRAWS - 1))
         if group:
             self._widen(group)
+        off = off & ~(1 << CALL) if self.callees else off | 1 << CALL
         self.operations = self.repertoire.table(off)
         self.types = self.repertoire.types(types_off)
         self.integers = self.repertoire.integers(types_off)
@@ -136,7 +146,7 @@ class FunctionGenerator(Draft):
 
     def _draw_parameters(self) -> None:
         source, entry = self.source, self.function.blocks[0]
-        if source.bool(0.4):
+        if source.bool(0.4) or self.memory_size:
             self.memory_size = 4096
             self.pointer = self.new(I64)
             entry.params.append(self.pointer)
@@ -158,7 +168,7 @@ class FunctionGenerator(Draft):
             source.start(PARAMETER)
             more = source.bool(0.2)
             if more:
-                size = _SLOT_SIZES[source.int(0, len(_SLOT_SIZES) - 1)]
+                size = min(_SLOT_SIZES[source.int(0, len(_SLOT_SIZES) - 1)], self.limits.slot_bytes)
                 window = min(size, _WINDOW)
                 start = size - window if source.bool(0.3) else 0
                 align = 1 << source.int(0, 4)
@@ -362,4 +372,5 @@ _STRUCTURE_OF: Final[dict[str, Callable[[Draft, Operation], None]]] = {
     "loop": structures.loop,
     "pressure": structures.pressure,
     "funnel": structures.funnel,
+    "calls": calls.call,
 }

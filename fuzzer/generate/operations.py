@@ -41,6 +41,7 @@ FAMILIES: Final[dict[str, dict[str, int]]] = {
                "uload32": 1, "sload32": 1, "istore8": 1, "istore16": 1, "istore32": 1},
     "slot": {"stack_load": 4, "stack_store": 5},
     "flow": {"brif": 6, "br_table": 2, "loop": 4, "pressure": 1},
+    "call": {"calls": 16},
     "float add": {"fadd": 5, "fsub": 4, "fneg": 3},
     "float multiply": {"fmul": 5, "fdiv": 3, "fma": 5, "sqrt": 2},
     "float sign": {"fabs": 2, "fcopysign": 3},
@@ -52,7 +53,7 @@ FAMILIES: Final[dict[str, dict[str, int]]] = {
     "float from int": {"fcvt_from_uint": 4, "fcvt_from_sint": 4},
     "float bits": {"bitcast": 5},
 }  # fmt: skip
-"""Weights by family. ``loop``, ``pressure`` and ``funnel`` are not opcodes but shapes of several instructions;
+"""Weights by family. ``loop``, ``pressure``, ``funnel`` and ``calls`` are not opcodes but shapes of instructions;
 ``stack_load`` and ``stack_store`` stand for accesses through ``stack_addr``."""
 
 NESTED: Final = ("iadd", "ishl", "bnot", "imul", "uextend", "sextend", "ushr", "sshr", "band", "ineg",
@@ -61,9 +62,10 @@ NESTED: Final = ("iadd", "ishl", "bnot", "imul", "uextend", "sextend", "ushr", "
 """What an operand is made of when it is made for one use only: the trees that instruction selectors fold.
 An opcode stands as often as its weight."""
 
-STRUCTURES: Final = frozenset({"loop", "pressure", "funnel", "stack_load", "stack_store"})
+STRUCTURES: Final = frozenset({"loop", "pressure", "funnel", "calls", "stack_load", "stack_store"})
 _NAMES: Final = tuple(FAMILIES)
 FAMILY_COUNT: Final = len(FAMILIES)
+CALL: Final = _NAMES.index("call")
 DIVIDE: Final = _NAMES.index("divide")
 SELECT: Final = _NAMES.index("select")
 CONVERT: Final = _NAMES.index("float to int")

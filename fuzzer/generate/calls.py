@@ -1,0 +1,118 @@
+"""Calls: of functions that were drawn before the caller, and of functions from outside the case.
+
+What keeps them defined and short: a function calls only those drawn before it, so nothing recurs; its loops make few
+trips, and only loops of few trips call; floats go in with closed bits (:meth:`fuzzer.generate.draft.Draft.closed`) and
+come back open; the address of a function is never put among the values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from backend.ir.entities import AbiParam, Function, FunctionRef, Inst, Signature
+from backend.ir.opcodes import opcode_named
+from backend.ir.types import I64, Type
+from fuzzer.case import DATA_BASE
+from fuzzer.generate.operations import Operation
+from fuzzer.generate.source import Source
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fuzzer.generate.draft import Draft
+
+CALLEE: Final = 108
+"""Span label of a function that may be called."""
+CALLEE_TRIPS: Final = 16
+"""Trips that the loops around a call may make, and those that a callee's loops can't."""
+_EXTENSIONS: Final = ("", "uext", "sext")
+
+_CALL: Final = opcode_named("call")
+_CALL_INDIRECT: Final = opcode_named("call_indirect")
+_FUNC_ADDR: Final = opcode_named("func_addr")
+
+
+class Callee(NamedTuple):
+    """A function that may be called. ``pointer``: the parameter that takes the data region's address, or -1;
+    ``outside``: it is from outside the case."""
+
+    name: str
+    signature: Signature
+    pointer: int
+    outside: bool
+
+
+def own(function: Function, pointer: int) -> Callee:
+    """A function of the case as one that may be called."""
+    return Callee(function.name, function.signature, pointer, False)
+
+
+def draw_outside(
+    source: Source, name: str, types: Sequence[Type], fits_results: Callable[[list[Type]], bool]
+) -> Callee:
+    """A function from outside: up to 16 parameters and three results of ``types``."""
+    params: list[AbiParam] = []
+    returns: list[AbiParam] = []
+    while len(params) < 16 and source.bool(0.75):
+        params.append(_param(source, types))
+    while len(returns) < 3 and source.bool(0.5):
+        result = _param(source, types)
+        if fits_results([*(param.type for param in returns), result.type]):
+            returns.append(result)
+    return Callee(name, Signature(tuple(params), tuple(returns)), -1, True)
+
+
+def _param(source: Source, types: Sequence[Type]) -> AbiParam:
+    type_ = types[source.int(0, 15) % len(types)]
+    if type_.is_float or type_.bits >= 64:
+        return AbiParam(type_)
+    return AbiParam(type_, _EXTENSIONS[source.int(0, len(_EXTENSIONS) - 1)])
+
+
+def call(g: Draft, operation: Operation) -> None:
+    """A call, by name or by address, of any function there is."""
+    if not g.callees or g.trips > CALLEE_TRIPS:
+        g.add()
+        return
+    source = g.source
+    callee = g.callees[source.int(0, 7) % len(g.callees)]
+    signature = callee.signature
+    args = []
+    for place, param in enumerate(signature.params):
+        if place == callee.pointer:
+            pointer = g.pointer
+            args.append(g.constant(I64, DATA_BASE) if pointer is None else pointer)
+        else:
+            args.append(g.closed(g.operand(param.type)))
+    indirect = source.bool(0.25)
+    near = not callee.outside and source.bool(0.3)
+    number = _declared(g.function, FunctionRef(callee.name, signature, near))
+    results = tuple([g.new(param.type) for param in signature.returns])
+    if indirect:
+        address = g.emit(_FUNC_ADDR, I64, (), ref=number)
+        kind = _signature(g.function, signature)
+        g.insts.append(Inst(_CALL_INDIRECT, None, (address, *args), results, sig=kind))
+    else:
+        g.insts.append(Inst(_CALL, None, tuple(args), results, ref=number))
+    for value, param in zip(results, signature.returns, strict=True):
+        g.scope[param.type].append(value)
+        if param.type.is_float and not callee.outside:
+            g.open.add(value)
+
+
+def _declared(function: Function, ref: FunctionRef) -> int:
+    """The number of the declaration in ``function``, made if it is new."""
+    for number, known in function.functions.items():
+        if known == ref:
+            return number
+    function.functions[len(function.functions)] = ref
+    return len(function.functions) - 1
+
+
+def _signature(function: Function, signature: Signature) -> int:
+    for number, known in function.signatures.items():
+        if known == signature:
+            return number
+    function.signatures[len(function.signatures)] = signature
+    return len(function.signatures) - 1
