@@ -27,7 +27,7 @@ from hypothesis.control import currently_in_test_context
 from backend.errors import Unsupported
 from backend.ir.entities import Function
 from backend.ir.filetest import RunLine, parse_file
-from backend.ir.printer import print_function
+from backend.ir.printer import print_functions
 from backend.ir.verifier import verify
 from fuzzer.case import DATA_LIMIT, Case, Input, OptionValue
 from fuzzer.corpus.entry import outcome_text
@@ -72,8 +72,10 @@ def cases(
     *,
     limits: Limits = DEFAULT_LIMITS,
     options: dict[str, OptionValue] | None = None,
+    calls: bool = True,
 ) -> SearchStrategy[Case]:
-    """Cases that ``target`` supports, for its first ISA unless ``isa`` is given. ``options``: fixed, not drawn."""
+    """Cases that ``target`` supports, for its first ISA unless ``isa`` is given. ``options``: fixed, not drawn;
+    ``calls``: may there be several functions in a case?"""
     made = target_named(target) if isinstance(target, str) else target
     chosen = isa or made.isas[0]
     name = _name_of(target)
@@ -85,7 +87,7 @@ def cases(
             _ready.add((name, chosen))
         return case
 
-    return generated.cases(made, chosen, limits=limits, fixed=options).map(ready)
+    return generated.cases(made, chosen, limits=limits, fixed=options, calls=calls).map(ready)
 
 
 _ready: set[tuple[str, str]] = set()
@@ -94,8 +96,8 @@ _ready: set[tuple[str, str]] = set()
 def functions(
     target: str | Target = "builtin", isa: str | None = None, *, limits: Limits = DEFAULT_LIMITS
 ) -> SearchStrategy[Function]:
-    """The functions of :func:`cases`, without inputs. They may expect the data region at DATA_BASE."""
-    return cases(target, isa, limits=limits).map(lambda case: case.function)
+    """Functions that call nobody, as :func:`cases` have. They may expect the data region at DATA_BASE."""
+    return cases(target, isa, limits=limits, calls=False).map(lambda case: case.function)
 
 
 def check_case(
@@ -117,7 +119,7 @@ def check_case(
     name = _name_of(target)
     answer = HOST.ask(
         {
-            "ask": "trial", "target": name, "isa": case.isa, "function": print_function(case.function),
+            "ask": "trial", "target": name, "isa": case.isa, "functions": print_functions(case.functions),
             "inputs": [[hex(value) for value in values] for values in case.inputs],
             "memory": case.memory.hex(), "options": case.options, "only": only, "thorough": thorough,
         },
@@ -147,7 +149,7 @@ def check(
     options: dict[str, OptionValue] | None = None,
     thorough: bool = True,
 ) -> list[Outcome]:
-    """:func:`check_case` for one function as text, or for a case.
+    """:func:`check_case` for a function as text, those behind it being what it may call, or for a case.
 
     ``inputs``: a tuple of arguments each, or a number for a function of one parameter; negative numbers are taken
     in two's complement. Without inputs, those of the text's ``; run:`` lines, whose right sides are
@@ -163,14 +165,14 @@ def check(
         raise ValueError(
             f"memory: {len(memory)} bytes; a multiple of 1024 up to {DATA_LIMIT} it must be"
         )
-    function, lines = _parsed(what)
+    function, others, lines = _parsed(what)
     rows = [_arguments(function, given) for given in inputs] or [line.args for line in lines]
     if not rows and not function.signature.params:
         rows = [()]
     if not rows:
         raise ValueError("no inputs: give some behind the text, or `; run:` lines in it")
     chosen = isa or (target_named(target) if isinstance(target, str) else target).isas[0]
-    case = Case(function, rows, isa=chosen, memory=memory, options=options)
+    case = Case(function, rows, isa=chosen, memory=memory, options=options, others=others)
     outcomes = check_case(case, target, thorough=thorough)
     if not inputs:
         for line, outcome in zip(lines, outcomes, strict=False):
@@ -181,13 +183,15 @@ def check(
     return outcomes
 
 
-def _parsed(text: str) -> tuple[Function, list[RunLine]]:
-    parsed = parse_file(text)
-    if len(parsed.functions) != 1:
-        raise ValueError(f"{len(parsed.functions)} functions in the text; one is checked")
-    found = parsed.functions[0]
-    verify(found.function)
-    return found.function, [line for line in found.run_lines if line.kind == "run"]
+def _parsed(text: str) -> tuple[Function, list[Function], list[RunLine]]:
+    """The first function of the text, the others, and the run lines of the first."""
+    parsed = parse_file(text).functions
+    if not parsed:
+        raise ValueError("no function in the text")
+    for item in parsed:
+        verify(item.function)
+    lines = [line for line in parsed[0].run_lines if line.kind == "run"]
+    return parsed[0].function, [item.function for item in parsed[1:]], lines
 
 
 def _arguments(function: Function, given: int | tuple[int, ...]) -> Input:
@@ -244,7 +248,7 @@ def _report(case: Case, target: str, violations: list[Any]) -> str:
         lines.append(f"input {index}: {case.function.name}({arguments})")
     if case.memory:
         lines.append(f"memory: {len(case.memory)} bytes, {case.memory[:16].hex()}...")
-    return "\n".join([*lines, "", print_function(case.function).rstrip("\n")])
+    return "\n".join([*lines, "", print_functions(case.functions).rstrip("\n")])
 
 
 def _register_profiles() -> None:

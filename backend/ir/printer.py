@@ -8,7 +8,7 @@ printing that gives the same text.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from backend.ir import opcodes
@@ -24,6 +24,11 @@ INDENT: Final = "    "
 def print_function(function: Function) -> str:
     """Canonical text, with a newline at its end."""
     return "".join(f"{line}\n" for line, _ in function_lines(function))
+
+
+def print_functions(functions: Iterable[Function]) -> str:
+    """The text of several functions, an empty line between two."""
+    return "\n".join(map(print_function, functions))
 
 
 def function_lines(function: Function) -> Iterator[tuple[str, Anchor | None]]:

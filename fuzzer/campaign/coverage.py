@@ -5,7 +5,7 @@ Counting these costs next to nothing, where tracing lines of Python costs 11 to 
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from typing import Final, TypeVar
 
 import msgspec
@@ -29,9 +29,12 @@ class Coverage(msgspec.Struct):
     rules: dict[int, int] = {}
     rows: dict[int, int] = {}
 
-    def count(self, function: Function, rules: set[int], rows: set[int]) -> None:
-        """One function more."""
-        held = {(inst.op, inst.type) for block in function.blocks for inst in block.insts}
+    def count(self, functions: Iterable[Function], rules: set[int], rows: set[int]) -> None:
+        """One case more."""
+        held = {
+            (inst.op, inst.type)
+            for function in functions for block in function.blocks for inst in block.insts
+        }  # fmt: skip
         forms = self.forms
         for op, type_ in held:
             name = f"{op.name}.{NO_TYPE if type_ is None else type_.name}"

@@ -126,7 +126,7 @@ class Investigator:
         ``restate``: run the small case once more, in this process, for its own detail. ``until``:
         ``time.monotonic()`` after which shrinking takes what it has. OSError if the disk takes no entry.
         """
-        before = finding.case.function.instruction_count()
+        before = finding.case.instruction_count()
         yield self._draft(finding, before, seed)
         repeated = sum(predicate(finding.case) for _ in range(REPEATS))
         if repeated < REPEATS:
@@ -158,9 +158,9 @@ class Investigator:
 
     @staticmethod
     def _found(finding: Finding, path: Path, before: int, verdict: str, text: str) -> Found:
-        function, violation = finding.case.function, finding.violation
+        case, violation = finding.case, finding.violation
         return Found(
-            str(path), violation.check, CHECKS[violation.check].kind, finding.case.isa,
-            signature(finding), skeleton(function), violation.detail, before,
-            function.instruction_count(), verdict, violation.suspect, text,
+            str(path), violation.check, CHECKS[violation.check].kind, case.isa,
+            signature(finding), skeleton(case), violation.detail, before,
+            case.instruction_count(), verdict, violation.suspect, text,
         )  # fmt: skip

@@ -39,11 +39,11 @@ class Specimen:
 
     @property
     def size(self) -> int:
-        return self.entry.case.function.instruction_count()
+        return self.entry.case.instruction_count()
 
     @property
     def opcodes(self) -> frozenset[str]:
-        return frozenset(skeleton(self.entry.case.function).split())
+        return frozenset(skeleton(self.entry.case).split())
 
 
 @dataclass(slots=True)
@@ -111,7 +111,7 @@ def triage(paths: Iterable[Path], *, planted: bool = False) -> Triage:
 
 
 def _size(entry: Entry) -> int:
-    return entry.case.function.instruction_count()
+    return entry.case.instruction_count()
 
 
 def cluster(specimens: list[Specimen]) -> list[Cluster]:

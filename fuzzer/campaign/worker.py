@@ -218,7 +218,7 @@ def _count(tried: Tried, trial: Trial) -> None:
     case, code = trial.case, trial.code
     tried.functions += 1
     tried.runs += trial.executed
-    tried.instructions += case.function.instruction_count()
+    tried.instructions += case.instruction_count()
     tried.out_of_fuel += sum(o.__class__ is OutOfFuel for o in trial.outcomes)
     if trial.unsupported:
         tried.unsupported[trial.unsupported] = tried.unsupported.get(trial.unsupported, 0) + 1
@@ -226,7 +226,7 @@ def _count(tried: Tried, trial: Trial) -> None:
     if coverage is None:
         coverage = tried.coverage[case.isa] = Coverage()
     rules, rows = (code.rule_hits, code.row_hits) if code is not None else (_NONE, _NONE)
-    coverage.count(case.function, rules, rows)
+    coverage.count(case.functions, rules, rows)
 
 
 def tune_collector() -> None:

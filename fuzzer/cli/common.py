@@ -154,12 +154,13 @@ def load_case(path: Path, isa: str) -> Case:
         parsed = parse_file(text, str(path))
         if not parsed.functions:
             fail(f"{path}: no function in it")
-        verify(parsed.functions[0].function)
+        functions = [item.function for item in parsed.functions]
+        for each in functions:
+            verify(each)
     except (EntryError, ClifError) as error:
         fail(_place(str(path), error))
-    function = parsed.functions[0].function
-    zeros = tuple(0 for _ in function.signature.params)
-    return Case(function, [zeros], isa=isa)
+    zeros = tuple(0 for _ in functions[0].signature.params)
+    return Case(functions[0], [zeros], isa=isa, others=functions[1:])
 
 
 def _place(path: str, error: Exception) -> str:

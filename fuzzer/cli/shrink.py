@@ -42,7 +42,7 @@ def command(file: Path, output: Path | None, planted: bool) -> None:
             if not found:
                 fail(f"{file}: does not fail; nothing to shrink")
             violation = found[0]
-        before = entry.case.function.instruction_count()
+        before = entry.case.instruction_count()
         small = restated(shrink(Finding(entry.case, target.name, violation), target, None), target)
         smaller = entry_of(small, seed=entry.seed, plant=entry.plant, versions=versions_of(target))
         smaller.status = entry.status
@@ -51,6 +51,4 @@ def command(file: Path, output: Path | None, planted: bool) -> None:
         write_durably((output or file).absolute(), text)
     except OSError as error:
         fail(f"{output or file}: {error.strerror}")
-    click.echo(
-        f"{output or file}: {before} -> {small.case.function.instruction_count()} instructions"
-    )
+    click.echo(f"{output or file}: {before} -> {small.case.instruction_count()} instructions")

@@ -36,11 +36,12 @@ def features_of(entry: Entry) -> frozenset[str]:
     """What an entry covers, found out in a process of its own; forms alone if its target does not compile it."""
     case = entry.case
     where = f"{entry.target}/{case.isa}/"
-    types = case.function.value_types
     found = set()
-    for inst in case.function.instructions():
-        type_ = inst.type or (types[inst.args[0]] if inst.args else None)
-        found.add(f"{where}form {inst.op.name}.{type_.name if type_ else '-'}.{inst.keyword}")
+    for function in case.functions:
+        types = function.value_types
+        for inst in function.instructions():
+            type_ = inst.type or (types[inst.args[0]] if inst.args else None)
+            found.add(f"{where}form {inst.op.name}.{type_.name if type_ else '-'}.{inst.keyword}")
 
     def work(_: object) -> bytes:
         trial = Trial(case, target_named(entry.target), False)
@@ -76,4 +77,4 @@ def redundant(entries: Iterable[Covers]) -> list[Covers]:
 
 
 def _size(covers: Covers) -> int:
-    return covers.entry.case.function.instruction_count()
+    return covers.entry.case.instruction_count()

@@ -10,14 +10,19 @@ from __future__ import annotations
 import hashlib
 
 from backend.ir.entities import Function
+from fuzzer.case import Case
 from fuzzer.checks import CHECKS
 from fuzzer.finding import Finding
 
 _PLUMBING = frozenset({"iconst", "return", "jump"})
 
 
-def skeleton(function: Function) -> str:
-    """``icmp.i8/slt brif return``: what the function is made of, in one line."""
+def skeleton(case: Case) -> str:
+    """``icmp.i8 brif``: what the case's functions are made of, in one line, `` | `` between two."""
+    return " | ".join(map(_skeleton, case.functions))
+
+
+def _skeleton(function: Function) -> str:
     words = []
     for inst in function.instructions():
         if inst.op.name in _PLUMBING:
@@ -34,5 +39,5 @@ def signature(finding: Finding) -> str:
     violation = finding.violation
     parts = [violation.check, finding.target, finding.case.isa, violation.key]
     if CHECKS[violation.check].by_shape or violation.vague:
-        parts.append(skeleton(finding.case.function))
+        parts.append(skeleton(finding.case))
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]

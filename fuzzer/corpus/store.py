@@ -59,9 +59,8 @@ class Store:
             return False
 
         def size(candidate: Entry) -> tuple[int, int, int]:
-            function = candidate.case.function
-            return (function.instruction_count(), len(candidate.case.inputs),
-                    len(candidate.case.options))  # fmt: skip
+            case = candidate.case
+            return case.instruction_count(), len(case.inputs), len(case.options)
 
         return size(entry) < size(old)
 

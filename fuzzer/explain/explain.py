@@ -183,7 +183,7 @@ def _look(case: Case, trial: Trial, code: CompiledCode, index: int, poison: int,
     cause: Cause | None = None
     seen: dict[int, Seen] = {}
     if places is not None and not isinstance(outcome, OutOfFuel):
-        history = history_of(case.function, case.inputs[index], case.memory, outcome)
+        history = history_of(case, index, outcome)
         walk = Walk(history, places, machine)
         cause, seen = walk.run(), walk.seen
     else:
@@ -249,7 +249,7 @@ def _all_rules(case: Case, target: Target) -> list[str]:
     """Rules whose opcode is in the function: when the compiler fails it does not say which fired."""
     if target.name != "builtin":
         return []
-    opcodes = {inst.op.name for inst in case.function.instructions()}
+    opcodes = {inst.op.name for function in case.functions for inst in function.instructions()}
     return [rule.name for rule in isa_named(case.isa).rules if opcodes & set(rule.pattern.roots)]
 
 

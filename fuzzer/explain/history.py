@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from backend.ir.entities import Block, BlockCall, Function, Inst, Value
-from fuzzer.case import Input
+from fuzzer.case import Case
 from fuzzer.outcome import Outcome, Trapped
 from fuzzer.reference.evaluate import prepare
 from fuzzer.reference.memory import SLOT_BASE, SLOT_STRIDE
@@ -46,9 +46,11 @@ class History:
     blocks: dict[int, Block] = field(default_factory=dict)
 
 
-def history_of(function: Function, inputs: Input, memory: bytes, outcome: Outcome) -> History:
-    """The reference's execution of ``function`` on one input, which came to ``outcome``."""
-    steps = prepare(function).trace(inputs, memory)
+def history_of(case: Case, index: int, outcome: Outcome) -> History:
+    """The reference's execution of the case's function on its input ``index``, which came to ``outcome``; what it calls
+    is one step."""
+    function, inputs = case.function, case.inputs[index]
+    steps = prepare(function, others=case.others).trace(inputs, case.memory)
     made = History(function, [])
     for block in function.blocks:
         made.position[block.id] = len(made.insts)

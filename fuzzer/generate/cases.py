@@ -194,6 +194,9 @@ def cases(
     *,
     limits: Limits = DEFAULT_LIMITS,
     fixed: dict[str, OptionValue] | None = None,
+    calls: bool = True,
 ) -> SearchStrategy[Case]:
     """A Hypothesis strategy of cases that ``target`` supports, for a user's own ``@given`` tests."""
-    return CaseGenerator(target, isa or target.isas[0], limits=limits, fixed=fixed).strategy()
+    return CaseGenerator(
+        target, isa or target.isas[0], limits=limits, fixed=fixed, calls=calls
+    ).strategy()

@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from backend.errors import BackendError, ClifError
+from backend.ir.filetest import parse_file
 from backend.ir.parser import parse_function
-from backend.ir.printer import print_function
+from backend.ir.printer import print_functions
 from backend.ir.verifier import verify
 from backend.machine.compiled import CompiledCode
 from backend.options import OptionError
@@ -157,7 +158,7 @@ def _replay(request: Answer) -> Answer:
         "verdict": verdict.verdict,
         "holds": holds,
         "detail": one_line(verdict.detail),
-        "ir": "" if holds else visible(print_function(entry.case.function).rstrip("\n")),
+        "ir": "" if holds else visible(print_functions(entry.case.functions).rstrip("\n")),
     }
 
 
@@ -184,8 +185,9 @@ def _trial(request: Answer) -> Answer:
     """
     isa = request["isa"]
     try:
-        function = parse_function(request["function"])
-        verify(function)
+        function, *others = [item.function for item in parse_file(request["functions"]).functions]
+        for each in (function, *others):
+            verify(each)
         target = _target(request["target"])
     except (ClifError, TargetUnavailable) as error:
         return {"error": str(error)}
@@ -194,7 +196,7 @@ def _trial(request: Answer) -> Answer:
     _warm_up(target, isa, request["seconds"])
     inputs = [tuple(int(value, 16) for value in values) for values in request["inputs"]]
     case = Case(function, inputs, isa=isa, memory=bytes.fromhex(request["memory"]),
-                options=request["options"])  # fmt: skip
+                options=request["options"], others=others)  # fmt: skip
 
     if not target.isolated and not request["forked"]:
         signal.setitimer(signal.ITIMER_REAL, request["seconds"])  # whose signal ends the host

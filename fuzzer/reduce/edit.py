@@ -125,12 +125,24 @@ def clean(case: Case, *, dead_code: bool) -> None:
 
     Dead code is optional: taking it away by force destroys bugs that need register pressure.
     """
-    function = case.function
+    for function in case.functions:
+        _clean(function, dead_code)
+
+
+def _clean(function: Function, dead_code: bool) -> None:
     while _drop_unreachable(function) or _merge(function) or (dead_code and _drop_unused(function)):
         pass
-    used_slots = {i.ref for i in function.instructions() if i.op.shape in ("slot", "slot_store")}
+    insts = list(function.instructions())
+    used_slots = {i.ref for i in insts if i.op.shape in ("slot", "slot_store")}
     for slot in [s for s in function.stack_slots if s not in used_slots]:
         del function.stack_slots[slot]
+    used = {i.ref for i in insts if i.op.shape in ("call", "func")}
+    for number in [n for n in function.functions if n not in used]:
+        del function.functions[number]
+    signatures = {i.sig for i in insts if i.op.shape == "call_indirect"}
+    signatures |= {ref.sig for ref in function.functions.values() if isinstance(ref.sig, int)}
+    for number in [n for n in function.signatures if n not in signatures]:
+        del function.signatures[number]
 
 
 def _drop_unreachable(function: Function) -> bool:
@@ -203,9 +215,20 @@ def renumber(function: Function) -> None:
     function.value_types = types
     slots = {old: new for new, old in enumerate(function.stack_slots)}
     function.stack_slots = {slots[old]: slot for old, slot in function.stack_slots.items()}
+    refs = {old: new for new, old in enumerate(function.functions)}
+    function.functions = {refs[old]: ref for old, ref in function.functions.items()}
+    signatures = {old: new for new, old in enumerate(function.signatures)}
+    function.signatures = {signatures[old]: sig for old, sig in function.signatures.items()}
+    for number, ref in function.functions.items():
+        if isinstance(ref.sig, int):
+            function.functions[number] = ref._replace(sig=signatures[ref.sig])
     for inst in function.instructions():
         if inst.op.shape in ("slot", "slot_store"):
             inst.ref = slots[inst.ref]
+        elif inst.ref >= 0 and inst.op.shape in ("call", "func"):
+            inst.ref = refs[inst.ref]
+        elif inst.op.shape == "call_indirect":
+            inst.sig = signatures[inst.sig]
 
 
 def _apply(

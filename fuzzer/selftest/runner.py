@@ -121,4 +121,4 @@ def _signature_of(entry: Entry, bug: Bug) -> str:
 
 
 def _size(finding: Finding) -> int:
-    return finding.case.function.instruction_count()
+    return finding.case.instruction_count()

@@ -14,7 +14,7 @@ from llvmlite import binding
 
 from backend.errors import Unsupported
 from backend.ir.opcodes import Opcode, resolve
-from backend.ir.printer import print_function
+from backend.ir.printer import print_functions
 from backend.ir.types import Type
 from backend.machine.compiled import CompiledCode
 from fuzzer.case import Case, OptionValue
@@ -113,7 +113,7 @@ class Llvm(Target):
             symbols={"entry": linked.symbols["clif"]},
             data_ranges=linked.data,
             stages={
-                "clif": lambda: print_function(case.function),
+                "clif": lambda: print_functions(case.functions),
                 "llvm": lambda: text,
                 "optimised": lambda: str(module),
                 "asm": lambda: "\n".join(f"{at:6x}: {line}" for at, line in decode(case.isa, code)),

@@ -58,7 +58,7 @@ def sized(
 def split(isa: str = "aarch64") -> None:
     """The stages of the hot path, of the two scopes."""
     target = target_named("builtin")
-    integers = CaseGenerator(target, isa, types=INTEGERS)
+    integers = CaseGenerator(target, isa, types=INTEGERS, calls=False)
     everything = CaseGenerator(target, isa)
     narrow = stages("split", integers, isa, wide=False)
     if not everything.catalogue.groups:

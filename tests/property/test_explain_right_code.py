@@ -47,7 +47,7 @@ def _look(case: Case, counts: Counter[str]) -> None:
             run.memory,
         )
         machine = Machine(case.isa, code, trial.code.data_ranges, trace)
-        history = history_of(case.function, case.inputs[index], case.memory, outcome)
+        history = history_of(case, index, outcome)
         walk = Walk(history, places, machine)
         cause = walk.run()
         assert cause is None, cause

@@ -1,0 +1,139 @@
+"""The reducer's passes over what a function calls: fewer functions, fewer parameters and results of each, of one's own
+and from outside.
+
+A callee's own code is reduced by the ordinary passes, those that leave signature and inputs alone, on the case with
+the two functions exchanged (:func:`turned`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Final
+
+from backend.ir.entities import AbiParam, Function, Inst, Signature
+from backend.ir.opcodes import opcode_named
+from fuzzer.case import Case
+from fuzzer.reduce import edit, passes
+from fuzzer.reduce.reducer import Reducer
+
+_FUNC_ADDR: Final = opcode_named("func_addr")
+
+
+def turned(case: Case, number: int) -> Case:
+    """The case with its function and ``others[number]`` exchanged; twice is the same case again."""
+    others = list(case.others)
+    function, others[number] = others[number], case.function
+    return Case(function, case.inputs, isa=case.isa, memory=case.memory, options=case.options,
+                others=others)  # fmt: skip
+
+
+def callees(reducer: Reducer) -> None:
+    """Everything about the functions that are called."""
+    for number in range(len(reducer.best.others) - 1, -1, -1):
+        reducer.attempt(partial(_drop, number=number))
+    for number in range(len(reducer.best.others)):
+        reducer.turned(number, _INSIDE)
+    for name in dict.fromkeys(
+        ref.name for each in reducer.best.functions for ref in each.functions.values()
+    ):
+        for change, count in ((_drop_param, len(_signature(reducer.best, name).params)),
+                              (_drop_result, len(_signature(reducer.best, name).returns))):  # fmt: skip
+            for index in range(count - 1, -1, -1):
+                reducer.attempt(partial(change, name=name, index=index))
+        reducer.attempt(partial(_plain, name=name))
+
+
+_INSIDE: Final[Sequence[Callable[[Reducer], None]]] = (
+    passes.branches, passes.edges, passes.instructions, passes.block_params, passes.operands, passes.numbers,
+    passes.opcodes,
+)  # fmt: skip
+
+
+def _drop(case: Case, number: int) -> bool:
+    """Without the function: it is uncalled, or from outside then."""
+    del case.others[number]
+    return True
+
+
+def _signature(case: Case, name: str) -> Signature:
+    for function in case.functions:
+        for ref in function.functions.values():
+            if ref.name == name:
+                return ref.sig if isinstance(ref.sig, Signature) else function.signatures[ref.sig]
+    return Signature()
+
+
+def _without(params: tuple[AbiParam, ...], index: int) -> tuple[AbiParam, ...]:
+    return params[:index] + params[index + 1 :]
+
+
+def _drop_param(case: Case, name: str, index: int) -> bool:
+    old = _signature(case, name)
+    if index >= len(old.params):
+        return False
+    new = Signature(_without(old.params, index), old.returns, old.callconv)
+    for function in case.functions:
+        for inst in _redeclared(function, name, new):
+            at = index + (inst.ref < 0)
+            inst.args = inst.args[:at] + inst.args[at + 1 :]
+        if function.name == name:
+            value = function.entry.params.pop(index)
+            function.signature = new
+            zero = edit.constant(function, function.value_types[value])
+            edit.replace_values(function, {value: zero})
+    return True
+
+
+def _drop_result(case: Case, name: str, index: int) -> bool:
+    old = _signature(case, name)
+    if index >= len(old.returns):
+        return False
+    new = Signature(old.params, _without(old.returns, index), old.callconv)
+    for function in case.functions:
+        for inst in _redeclared(function, name, new):
+            value = inst.results[index]
+            inst.results = inst.results[:index] + inst.results[index + 1 :]
+            zero = edit.constant(function, function.value_types[value])
+            edit.replace_values(function, {value: zero})
+        if function.name == name:
+            function.signature = new
+            for inst in function.instructions():
+                if inst.op.name == "return":
+                    inst.args = inst.args[:index] + inst.args[index + 1 :]
+    return True
+
+
+def _plain(case: Case, name: str) -> bool:
+    """No extensions."""
+    old = _signature(case, name)
+    new = Signature(tuple([AbiParam(p.type) for p in old.params]),
+                    tuple([AbiParam(p.type) for p in old.returns]), old.callconv)  # fmt: skip
+    if new == old:
+        return False
+    for function in case.functions:
+        _redeclared(function, name, new)
+        if function.name == name:
+            function.signature = new
+    return True
+
+
+def _redeclared(function: Function, name: str, signature: Signature) -> list[Inst]:
+    """Declare the callee ``name`` with ``signature``: the calls of it in ``function``, by name and by address."""
+    numbers = {number for number, ref in function.functions.items() if ref.name == name}
+    for number in numbers:
+        function.functions[number] = function.functions[number]._replace(sig=signature)
+    insts = list(function.instructions())
+    addresses = {
+        value for inst in insts if inst.op is _FUNC_ADDR and inst.ref in numbers for value in inst.results
+    }  # fmt: skip
+    calls = []
+    for inst in insts:
+        if inst.op.shape == "call" and inst.ref in numbers:
+            calls.append(inst)
+        elif inst.op.shape == "call_indirect" and inst.args[0] in addresses:
+            number = max(function.signatures, default=-1) + 1
+            function.signatures[number] = signature
+            inst.sig = number
+            calls.append(inst)
+    return calls
