@@ -23,29 +23,39 @@ _K = TypeVar("_K", bound=Hashable)
 
 
 class Coverage(msgspec.Struct):
-    """Functions that held a form (``iadd.i32``), fired a rule, emitted a row; rules and rows by number."""
+    """Cases that held a form (``iadd.i32``), fired a rule, emitted a row; rules and rows by number. ``levels``: forms
+    again, by the level of optimisation they were compiled at, of a target that has several."""
 
     forms: dict[str, int] = {}
+    levels: dict[str, dict[str, int]] = {}
     rules: dict[int, int] = {}
     rows: dict[int, int] = {}
 
-    def count(self, functions: Iterable[Function], rules: set[int], rows: set[int]) -> None:
-        """One case more."""
+    def count(
+        self, functions: Iterable[Function], rules: set[int], rows: set[int], level: str
+    ) -> None:
+        """One case more. ``level``: "" of a target that has one only."""
         held = {
             (inst.op, inst.type)
             for function in functions for block in function.blocks for inst in block.insts
         }  # fmt: skip
-        forms = self.forms
-        for op, type_ in held:
-            name = f"{op.name}.{NO_TYPE if type_ is None else type_.name}"
-            forms[name] = forms.get(name, 0) + 1
+        names = [f"{op.name}.{NO_TYPE if t is None else t.name}" for op, t in held]
+        for forms in (self.forms, self.levels.setdefault(level, {})) if level else (self.forms,):
+            for name in names:
+                forms[name] = forms.get(name, 0) + 1
         for counts, numbers in ((self.rules, rules), (self.rows, rows)):
             for number in numbers:
                 counts[number] = counts.get(number, 0) + 1
 
+    def at(self, level: str) -> dict[str, int]:
+        """Forms compiled at ``level``; "": at any."""
+        return self.levels.get(level, {}) if level else self.forms
+
     def add(self, other: Coverage) -> None:
         """All that ``other`` counted, too."""
         add_counts(self.forms, other.forms)
+        for level, forms in other.levels.items():
+            add_counts(self.levels.setdefault(level, {}), forms)
         add_counts(self.rules, other.rules)
         add_counts(self.rows, other.rows)
 

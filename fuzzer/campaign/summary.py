@@ -22,6 +22,7 @@ def summary_of(state: State, target: Target, counts: Counts | None = None) -> Su
         counts = schedule.counts()
     sums, tallies = counts.sums, state.tallies()
     coverage = {isa: counts.coverage.get(isa, Coverage()) for isa in header.isas}
+    levels = list(target.opt_levels) if len(target.opt_levels) > 1 else [""]
     return Summary(
         target=header.target,
         isas=header.isas,
@@ -47,8 +48,8 @@ def summary_of(state: State, target: Target, counts: Counts | None = None) -> Su
                for isa in header.isas for number, name in enumerate(target.rules(isa))],
         rows=[Fired(name, isa, coverage[isa].rows.get(number, 0))
               for isa in header.isas for number, name in enumerate(target.rows(isa))],
-        cells=[Cell(*form, isa, coverage[isa].forms.get(".".join(form), 0))
-               for isa in header.isas for form in supported_forms(target, isa)],
+        cells=[Cell(*form, isa, coverage[isa].at(level).get(".".join(form), 0), level)
+               for isa in header.isas for level in levels for form in supported_forms(target, isa)],
         samples=state.samples(),
         events=state.events(),
         errors=state.get("errors", list[str]) or [],

@@ -226,7 +226,7 @@ def _count(tried: Tried, trial: Trial) -> None:
     if coverage is None:
         coverage = tried.coverage[case.isa] = Coverage()
     rules, rows = (code.rule_hits, code.row_hits) if code is not None else (_NONE, _NONE)
-    coverage.count(case.functions, rules, rows)
+    coverage.count(case.functions, rules, rows, trial.target.level_of(case.options))
 
 
 def tune_collector() -> None:

@@ -59,7 +59,7 @@ def command(out: Path, html: bool, as_json: bool, badge_path: Path | None) -> No
 def _print(matrix: Matrix) -> None:
     """Counts by opcode and type; ``.``: the target does not have it; ``NEVER``: not tried."""
     width = max([len(row.opcode) for row in matrix.rows], default=0)
-    click.echo(f"{matrix.isa}: {matrix.tried} of {matrix.total} forms tried")
+    click.echo(f"{matrix.name}: {matrix.tried} of {matrix.total} forms tried")
     click.echo(f"  {'':<{width}}" + "".join(f"{type_:>8}" for type_ in matrix.types))
     for row in matrix.rows:
         cells = [

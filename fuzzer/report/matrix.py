@@ -1,4 +1,4 @@
-"""What the campaign tried: a matrix of opcodes by types for each ISA, as the HTML page shows it.
+"""What the campaign tried: a matrix of opcodes by types for each ISA and level of optimisation.
 
 Three things must be told apart at a glance: a form the target has and that was drawn, one it has and that was
 *never tried*, and one it does not have. Opcodes stand in the order of the opcode table, which puts
@@ -44,27 +44,36 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Matrix:
-    """One ISA. ``tried`` of ``total`` forms were drawn at least once; ``untried``: the others, ``iadd.i8``."""
+    """One ISA, at one ``level`` of optimisation if the target has several. ``tried`` of ``total`` forms were drawn at
+    least once; ``untried``: the others, ``iadd.i8``."""
 
     isa: str
+    level: str
     types: tuple[str, ...]
     rows: tuple[Row, ...]
     tried: int
     total: int
     untried: tuple[str, ...]
 
+    @property
+    def name(self) -> str:
+        """``x86_64 at speed``."""
+        return f"{self.isa} at {self.level}" if self.level else self.isa
+
 
 def matrices(summary: Summary) -> list[Matrix]:
-    """A matrix for each ISA with cells, in the campaign's order."""
-    by_isa: dict[str, list[Cell]] = defaultdict(list)
+    """A matrix for each ISA and level with cells, in the campaign's order."""
+    found: dict[tuple[str, str], list[Cell]] = defaultdict(list)
     for cell in summary.cells:
-        by_isa[cell.isa].append(cell)
-    order = [isa for isa in summary.isas if isa in by_isa]
-    order += sorted(by_isa.keys() - set(order))
-    return [_matrix(isa, by_isa[isa]) for isa in order]
+        found[cell.isa, cell.level].append(cell)
+    isas = {isa: place for place, isa in enumerate(summary.isas)}
+    order = sorted(
+        found, key=lambda key: (isas.get(key[0], len(isas)), key[0] if key[0] not in isas else "")
+    )
+    return [_matrix(isa, level, found[isa, level]) for isa, level in order]
 
 
-def _matrix(isa: str, cells: list[Cell]) -> Matrix:
+def _matrix(isa: str, level: str, cells: list[Cell]) -> Matrix:
     types = tuple(sorted({cell.type for cell in cells}, key=_type_key))
     most = max(cell.count for cell in cells)
     found: dict[str, dict[str, Box]] = defaultdict(dict)
@@ -84,7 +93,7 @@ def _matrix(isa: str, cells: list[Cell]) -> Matrix:
         if box is not None and not box.count
     )
     total = sum(1 for row in rows for box in row.boxes if box is not None)
-    return Matrix(isa, types, rows, total - len(untried), total, untried)
+    return Matrix(isa, level, types, rows, total - len(untried), total, untried)
 
 
 def _shade(count: int, most: int) -> int:

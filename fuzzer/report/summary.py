@@ -43,13 +43,15 @@ class Sample(msgspec.Struct, frozen=True):
 
 class Cell(msgspec.Struct, frozen=True):
     """An opcode at a type (controlling type, ``-`` if it has none) on an ISA that the target supports.
-    ``count``: functions drawn that hold it; 0: never tried.
+    ``count``: cases drawn that hold it, compiled at ``level`` of optimisation ("": the target has one only); 0: never
+    tried.
     """
 
     opcode: str
     type: str
     isa: str
     count: int
+    level: str = ""
 
 
 class Fired(msgspec.Struct, frozen=True):
@@ -58,6 +60,7 @@ class Fired(msgspec.Struct, frozen=True):
     name: str
     isa: str
     count: int
+    level: str = ""
 
 
 class Event(msgspec.Struct, frozen=True):

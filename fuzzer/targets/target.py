@@ -62,6 +62,17 @@ class Target(ABC):
     def supports(self, isa: str, op: Opcode, type_: Type | None, second: Type | None) -> bool:
         """May the generator draw ``op`` at T = ``type_`` and S = ``second``?"""
 
+    def level_of(self, options: dict[str, OptionValue]) -> str:
+        """The level of optimisation that ``options`` are; "" if they are none, or there is one only."""
+        if len(self.opt_levels) < 2:
+            return ""
+        defaults = {option.name: option.default for option in self.options}
+        return next(
+            (level for level, given in self.opt_levels.items()
+             if all(options.get(name, defaults.get(name)) == value for name, value in given.items())),
+            "",
+        )  # fmt: skip
+
     def result_registers(self, isa: str) -> tuple[int, int]:
         """How many registers there are for the results of a function that the generator draws: for integers, and
         for floats."""

@@ -108,6 +108,14 @@ KNOWN = {
         Known("multiply-high-field", "", "", "", 0x14, "v1, v2 = smul_overflow v0, v0",
               "the encoder (row smulh)"),
     ),
+    "optimiser": (
+        Known("select-of-false", "", "x0", "0x0", 0xC, "function %f(i32) -> i32 {",
+              "the optimiser's rule opt_select_false (gone without it) (gone with opt_level=none)"),
+        Known("sum-of-constants-last", "", "x0", "0x2", 0x8, "function %f(i32) -> i32 {",
+              "the optimiser's rule opt_add_constants (gone without it) (gone with opt_level=none)"),
+        Known("branch-decided-wrongly", "", "x0", "0x1", 0x8, "function %f() -> i32 {",
+              "the optimiser (gone with opt_level=none)"),
+    ),
     "buffer": (
         Known("fixup-after-word", "", "", "trap", 0x10, "v1 = udiv v0, v0",
               "the code buffer (the cond19 of the instruction at 16 patched 20)"),
