@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
+from backend.errors import Unsupported
+from backend.ir.entities import Signature
 from backend.ir.opcodes import Opcode, opcode_named
 from backend.ir.types import Type
 from backend.lower import expand
+from backend.lower.expand import Lacking
 from backend.lower.rules import Rule, RuleSet
 from backend.machine.labels import LabelUse
 from backend.machine.registers import MachineEnv
@@ -109,4 +113,24 @@ class Isa:
         if op is _ICONST:
             return type_ is not None and type_.is_int and type_.bits <= 64
         parts = expand.parts(op, type_, second)
-        return bool(parts) and all(self.supports(*part) for part in parts)
+        return (
+            bool(parts)
+            and all(self.supports(*part) for part in parts)
+            and type_ is not None
+            and all(self._passes(callee) for callee in expand.callees(op, type_, second))
+        )
+
+    def _passes(self, signature: Signature) -> bool:
+        """Can a function of this signature be called?"""
+        try:
+            self.calls.arguments(signature.params)
+            self.calls.results(signature.returns)
+        except Unsupported:
+            return False
+        return True
+
+    @cached_property
+    def lacking(self) -> Lacking:
+        """What the run-time library has to do for want of a rule."""
+        has = self.rule_set.supports
+        return frozenset((op, t) for op, t in expand.LIBRARY_HAS if not has(op, t, None))
