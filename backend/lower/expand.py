@@ -121,7 +121,7 @@ _BIG_FLOAT: Final[dict[Opcode, tuple[Part, ...]]] = {
     opcode_named("store"): _parse("t = bitcast.bits x; s = bswap.bits t; store.bits s, y"),
 }
 _PAIRS: Final = {opcode_named(name): _parse(text) for name, text in (PAIRS | ON_PAIRS).items()}
-_BY_TYPES: Final = {
+_BY_TYPES: Final[dict[tuple[Opcode, Type | None, Type | None], tuple[Part, ...]]] = {
     (opcode_named(name), type_, second): _parse(text)
     for (name, type_, second), text in BY_TYPES.items()
 }
