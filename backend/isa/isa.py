@@ -42,7 +42,7 @@ class Isa:
 
     ``lower_arguments(lowering)``: define the parameters at the entry. ``move(to, from, frame)``: the instructions
     that move between two locations. ``prologue(frame)``, ``epilogue(frame)``: the instructions, without the return.
-    ``max_results``: how many integer results a function may have. ``crossings``: the rows that move 64 bits
+    ``max_results``: how many results a function may have. ``crossings``: the rows that move 64 bits
     from an integer to a float register, and back. ``calls``: how functions are called.
     ``pseudos``: row index -> what emits it.
     ``invert(row, ops)``: the opposite branch.
@@ -122,9 +122,9 @@ class Isa:
 
     def _passes(self, signature: Signature) -> bool:
         """Can a function of this signature be called?"""
+        convention = self.calls.conventions[signature.callconv]
         try:
-            self.calls.arguments(signature.params)
-            self.calls.results(signature.returns)
+            convention.arguments(convention.passed(signature))
         except Unsupported:
             return False
         return True

@@ -57,6 +57,8 @@ def _divisions() -> dict[str, str]:
                 " m = band.half yl, yh; n = bnot.half m; o = bor.half b, n; trapz o, int_ovf; d = call __divti3 x, y",
         "srem": f"{nonzero}yl, yh = isplit.T y; m = band.half yl, yh; c = icmp.half eq m, -1; l = select.half c, 1, yl;"
                 " h = select.half c, 0, yh; z = iconcat.half l, h; d = call __modti3 x, z",
+        **{f"{op}_imm": f"t = iconst.half imm; s = {extend}.T t; d = {op}.T x, s"
+           for op, extend in (("udiv", "uextend"), ("urem", "uextend"), ("sdiv", "sextend"), ("srem", "sextend"))},
     }  # fmt: skip
 
 

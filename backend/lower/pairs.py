@@ -77,10 +77,10 @@ PAIRS: Final[dict[str, str]] = {
     "load": "l = load.half x; h = load.half x+8; d = iconcat.half l, h",
     "store": "xl, xh = isplit.T x; store.half xl, y; store.half xh, y+8",
     # ---- immediates: there is no constant of 128 bits
-    **{f"{op}_imm": f"t = iconst.half imm; s = sextend.T t; d = {op}.T x, s" for op in ("iadd", "imul", "sdiv", "srem")},
+    **{f"{op}_imm": f"t = iconst.half imm; s = sextend.T t; d = {op}.T x, s" for op in ("iadd", "imul")},
     "irsub_imm": "t = iconst.half imm; s = sextend.T t; d = isub.T s, x",
     "icmp_imm": "t = iconst.half imm; s = sextend.T t; d = icmp.T x, s",
-    **{f"{op}_imm": f"t = iconst.half imm; s = uextend.T t; d = {op}.T x, s" for op in ("band", "bor", "bxor", "udiv", "urem")},
+    **{f"{op}_imm": f"t = iconst.half imm; s = uextend.T t; d = {op}.T x, s" for op in ("band", "bor", "bxor")},
     **{f"{op}_imm": f"t = iconst.half imm; d = {op}.T x, t" for op in ("ishl", "ushr", "sshr", "rotl", "rotr")},
 }  # fmt: skip
 """By opcode, at T = i128."""

@@ -18,7 +18,6 @@ from fuzzer.execute.emulator import (
     TIMEOUT,
     TRAP,
     Emulator,
-    ExecutorLimit,
     Run,
 )
 from fuzzer.execute.quarantine import suspicion
@@ -68,12 +67,26 @@ def test_six_arguments_are_in_registers_and_the_others_above_the_return_address(
     assert (result.values, result.frame) == ((0x0102030405060708,), ())
 
 
-def test_two_results_and_no_third(engine: Emulator) -> None:
+def test_two_results_and_where_a_third_one_goes(engine: Emulator) -> None:
     signature = Signature((), (AbiParam(I64), AbiParam(I8)))
     engine.load(code_of("mov eax, 7; mov edx, 0x1ff; ret"), signature)
     assert engine.run((), b"").values == (7, 0xFF)
-    with pytest.raises(ExecutorLimit):
-        engine.load(b"\xc3", Signature((), (AbiParam(I64),) * 3))
+    engine.load(
+        code_of("mov eax, 7; mov edx, 8; mov qword ptr [rdi], 9; ret"),
+        Signature((), (AbiParam(I64),) * 3),
+    )
+    assert engine.run((), b"").values == (7, 8, 9)
+
+
+def test_a_function_that_pops_its_arguments(engine: Emulator) -> None:
+    engine.load(
+        code_of("mov rax, [rsp + 8]; ret 16"),
+        Signature((AbiParam(I64),) * 7, (AbiParam(I64),), "tail"),
+    )
+    made = engine.run(tuple(range(7)), b"")
+    assert (made.values, made.frame) == ((6,), ())
+    engine.load(code_of("ret"), Signature((AbiParam(I64),) * 7, (), "tail"))
+    assert [what for what, _, _ in engine.run((0,) * 7, b"").frame] == ["sp"]
 
 
 @pytest.mark.parametrize(
