@@ -62,7 +62,7 @@ def _compile(function: Function, isa: str, options: Options) -> Part:
     env = target.env(options.registers)
 
     verify(function)
-    simple = expand(function)
+    simple = expand(function, target.lacking)
     improved: set[int] = set()
     if options.opt_level == "speed":
         simple, improved = optimise(simple)

@@ -13,12 +13,13 @@ from backend.machine.compiled import CompiledCode
 from fuzzer.case import Case
 from fuzzer.execute import emulator as executor
 from fuzzer.execute.emulator import Emulator, ExecutorLimit, Run, emulator_for
+from fuzzer.execute.nesting import depth_of
 from fuzzer.execute.quarantine import suspicion
 from fuzzer.finding import Violation, encodable
 from fuzzer.loading import load
 from fuzzer.outcome import Outcome, OutOfFuel, Returned, Trapped, same_calls, same_memory
 from fuzzer.reference.evaluate import prepare
-from fuzzer.reference.program import Program
+from fuzzer.reference.program import DEFAULT_DEPTH, Program
 from fuzzer.targets.target import Target
 
 
@@ -63,7 +64,11 @@ def interpret(trial: Trial, program: Program | None = None) -> None:
     case = trial.case
     program = prepare(case.function, lean=True, others=case.others) if program is None else program
     run, memory = program.run, case.memory
-    trial.outcomes = [run(values, memory) for values in case.inputs]
+    if case.function.functions or case.function.signatures:
+        depth = min(DEFAULT_DEPTH, depth_of((case.function, *case.others)))
+        trial.outcomes = [run(values, memory, depth=depth) for values in case.inputs]
+    else:
+        trial.outcomes = [run(values, memory) for values in case.inputs]
 
 
 def compile_case(trial: Trial) -> None:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
+from backend.errors import Unsupported
+from backend.ir.entities import Signature
 from backend.ir.opcodes import Opcode, opcode_named
 from backend.ir.types import Type
 from backend.lower import expand
+from backend.lower.expand import Lacking
 from backend.lower.rules import Rule, RuleSet
 from backend.machine.labels import LabelUse
 from backend.machine.registers import MachineEnv
@@ -38,10 +42,10 @@ class Isa:
 
     ``lower_arguments(lowering)``: define the parameters at the entry. ``move(to, from, frame)``: the instructions
     that move between two locations. ``prologue(frame)``, ``epilogue(frame)``: the instructions, without the return.
-    ``max_results``, ``max_float_results``: how many registers there are for integer and for float results.
-    ``crossings``: the rows that move 64 bits from an integer to a float register, and back.
-    ``calls``: how functions are called. ``pseudos``: row index -> what emits it. ``invert(row, ops)``: the
-    opposite branch.
+    ``max_results``: how many results a function may have. ``crossings``: the rows that move 64 bits
+    from an integer to a float register, and back. ``calls``: how functions are called.
+    ``pseudos``: row index -> what emits it.
+    ``invert(row, ops)``: the opposite branch.
     """
 
     def __init__(
@@ -67,7 +71,6 @@ class Isa:
         calls: Calls,
         step_bytes: int = 8,
         max_results: int,
-        max_float_results: int,
     ) -> None:
         self.name = name
         self.table = table
@@ -89,7 +92,6 @@ class Isa:
         self.calls = calls
         self.step_bytes = step_bytes
         self.max_results = max_results
-        self.max_float_results = max_float_results
         code = jump.encode([0])
         self.fixed_width = isinstance(code, int)
         self.jump_bytes = 4 if isinstance(code, int) else len(code)
@@ -111,4 +113,24 @@ class Isa:
         if op is _ICONST:
             return type_ is not None and type_.is_int and type_.bits <= 64
         parts = expand.parts(op, type_, second)
-        return bool(parts) and all(self.supports(*part) for part in parts)
+        return (
+            bool(parts)
+            and all(self.supports(*part) for part in parts)
+            and type_ is not None
+            and all(self._passes(callee) for callee in expand.callees(op, type_, second))
+        )
+
+    def _passes(self, signature: Signature) -> bool:
+        """Can a function of this signature be called?"""
+        convention = self.calls.conventions[signature.callconv]
+        try:
+            convention.arguments(convention.passed(signature))
+        except Unsupported:
+            return False
+        return True
+
+    @cached_property
+    def lacking(self) -> Lacking:
+        """What the run-time library has to do for want of a rule."""
+        has = self.rule_set.supports
+        return frozenset((op, t) for op, t in expand.LIBRARY_HAS if not has(op, t, None))

@@ -1,20 +1,28 @@
-"""The caller's side of a call, for any ISA: arguments to their places, the call, results from theirs.
+"""Calls, for any ISA: arguments to their places, the call, results from theirs; and functions that end in a call.
 
 Register arguments and results are operands of the call's one machine instruction, fixed to their registers; stack
 arguments are stored before it, at the bottom of the frame, which has room for those of the largest call. What a call
 destroys is a mask of its instruction, and so a matter of the allocator's.
+
+Results for which there are no registers are stored by the callee in an area of its caller's, whose address is passed
+behind the arguments, as an integer. The area lies above the stack arguments of the call and is read right behind it.
+
+A callee of a convention that *pops* takes its stack arguments along when it returns, so that a function in its place
+may need more of them or fewer. In a tail call the arguments are stored at the bottom of the frame as in any
+other, above room for what links the frame to its caller, and all this is then moved to the top of the frame and
+beyond, over the arguments of the function itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from backend.errors import Unsupported
 from backend.ir.entities import AbiParam, Inst, Signature
 from backend.ir.rules import callee_signature
-from backend.ir.types import I128, Type
+from backend.ir.types import I64, I128, Type
 from backend.machine.registers import FLOAT, INT
 from backend.machine.rows import Row
 from backend.machine.vcode import DEF, USE, MInst, Operand
@@ -23,38 +31,80 @@ if TYPE_CHECKING:
     from backend.lower.driver import Lowering
 
 Place = int
-"""Where 64 bits of a value are passed: a register, or ``-1 - offset`` on the stack."""
+"""Where 64 bits of a value are passed: a register, or ``-1 - offset`` on the stack or in the area of results."""
 
+MAX_RESULTS: Final = 16
+"""How many results are generated; there is no limit to them."""
 _SLOT: Final = 8
 _STACK_ALIGN: Final = 16
+_MAX_POPPED: Final = 0xFFF0
+"""Bytes; what a return can take along on x86-64."""
+_POINTER: Final = AbiParam(I64)
+"""To the area of results."""
+
+
+class Convention(NamedTuple):
+    """A calling convention. ``arguments(params)``, ``results(returns)``: the place of each value, two for an i128;
+    Unsupported if one can't be passed. ``clobbers``: the registers that a call destroys, as a mask. ``pops``: does a
+    function take its stack arguments along when it returns?
+    """
+
+    arguments: Callable[[tuple[AbiParam, ...]], list[Place]]
+    results: Callable[[tuple[AbiParam, ...]], list[Place]]
+    clobbers: int
+    pops: bool = False
+
+    def passed(self, signature: Signature) -> tuple[AbiParam, ...]:
+        """The parameters, with the pointer to the area of results if there is one."""
+        if min(self.results(signature.returns), default=0) < 0:
+            return (*signature.params, _POINTER)
+        return signature.params
 
 
 class Calls(NamedTuple):
     """What calls need to know of an ISA.
 
-    ``arguments(params)``, ``results(returns)``: the place of each value, two for an i128; Unsupported if one can't be
-    passed. ``conventions``: the names of those that are this one. ``extends``: by (extension, bits) the instruction
-    that extends a value to 64 bits. ``store(lowering, type, register, offset)``: store 64 bits, of a value of that
-    type, ``offset`` bytes above the stack pointer. ``clobbers``: the registers that a call destroys, as a mask.
-    The rows: of a call by name and by address, of the address of any function, and of one that is near.
+    ``conventions``: by name. ``extends``: by (extension, bits) the instruction that extends a value to 64 bits.
+    ``store(lowering, type, register, offset, base)``: store 64 bits, of a value of that type, ``offset`` bytes above
+    ``base``, a register, or the stack pointer if that is -1; ``load(lowering, type, register, offset)``: load them from
+    above the stack pointer; ``address(lowering, offset)``: a register with an address so far above it. ``linkage``:
+    bytes between a frame and its caller's stack arguments. ``tail_target``: the register of the address in a tail call.
+
+    The rows: of a call by name and by address, the same of callees that pop, of tail calls; of a return,
+    and of one that pops; of the address of any function, and of one that is near.
     """
 
-    conventions: tuple[str, ...]
-    arguments: Callable[[tuple[AbiParam, ...]], list[Place]]
-    results: Callable[[tuple[AbiParam, ...]], list[Place]]
+    conventions: Mapping[str, Convention]
     extends: Mapping[tuple[str, int], Row]
-    store: Callable[[Lowering, Type, int, int], None]
-    clobbers: int
+    store: Callable[[Lowering, Type, int, int, int], None]
+    load: Callable[[Lowering, Type, int, int], None]
+    address: Callable[[Lowering, int], int]
+    linkage: int
+    tail_target: int
     call: Row
     call_indirect: Row
+    call_popped: Row
+    call_indirect_popped: Row
+    return_call: Row
+    return_call_indirect: Row
+    ret: Row
+    ret_pop: Row
     func_addr: Row
     near_func_addr: Row
 
 
-def check_convention(signature: Signature, conventions: tuple[str, ...]) -> None:
+def convention_of(signature: Signature, conventions: Mapping[str, Convention]) -> Convention:
     """Unsupported if the signature's calling convention is none of these."""
-    if signature.callconv not in conventions:
+    found = conventions.get(signature.callconv)
+    if found is None:
         raise Unsupported(f"calling convention {signature.callconv}")
+    return found
+
+
+def stack_bytes(places: Sequence[Place]) -> int:
+    """What the places on the stack take, to a multiple of its alignment."""
+    end = _SLOT - 1 - min(places, default=0) if min(places, default=0) < 0 else 0
+    return -(-end // _STACK_ALIGN) * _STACK_ALIGN
 
 
 def extended(
@@ -72,17 +122,29 @@ def extended(
 
 @cache
 def _operands(
+    first: int,
     uses: tuple[int, ...], use_classes: tuple[int, ...],
     defs: tuple[int, ...], def_classes: tuple[int, ...],
 ) -> tuple[Operand, ...]:  # fmt: skip
-    """Operands fixed to registers, behind the first op, which is the callee."""
+    """Operands fixed to registers, from op number ``first`` on."""
     count = len(uses)
     return tuple(
-        Operand(1 + i, USE if i < count else DEF, cls, fixed=register)
+        Operand(first + i, USE if i < count else DEF, cls, fixed=register)
         for i, (register, cls) in enumerate(
             zip((*uses, *defs), (*use_classes, *def_classes), strict=True)
         )
     )
+
+
+def _words(type_: Type) -> int:
+    return 2 if type_ is I128 else 1
+
+
+def _class(type_: Type) -> int:
+    return FLOAT if type_.is_float else INT
+
+
+# ---- the caller's side
 
 
 def emit_call(low: Lowering, inst: Inst) -> None:
@@ -90,58 +152,157 @@ def emit_call(low: Lowering, inst: Inst) -> None:
     calls = low.isa.calls
     signature = callee_signature(low.function, inst)
     assert signature is not None  # the verifier's rule
-    check_convention(signature, calls.conventions)
+    convention = convention_of(signature, calls.conventions)
+    places = convention.arguments(convention.passed(signature))
+    stack = stack_bytes(places)
+    results = convention.results(signature.returns)
+    area = stack_bytes(results)
     args = inst.args
-    row = calls.call
+    ops: list[int] = []
     callee: tuple[Operand, ...] = ()
     if inst.ref >= 0:
-        target = _symbol(low, inst.ref)
+        row = calls.call
+        ops.append(_symbol(low, inst.ref))
     else:
-        row, target, args = calls.call_indirect, low.use(args[0]), args[1:]
-        callee = row.operands
-    uses, registers, use_classes = _pass(low, args, signature.params, calls)
-    places = calls.results(signature.returns)
-    if min(places, default=0) < 0:
-        raise Unsupported(f"a call with {len(signature.returns)} results")
+        row = calls.call_indirect
+        ops.append(low.use(args[0]))
+        args, callee = args[1:], row.operands
+    if convention.pops and stack:
+        row = calls.call_popped if inst.ref >= 0 else calls.call_indirect_popped
+        ops.append(stack)
+    pointer = calls.address(low, stack) if area else -1
+    uses, registers, classes = _pass(low, args, signature.params, places, pointer, 0)
     defs: list[int] = []
+    def_registers: list[int] = []
     def_classes: list[int] = []
+    loads: list[tuple[Type, int, int]] = []
+    given = iter(results)
     for value, param in zip(inst.results, signature.returns, strict=True):
         vreg = low.result(value)
-        defs += (vreg, vreg + 1) if param.type is I128 else (vreg,)
-        def_classes += (INT, INT) if param.type is I128 else (_class(param),)
-    operands = _operands(registers, use_classes, tuple(places), tuple(def_classes))
+        for half in range(_words(param.type)):
+            place = next(given)
+            if place >= 0:
+                defs.append(vreg + half)
+                def_registers.append(place)
+                def_classes.append(_class(param.type))
+            else:
+                loads.append((param.type, vreg + half, stack - 1 - place))
+    operands = _operands(len(ops), registers, classes, tuple(def_registers), tuple(def_classes))
     low.out.append(
-        MInst(row, [target, *uses, *defs], callee + operands, calls.clobbers, low.origin)
+        MInst(row, [*ops, *uses, *defs], callee + operands, convention.clobbers, low.origin)
     )
+    for type_, vreg, offset in loads:
+        calls.load(low, type_, vreg, offset)
+    low.vcode.outgoing = max(low.vcode.outgoing, stack + area)
 
 
-def _class(param: AbiParam) -> int:
-    return FLOAT if param.type.is_float else INT
+def emit_tail_call(low: Lowering, inst: Inst) -> None:
+    """A call by name or by address instead of a return. Both functions are of a convention that pops."""
+    calls = low.isa.calls
+    signature = callee_signature(low.function, inst)
+    assert signature is not None  # the verifier's rule
+    convention = convention_of(signature, calls.conventions)
+    places = convention.arguments(convention.passed(signature))
+    given, taken = stack_bytes(places), _taken(low, convention)
+    pointer = area_pointer(low, convention)
+    args = inst.args
+    callee: tuple[Operand, ...] = ()
+    if inst.ref >= 0:
+        row, target = calls.return_call, _symbol(low, inst.ref)
+    else:
+        row, target, args = calls.return_call_indirect, low.use(args[0]), args[1:]
+        callee = (Operand(0, USE, INT, fixed=calls.tail_target),)
+    room = calls.linkage if given or taken else 0
+    uses, registers, classes = _pass(low, args, signature.params, places, pointer, room)
+    ops = [target, given, taken]
+    operands = _operands(len(ops), registers, classes, (), ())
+    low.out.append(MInst(row, [*ops, *uses], callee + operands, 0, low.origin))
+    low.vcode.outgoing = max(low.vcode.outgoing, room + given)
 
 
 def _pass(
-    low: Lowering, args: tuple[int, ...], params: tuple[AbiParam, ...], calls: Calls
+    low: Lowering,
+    args: tuple[int, ...],
+    params: tuple[AbiParam, ...],
+    places: list[Place],
+    pointer: int,
+    room: int,
 ) -> tuple[list[int], tuple[int, ...], tuple[int, ...]]:
-    """Store the stack arguments; the virtual registers of the others, where they go, and their classes."""
+    """Store the stack arguments, from ``room`` bytes above the stack pointer; the virtual registers of the others,
+    where they go, and their classes. ``pointer``: the register with the one to the area of results, or -1."""
+    calls = low.isa.calls
     uses: list[int] = []
     registers: list[int] = []
     classes: list[int] = []
-    size = 0
-    places = iter(calls.arguments(params))
+    given = iter(places)
+
+    def put(type_: Type, vreg: int) -> None:
+        place = next(given)
+        if place >= 0:
+            uses.append(vreg)
+            registers.append(place)
+            classes.append(_class(type_))
+        else:
+            calls.store(low, type_, vreg, room - 1 - place, -1)
+
     for value, param in zip(args, params, strict=True):
         vreg = extended(low, value, param, calls.extends)
-        for half in range(2 if param.type is I128 else 1):
+        for half in range(_words(param.type)):
+            put(param.type, vreg + half)
+    if pointer >= 0:
+        put(I64, pointer)
+    return uses, tuple(registers), tuple(classes)
+
+
+# ---- the callee's side
+
+
+def area_pointer(low: Lowering, convention: Convention) -> int:
+    """The register with the pointer to where this function's results go; -1 if they fit in registers.
+
+    It is a parameter without a value: whoever asks for it makes :meth:`Lowering.run` define it.
+    """
+    signature = low.function.signature
+    if low.area < 0 and len(convention.passed(signature)) > len(signature.params):
+        low.area = low.temp(INT)
+    return low.area
+
+
+def _taken(low: Lowering, convention: Convention) -> int:
+    """The bytes of this function's own stack arguments, if it pops them."""
+    if not convention.pops:
+        return 0
+    signature = low.function.signature
+    taken = stack_bytes(convention.arguments(convention.passed(signature)))
+    if taken > _MAX_POPPED:
+        raise Unsupported(f"{len(signature.params)} parameters of a function that pops them")
+    return taken
+
+
+def emit_return(low: Lowering, inst: Inst) -> None:
+    """The results in their registers, and in the area of results, extended as the signature promises."""
+    calls = low.isa.calls
+    signature = low.function.signature
+    convention = convention_of(signature, calls.conventions)
+    pointer = area_pointer(low, convention)
+    places = iter(convention.results(signature.returns))
+    uses: list[int] = []
+    registers: list[int] = []
+    classes: list[int] = []
+    for value, param in zip(inst.args, signature.returns, strict=True):
+        vreg = extended(low, value, param, calls.extends)
+        for half in range(_words(param.type)):
             place = next(places)
             if place >= 0:
                 uses.append(vreg + half)
                 registers.append(place)
-                classes.append(_class(param))
+                classes.append(_class(param.type))
             else:
-                calls.store(low, param.type, vreg + half, -1 - place)
-                size = _SLOT - 1 - place
-    size = -(-size // _STACK_ALIGN) * _STACK_ALIGN
-    low.vcode.outgoing = max(low.vcode.outgoing, size)
-    return uses, tuple(registers), tuple(classes)
+                calls.store(low, param.type, vreg + half, -1 - place, pointer)
+    taken = _taken(low, convention)
+    row, ops = (calls.ret_pop, [taken]) if taken else (calls.ret, [])
+    operands = _operands(len(ops), tuple(registers), tuple(classes), (), ())
+    low.out.append(MInst(row, [*ops, *uses], operands, 0, low.origin))
 
 
 def _symbol(low: Lowering, ref: int) -> int:

@@ -50,9 +50,10 @@ class Lowering:
     ``consts``: value -> unsigned bits, of every iconst. ``defs``: value -> the instruction that defines it.
     ``counts``: value -> number of uses in the CLIF. ``out``: machine instructions of the current CLIF instruction.
     ``hits``: numbers of the rules that fired. ``origin``: position of the current CLIF instruction, or -1.
+    ``area``: the register with the pointer to where results go that don't fit in registers, or -1.
     """
 
-    __slots__ = ("_edge_numbers", "_vregs", "classes", "consts", "counts", "defs", "dispatch", "function",
+    __slots__ = ("_edge_numbers", "_vregs", "area", "classes", "consts", "counts", "defs", "dispatch", "function",
                  "has_pairs", "hits", "isa", "origin", "out", "types", "vcode")  # fmt: skip
 
     def __init__(self, function: Function, isa: Isa, dispatch: Dispatch) -> None:
@@ -68,6 +69,7 @@ class Lowering:
         self.out: list[MInst] = []
         self.hits: set[int] = set()
         self.origin = -1
+        self.area = -1
         self.has_pairs = I128 in self.types.values()
         self._vregs: dict[int, int] = {}
         #: block number of each edge that leaves the current block, by (block, args)

@@ -4,8 +4,9 @@ A row says what an opcode comes to, one instruction a part: ``result = opcode.TY
 ``x y z`` (the instruction's own), names of earlier results, or integers (an iconst of the TYPE); a last result is
 called ``d`` (and ``d2``). TYPE is ``T`` (the instruction's), ``half``, ``double``, ``bits`` (the integer as wide as
 T) or a name. What the instruction has besides values (slot, flags, offset, trap code, condition) is copied; an
-address ``x+8`` adds to the offset, and an ``icmp`` may name its condition before its operands. An extension or
-reduction to the type that it comes from is nothing.
+address ``x+8`` adds to the offset, and an ``icmp`` or ``fcmp`` may name its condition before its operands, a ``trapz``
+its code behind it. ``call NAME`` calls a function of the run-time library (:mod:`backend.lower.library`). An
+extension or reduction to the type that it comes from is nothing.
 
 Applied until nothing changes. The function given is never changed.
 """
@@ -14,22 +15,36 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import cache
 from typing import Final, NamedTuple
 
-from backend.ir.entities import NO_FLAGS, Block, Function, Inst, MemFlags, Value
-from backend.ir.opcodes import INT_CC, Opcode, opcode_named, resolve
+from backend.ir.entities import (
+    NO_FLAGS,
+    Block,
+    Function,
+    FunctionRef,
+    Inst,
+    MemFlags,
+    Signature,
+    Value,
+)
+from backend.ir.opcodes import FLOAT_CC, INT_CC, Opcode, opcode_named, resolve
 from backend.ir.types import I64, I128, Type, double_width, half_width, int_of_width, type_named
+from backend.lower.library import BY_TYPES, FALLBACKS, ON_PAIRS, SIGNATURES
 from backend.lower.pairs import PAIRS
 
 _ICONST: Final = opcode_named("iconst")
 _IADD: Final = opcode_named("iadd")
 _MAX_OFFSET: Final = (1 << 31) - 1
+_CALL: Final = opcode_named("call")
+_CONSTS: Final = frozenset((_ICONST, *(opcode_named(f"f{bits}const") for bits in (32, 64))))
 _LINE: Final = re.compile(r"(?:(\w+(?:, \w+)*) = )?(\w+?)(?:\.(\w+))?(?: (.+))?")
 
 
 class Part(NamedTuple):
     """One instruction of an expansion; ``type``: "T", "half", ..., a type's name, or "" for none;
-    ``keyword``: its condition, or "" for that of the instruction; ``offset``: to add to its offset."""
+    ``keyword``: its condition or trap code, or "" for that of the instruction; of a call its callee; ``offset``: to
+    add to its offset."""
 
     results: tuple[str, ...]
     op: Opcode
@@ -46,11 +61,17 @@ def _parse(text: str) -> tuple[Part, ...]:
         if match is None:
             raise ValueError(f"{line!r} is no instruction of an expansion")
         results, name, type_, operands = match.groups()
+        op = opcode_named(name)
         first, _, rest = (operands or "").partition(" ")
-        keyword, operands = (first, rest) if first in INT_CC else ("", operands or "")
-        operands, _, offset = operands.partition("+")
-        made.append(Part(_words(results), opcode_named(name), type_ or "", _words(operands),
-                         keyword, int(offset or 0)))  # fmt: skip
+        keyword = ""
+        if op is _CALL or first in INT_CC or first in FLOAT_CC:
+            keyword, operands = first, rest
+        elif op.shape == "cond_trap":
+            operands, _, keyword = (operands or "").partition(", ")
+        operands, _, offset = (operands or "").partition("+")
+        made.append(
+            Part(_words(results), op, type_ or "", _words(operands), keyword, int(offset or 0))
+        )
     return tuple(made)
 
 
@@ -101,31 +122,57 @@ _BIG_FLOAT: Final[dict[Opcode, tuple[Part, ...]]] = {
     opcode_named("load"): _parse("t = load.bits x; s = bswap.bits t; d = bitcast.T s"),
     opcode_named("store"): _parse("t = bitcast.bits x; s = bswap.bits t; store.bits s, y"),
 }
-_PAIRS: Final = {opcode_named(name): _parse(text) for name, text in PAIRS.items()}
+_PAIRS: Final = {opcode_named(name): _parse(text) for name, text in (PAIRS | ON_PAIRS).items()}
+_BY_TYPES: Final[dict[tuple[Opcode, Type | None, Type | None], tuple[Part, ...]]] = {
+    (opcode_named(name), type_, second): _parse(text)
+    for (name, type_, second), text in BY_TYPES.items()
+}
+_FALLBACKS: Final = {
+    (opcode_named(name), type_): _parse(text) for (name, type_), text in FALLBACKS.items()
+}
+Lacking = frozenset[tuple[Opcode, Type]]
+"""Opcodes at types for which an ISA has no rule and that the run-time library has."""
+LIBRARY_HAS: Final[Lacking] = frozenset(_FALLBACKS)
 _WHOLE: Final = frozenset({(opcode_named("iconcat"), I64), (opcode_named("isplit"), I128)})
 """What pairs are made of."""
 
 _CANDIDATES: Final = frozenset(op.index for op in (*ALWAYS, *_BIG))
 """What :func:`_parts_of` has to be asked about; in a function with an i128 also these:"""
-_PAIR_CANDIDATES: Final = _CANDIDATES | frozenset(op.index for op in _PAIRS)
+_PAIR_CANDIDATES: Final = _CANDIDATES | frozenset(
+    op.index for op in (*_PAIRS, *(key[0] for key in _BY_TYPES))
+)
 _RESIZING: Final = frozenset(opcode_named(name) for name in ("uextend", "sextend", "ireduce"))
 
 
-def _parts_of(inst: Inst) -> tuple[Part, ...]:
+@cache
+def _asked(pairs: bool, lacking: Lacking) -> frozenset[int]:
+    """The opcodes that :func:`_parts_of` has to be asked about."""
+    return (_PAIR_CANDIDATES if pairs else _CANDIDATES) | {op.index for op, _ in lacking}
+
+
+def _parts_of(inst: Inst, types: dict[Value, Type], lacking: Lacking) -> tuple[Part, ...]:
     type_ = inst.type
     if inst.flags.endian == "big" and type_ is not None and type_.bits > 8:
         parts = (_BIG_FLOAT if type_.is_float else _BIG).get(inst.op)
         if parts is not None:
             return parts
-    return _expansion(inst.op, type_)
+    return _expansion(inst.op, type_, types[inst.args[0]] if inst.args else None, lacking)
 
 
-def _expansion(op: Opcode, type_: Type | None) -> tuple[Part, ...]:
-    """The parts of ``op`` at T = ``type_``, memory being little-endian; () if it is not expanded."""
+def _expansion(
+    op: Opcode, type_: Type | None, second: Type | None, lacking: Lacking
+) -> tuple[Part, ...]:
+    """The parts of ``op`` at T = ``type_``, S (the first operand's) = ``second``, memory being little-endian; () if it
+    is not expanded."""
     if type_ is I128:
         parts = _PAIRS.get(op)
         if parts is not None:
             return parts
+    parts = _BY_TYPES.get((op, type_, second))
+    if parts is not None:
+        return parts
+    if type_ is not None and lacking and (op, type_) in lacking:
+        return _FALLBACKS[op, type_]
     parts = ALWAYS.get(op)
     return () if parts is None or (op, type_) in _WHOLE else parts
 
@@ -143,8 +190,13 @@ def parts(
             name: resolve(term, type_, second)
             for name, term in zip("xyz", op.operands, strict=False)
         }
-        for part in _expansion(op, type_):
+        for part in _expansion(op, type_, second, LIBRARY_HAS):
             wanted = _type(part.type, type_)
+            if part.op is _CALL:
+                found.append((_CALL, None, None))
+                result = SIGNATURES[part.keyword].returns[0].type
+                types |= dict.fromkeys(part.results, result)
+                continue
             source: Type | None = None
             for word, term in zip(part.operands, part.op.operands, strict=False):
                 if term == "S":
@@ -154,14 +206,22 @@ def parts(
                 continue
             for name, term in zip(part.results, part.op.results, strict=True):
                 types[name] = resolve(term, wanted, source)
-            found.append((part.op, wanted, source))
+            found.append((part.op, wanted if part.op.over else None, source))
     except ValueError:
         return []
     return found
 
 
+def callees(op: Opcode, type_: Type, second: Type | None = None) -> list[Signature]:
+    """The functions of the library that ``op`` at T = ``type_`` and S = ``second`` comes to."""
+    return [SIGNATURES[part.keyword]
+            for part in _expansion(op, type_, second, LIBRARY_HAS) if part.op is _CALL]  # fmt: skip
+
+
 def _type(name: str, type_: Type | None) -> Type | None:
-    if name == "T" or not name:
+    if not name:
+        return None
+    if name == "T":
         return type_
     if name == "bits":
         return None if type_ is None else int_of_width(type_.bits)
@@ -172,26 +232,30 @@ def _type(name: str, type_: Type | None) -> Type | None:
     return type_named(name)
 
 
-def expand(function: Function) -> Function:
-    """``function`` in simpler opcodes: itself if there is nothing to do, else a copy."""
-    candidates = _PAIR_CANDIDATES if I128 in function.value_types.values() else _CANDIDATES
+def expand(function: Function, lacking: Lacking = frozenset()) -> Function:
+    """``function`` in simpler opcodes: itself if there is nothing to do, else a copy.
+
+    ``lacking``: of :data:`LIBRARY_HAS`, what the ISA has no rule for.
+    """
+    types = function.value_types
+    asked = _asked(I128 in types.values(), lacking)
     if not any(
-        inst.op.index in candidates and _parts_of(inst)
+        inst.op.index in asked and _parts_of(inst, types, lacking)
         for block in function.blocks for inst in block.insts
     ):  # fmt: skip
         return function
     function = function.copy(share=True)
     for block in function.blocks:
-        _expand_block(function, block)
+        _expand_block(function, block, lacking)
     return function
 
 
-def _expand_block(function: Function, block: Block) -> None:
+def _expand_block(function: Function, block: Block, lacking: Lacking) -> None:
     pending = block.insts[::-1]
     done: list[Inst] = []
     while pending:
         inst = pending.pop()
-        found = _parts_of(inst)
+        found = _parts_of(inst, function.value_types, lacking)
         if found:
             pending += _instances(function, inst, found)[::-1]
         else:
@@ -208,7 +272,7 @@ def _instances(function: Function, inst: Inst, found: tuple[Part, ...]) -> list[
         args = [
             _operand(function, made, names, word, inst, type_)
             for word in part.operands
-            if part.op is not _ICONST
+            if part.op not in _CONSTS
         ]
         if part.op in _RESIZING and function.value_types[args[0]] is type_:
             names[part.results[0]] = args[0]
@@ -217,9 +281,10 @@ def _instances(function: Function, inst: Inst, found: tuple[Part, ...]) -> list[
         for name, term in zip(part.results, part.op.results, strict=True):
             if name not in names:
                 result = resolve(term, type_)
-                assert (
-                    result is not None
-                )  # a part's results are of T or of types that follow from it
+                if part.op is _CALL:
+                    result = SIGNATURES[part.keyword].returns[0].type
+                # a part's results are of T or of types that follow from it
+                assert result is not None
                 names[name] = function.new_value(result)
             results.append(names[name])
         memory = bool(part.op.reads or part.op.writes)
@@ -230,9 +295,10 @@ def _instances(function: Function, inst: Inst, found: tuple[Part, ...]) -> list[
             imm -= part.offset
         made.append(Inst(
             part.op, type_, tuple(args), tuple(results), imm=imm,
-            keyword=part.keyword or inst.keyword,
+            keyword="" if part.op is _CALL else part.keyword or inst.keyword,
             flags=_flags(inst) if memory else NO_FLAGS,
-            ref=inst.ref if slot else -1, srcloc=inst.srcloc,
+            ref=_callee(function, part.keyword) if part.op is _CALL else inst.ref if slot else -1,
+            srcloc=inst.srcloc,
         ))  # fmt: skip
     return made
 
@@ -245,9 +311,20 @@ def _further(function: Function, made: list[Inst], address: Value, bytes_: int) 
     return sum_
 
 
+def _callee(function: Function, name: str) -> int:
+    """The number of the library's function in the preamble."""
+    ref = FunctionRef(name, SIGNATURES[name])
+    known = function.functions
+    number = next((n for n, declared in known.items() if declared == ref), -1)
+    if number < 0:
+        number = max(known, default=-1) + 1
+        known[number] = ref
+    return number
+
+
 def _immediate(part: Part, inst: Inst, type_: Type | None, offset: bool) -> int:
-    if part.op is _ICONST and type_ is not None:
-        return (inst.imm if part.operands == ("imm",) else int(part.operands[0])) & type_.mask
+    if part.op in _CONSTS and type_ is not None:
+        return (inst.imm if part.operands == ("imm",) else int(part.operands[0], 0)) & type_.mask
     return inst.imm + part.offset if offset else 0
 
 
@@ -276,7 +353,7 @@ def _operand(
     if word in names or type_ is None:
         return names[word]
     constant = _CONSTANTS.get(word)
-    bits = int(word) if constant is None else constant(type_)
+    bits = int(word, 0) if constant is None else constant(type_)
     value = function.new_value(type_)
-    made.append(Inst(_ICONST, type_, (), (value,), imm=bits))
+    made.append(Inst(_ICONST, type_, (), (value,), imm=bits & type_.mask))
     return value

@@ -78,10 +78,10 @@ class Emitter:
         self.items.append((self.buffer.code.length, row, ops))
         self._put(word, row.name)
 
-    def put_reloc(self, row: Row, ops: list[int], symbol: str) -> None:
+    def put_reloc(self, row: Row, ops: list[int], symbol: str, use_name: str = "") -> None:
         """Append an instruction that holds the distance to ``symbol``."""
         word = row.encode(ops)
-        use = self.uses[row.use]
+        use = self.uses[use_name or row.use]
         self.buffer.reloc(use.name, symbol, -use.origin, word_at(word))
         self.items.append((self.buffer.code.length, row, ops))
         self._put(word, row.name)

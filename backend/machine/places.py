@@ -22,7 +22,7 @@ from backend.errors import InternalError
 from backend.ir.entities import Function
 from backend.ir.types import I128
 from backend.lower.driver import Lowering
-from backend.lower.expand import expand
+from backend.lower.expand import Lacking, expand
 from backend.machine.buffer import Finished
 from backend.machine.emit import Emitter
 from backend.machine.frame import Frame
@@ -120,7 +120,7 @@ def find_places(
 
     InternalError if observing the compiler again gives another code than ``code``.
     """
-    positions = _positions(function)
+    positions = _positions(function, isa.lacking)
     lowering = _ObservedLowering(simple, isa, isa.rule_set.dispatch(options.disabled_rules))
     lowering.run()
     emitter = _ObservedEmitter(isa, frame, options.branch_reach)
@@ -146,7 +146,7 @@ def find_places(
 # ---- expansion
 
 
-def _positions(function: Function) -> list[int]:
+def _positions(function: Function, lacking: Lacking) -> list[int]:
     """For each instruction after expansion the position of the one it comes from.
 
     A part of an expansion keeps the source location of what it is a part of, so positions travel as source
@@ -157,7 +157,7 @@ def _positions(function: Function) -> list[int]:
         inst.srcloc = position
     positions: list[int] = []
     waiting = 1
-    for inst in expand(stamped).instructions():
+    for inst in expand(stamped, lacking).instructions():
         if inst.srcloc is None:
             waiting += 1
         else:

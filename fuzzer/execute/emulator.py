@@ -29,7 +29,7 @@ from fuzzer.case import Input
 from fuzzer.execute import layout
 from fuzzer.execute.machines import MACHINES, Machine
 from fuzzer.execute.outside import Outside
-from fuzzer.execute.passing import pieces
+from fuzzer.execute.passing import Passing, passing
 from fuzzer.execute.registers import Batch
 from fuzzer.execute.relocate import ExecutorLimit as ExecutorLimit
 from fuzzer.execute.relocate import Linkage
@@ -49,6 +49,8 @@ EXTENDED_RESULT: Final = "register of result"
 
 _WORD: Final = (1 << 64) - 1
 _POISON_SEED: Final = 0x5EED_F00D
+_SP_AT: Final = 16
+"""Where SP is in what is read of the registers."""
 
 
 class Run:
@@ -141,9 +143,15 @@ class Emulator:
         self._pieces: tuple[tuple[int, int, int, int, int], ...] = ()
         self._floats: tuple[int, ...] = ()
         self._batch = self._in
+        #: the address of the area for results that fit in no register, or 0
+        self._area = 0
+        #: ``_expected``, with the stack pointer that the calling convention wants
+        self._promised = self._expected
         #: place in ``_out`` and mask of each result, of an i128 its two halves
         self._results: list[tuple[int, int]] = []
-        #: number, place in ``_out`` and parameter of each result that is promised to be extended
+        #: number among those, offset and mask of each that is in the area
+        self._in_area: list[tuple[int, int, int]] = []
+        #: number, place in ``_out`` (``-1 - offset`` in the area) and parameter of each result promised to be extended
         self._extended: list[tuple[int, int, AbiParam]] = []
         #: for each result how many of those it is, if one of them is an i128
         self._halves: tuple[int, ...] = ()
@@ -227,40 +235,46 @@ class Emulator:
         self._mapped = size
 
     def _set_signature(self, signature: Signature) -> None:
-        on_stack = self._place_arguments(signature)
-        if on_stack > layout.CALLER_FRAME // 2:
-            raise ExecutorLimit(f"{len(signature.params)} parameters")
-        self._place_results(signature)
+        try:
+            placed = passing(signature, self.machine)
+        except ValueError as error:
+            raise ExecutorLimit(str(error)) from None
+        area = placed.area
+        # What a function pops is its own, to the last of it.
+        above = placed.stack + 15 & ~15 if area or placed.popped else placed.stack
+        if above + area > layout.CALLER_FRAME // 2:
+            raise ExecutorLimit(
+                f"{len(signature.params)} parameters, {len(signature.returns)} results"
+            )
+        self._area = layout.STACK_TOP + above if area else 0
+        self._place_arguments(signature, placed)
+        self._place_results(signature, placed)
         self.signature = signature
         self._parameters = []
         for param in signature.params:
             # A narrow argument leaves the bits above it to chance, unless the signature extends it.
-            above = 0 if param.extension else _WORD ^ param.type.mask
+            free = 0 if param.extension else _WORD ^ param.type.mask
             sign = param.type.sign if param.extension == "sext" else 0
-            self._parameters.append((above, sign))
-        self._canary_from = layout.STACK_SIZE - layout.CALLER_FRAME + on_stack
-        place = 0
-        self._extended = []
-        for number, result in enumerate(signature.returns):
-            if result.extension and result.type.bits <= 64:
-                self._extended.append((number, self._results[place][0], result))
-            place += 1 + (result.type.bits == 128)
+            self._parameters.append((free, sign))
+        if area:
+            self._parameters.append((0, 0))
+        self._canary_from = layout.STACK_SIZE - layout.CALLER_FRAME + above + area
         self._canaries = [image[self._canary_from :] for image in self._stacks]
+        self._promised = self._expected
+        if placed.popped:
+            self._promised = [_with_word(image, _SP_AT, layout.STACK_TOP + placed.popped)
+                              for image in self._expected]  # fmt: skip
 
-    def _place_arguments(self, signature: Signature) -> int:
-        """Prepare passing the arguments; the bytes they take on the stack."""
+    def _place_arguments(self, signature: Signature, placed: Passing) -> None:
+        """Prepare passing the arguments."""
         m, params = self.machine, signature.params
         self._pieces = ()
-        if all(param.type.is_int and param.type.bits <= 64 for param in params):
-            return max(0, len(params) - len(m.arguments)) * m.stack_slot
-        try:
-            placed, stack = pieces(params, m, len(m.arguments), len(m.float_arguments))
-        except ValueError as error:
-            raise ExecutorLimit(str(error)) from None
+        if not placed.area and all(param.type.is_int and param.type.bits <= 64 for param in params):
+            return
         used: list[int] = []
         floats: list[int] = []
         steps: list[tuple[int, int, int, int, int]] = []
-        for piece in placed:
+        for piece in placed.args:
             at = -1
             if piece.register >= 0:
                 at = 2 * len(used)
@@ -269,29 +283,30 @@ class Emulator:
                 used.append((m.float_arguments if piece.is_float else m.arguments)[piece.register])
             steps.append((piece.value, piece.shift, piece.mask, at, piece.offset))
         self._pieces, self._floats, self._batch = tuple(steps), tuple(floats), Batch(used)
-        return stack
 
-    def _place_results(self, signature: Signature) -> None:
+    def _place_results(self, signature: Signature, placed: Passing) -> None:
         m, returns = self.machine, signature.returns
-        self._out_count = self._out.count - len(m.float_results)
-        self._halves = ()
         first = self._result_index
-        if all(result.type.is_int and result.type.bits <= 64 for result in returns):
-            if len(returns) > len(m.results):
-                raise ExecutorLimit(f"{len(returns)} results")
-            self._results = [(first + 2 * i, result.type.mask) for i, result in enumerate(returns)]
-            return
-        try:
-            placed, stack = pieces(returns, m, len(m.results), len(m.float_results))
-        except ValueError as error:
-            raise ExecutorLimit(str(error)) from None
-        if stack:
-            raise ExecutorLimit(f"{len(returns)} results")
-        self._out_count = self._out.count
         first_float = 2 * (self._out.count - len(m.float_results))
-        self._results = [((first_float if piece.is_float else first) + 2 * piece.register, piece.mask)
-                         for piece in placed]  # fmt: skip
-        if len(placed) > len(returns):
+        has_floats = any(piece.is_float for piece in placed.results)
+        self._out_count = self._out.count - (0 if has_floats else len(m.float_results))
+        self._results = []
+        self._in_area = []
+        self._extended = []
+        for number, piece in enumerate(placed.results):
+            at = (first_float if piece.is_float else first) + 2 * piece.register
+            result = returns[piece.value]
+            if piece.register < 0:
+                # What is read for it is nothing; then the area is.
+                self._in_area.append((number, piece.offset, piece.mask))
+                self._results.append((0, 0))
+                at = -1 - piece.offset
+            else:
+                self._results.append((at, piece.mask))
+            if result.extension and result.type.bits <= 64:
+                self._extended.append((piece.value, at, result))
+        self._halves = ()
+        if len(placed.results) > len(returns):
             self._halves = tuple([1 + (result.type.bits == 128) for result in returns])
 
     def run(self, inputs: Input, memory: bytes, poison: int = 0) -> Run:
@@ -301,6 +316,8 @@ class Emulator:
         stack[-layout.STACK_RESET :] = self._tops[poison]
         if memory:
             self._data[: len(memory)] = memory
+        if self._area:
+            inputs = (*inputs, self._area)
         if inputs:
             self._pass(inputs, poison)
         outside = self._called
@@ -315,11 +332,13 @@ class Emulator:
         after = self._data[: self._mapped] if self._mapped else b""
         if error == 0 and pc == layout.RETURN:
             results = tuple([word_of[at] & mask for at, mask in self._results])
+            if self._in_area:
+                results = self._with_area(results)
             if self._halves:
                 results = self._joined(results)
             frame: tuple[tuple[str, int, int], ...] = ()
             if (
-                bytes(out.bytes[: self._checked_bytes]) != self._expected[poison]
+                bytes(out.bytes[: self._checked_bytes]) != self._promised[poison]
                 or stack[self._canary_from :] != self._canaries[poison]
                 or (self._flags_index and word_of[self._flags_index] & self.machine.flags_clear)
             ):
@@ -393,6 +412,17 @@ class Emulator:
             values[at] = fills[at & 63]
         self._lib.uc_reg_write_batch(self._handle, batch.ids, batch.pointers, batch.count)
 
+    def _area_word(self, offset: int) -> int:
+        at = self._area - layout.STACK + offset
+        return int.from_bytes(self._stack[at : at + 8], "little")
+
+    def _with_area(self, words: tuple[int, ...]) -> tuple[int, ...]:
+        """The results with those that are in the area."""
+        filled = list(words)
+        for number, offset, mask in self._in_area:
+            filled[number] = self._area_word(offset) & mask
+        return tuple(filled)
+
     def _joined(self, words: tuple[int, ...]) -> tuple[int, ...]:
         """Results from their halves."""
         values: list[int] = []
@@ -416,7 +446,7 @@ class Emulator:
         """Results whose register does not hold what their signature promises above their type."""
         broken = []
         for number, at, param in self._extended:
-            got = self._out.values[at]
+            got = self._out.values[at] if at >= 0 else self._area_word(-1 - at)
             expected = got & param.type.mask
             if param.extension == "sext":
                 expected = ((expected ^ param.type.sign) - param.type.sign) & _WORD
@@ -428,7 +458,7 @@ class Emulator:
     def _broken_promises(self, poison: int) -> tuple[tuple[str, int, int], ...]:
         names = ["pc", "sp", *(saved.name for saved in self.machine.saved)]
         masks = [_WORD, _WORD, *(saved.mask for saved in self.machine.saved)]
-        expected = memoryview(self._expected[poison]).cast("Q")
+        expected = memoryview(self._promised[poison]).cast("Q")
         got = self._out.values
         broken = [
             (name, expected[2 * i] & mask, got[2 * i] & mask)
@@ -450,6 +480,10 @@ class Emulator:
                 int.from_bytes(now[word], "little"),
             ))  # fmt: skip
         return tuple(broken)
+
+
+def _with_word(image: bytes, at: int, word: int) -> bytes:
+    return image[:at] + word.to_bytes(8, "little") + image[at + 8 :]
 
 
 _pool: dict[str, Emulator] = {}

@@ -22,7 +22,7 @@ from backend.ir.entities import Signature
 from fuzzer.execute import layout
 from fuzzer.execute.library import LIBRARY, LibraryFunction
 from fuzzer.execute.machines import Machine
-from fuzzer.execute.passing import Piece, pieces
+from fuzzer.execute.passing import Piece, passing
 from fuzzer.execute.registers import Batch
 from fuzzer.execute.relocate import ExecutorLimit, Linkage, relocate
 from fuzzer.outcome import external_result
@@ -67,7 +67,17 @@ class _MachineMemory(Memory):
 class _Stub:
     """A function from outside: how its arguments and results are passed, and what answers for it, if not the order."""
 
-    __slots__ = ("args", "batch", "function", "name", "results", "signature", "stack", "written")
+    __slots__ = (
+        "args",
+        "batch",
+        "function",
+        "name",
+        "passing",
+        "results",
+        "signature",
+        "stack",
+        "written",
+    )
 
     def __init__(
         self, name: str, signature: Signature, function: LibraryFunction | None, m: Machine
@@ -76,16 +86,10 @@ class _Stub:
         self.signature = signature
         self.function = function
         try:
-            self.args, self.stack = pieces(
-                signature.params, m, len(m.arguments), len(m.float_arguments)
-            )
-            self.results, on_stack = pieces(
-                signature.returns, m, len(m.results), len(m.float_results)
-            )
+            self.passing = passing(signature, m)
         except ValueError as error:
             raise ExecutorLimit(str(error)) from None
-        if on_stack:
-            raise ExecutorLimit(f"{len(signature.returns)} results of {name}")
+        self.args, self.stack, self.results, _, _ = self.passing
         self.batch = Batch([m.sp, *_ids(self.args, m.arguments, m.float_arguments)])
         self.written = Batch(_ids(self.results, m.results, m.float_results))
 
@@ -178,6 +182,7 @@ class Outside:
         stub.batch.read(self._lib, self._handle)
         sp = int(stub.batch.values[0]) + (0 if self._machine.link >= 0 else 8)
         args = self._arguments(stub, sp)
+        area = args.pop() if stub.passing.area else 0
         self._check_entry(stub, sp)
         if stub.function is not None:
             results = stub.function.run(self._memory, args)
@@ -187,12 +192,14 @@ class Outside:
             results = tuple([external_result(position, i) & param.type.mask
                              for i, param in enumerate(stub.signature.returns)])  # fmt: skip
         self._destroy(sp, stub.stack)
-        self._give(stub, results)
+        self._give(stub, results, area)
+        if stub.passing.popped:
+            self._pop(sp, stub.passing.popped)
         self._count += 1
 
     def _arguments(self, stub: _Stub, sp: int) -> list[int]:
         params = stub.signature.params
-        args = [0] * len(params)
+        args = [0] * (len(params) + bool(stub.passing.area))
         values = stub.batch.values
         register = 1
         for piece in stub.args:
@@ -205,6 +212,8 @@ class Outside:
                     raise UndefinedBehaviour(f"stack arguments at {sp:#x}")
                 word = int.from_bytes(self._stack[at : at + 8], "little")
             args[piece.value] |= (word & piece.mask) << piece.shift
+            if piece.value == len(params):
+                continue
             param = params[piece.value]
             if param.extension and not piece.is_float and param.type.bits < 64:
                 value = word & piece.mask
@@ -247,11 +256,22 @@ class Outside:
             noise *= 1 + (end - start) // len(noise)
             self._stack[start:end] = noise[: end - start]
 
-    def _give(self, stub: _Stub, results: tuple[int, ...]) -> None:
-        """Put the results in their registers; bits above a type are poison, unless the signature extends it."""
+    def _pop(self, sp: int, size: int) -> None:
+        """The return that comes finds SP, and the return address if that is on the stack, ``size`` bytes higher."""
+        m = self._machine
+        if m.link < 0:
+            sp -= 8
+            at = sp - layout.STACK
+            self._stack[at + size : at + size + 8] = self._stack[at : at + 8]
+        self._uc.reg_write(m.sp, sp + size)
+
+    def _give(self, stub: _Stub, results: tuple[int, ...], area: int) -> None:
+        """Put the results in their registers, or from address ``area`` on; bits above a type are poison, unless the
+        signature extends it."""
         fills = self._fills[self._poison]
         values = stub.written.values
-        for n, piece in enumerate(stub.results):
+        n = 0
+        for piece in stub.results:
             param = stub.signature.returns[piece.value]
             value = results[piece.value]
             if param.extension == "sext":
@@ -259,6 +279,10 @@ class Outside:
             word = value >> piece.shift & _WORD
             if not param.extension:
                 word |= fills[(self._count + n) & 63] & ~piece.mask & _WORD
+            if piece.register < 0:
+                self._memory.store(area + piece.offset, word.to_bytes(8, "little"), None)
+                continue
             values[2 * n] = word
             values[2 * n + 1] = fills[(self._count + n + 1) & 63]
+            n += 1
         stub.written.write(self._lib, self._handle)

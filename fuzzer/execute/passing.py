@@ -16,13 +16,17 @@ GCC 12 and LLVM 22).
 Results are passed as if they were arguments, each on its own: a CLIF function has several, which the
 standards would return in memory. That is what Cranelift does too (``compute_arg_locs`` of its ABIs), with one
 difference, in arguments on AArch64: it still hands out x7 after an i128 that did not fit. The standard counts here.
+
+Results for which no register is left are laid out as stack arguments are, in an area whose address the caller passes
+as one more integer, the last (Cranelift's way for functions of several results).
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from backend.ir.entities import AbiParam
+from backend.ir.entities import AbiParam, Signature
+from backend.ir.types import I64
 from fuzzer.execute.machines import Machine
 
 
@@ -39,6 +43,39 @@ class Piece(NamedTuple):
     is_float: bool
     register: int
     offset: int
+
+
+CONVENTIONS: Final[dict[str, bool]] = {
+    "": False, "system_v": False, "fast": False, "cold": False, "tail": True,
+}  # fmt: skip
+"""The calling conventions by name: has a function, when it returns, taken its stack arguments off the stack?"""
+
+
+class Passing(NamedTuple):
+    """How a signature's values are passed. ``args``: the pieces of the arguments, of which the pointer to the area of
+    results is one more, if ``area``, the area's bytes, is not 0; ``stack``: bytes of the stack arguments. In
+    ``results`` an offset is one in the area. ``popped``: by how much SP is higher after the return."""
+
+    args: list[Piece]
+    stack: int
+    results: list[Piece]
+    area: int
+    popped: int
+
+
+def passing(signature: Signature, machine: Machine) -> Passing:
+    """ValueError for a type or a calling convention that is not known."""
+    pops = CONVENTIONS.get(signature.callconv)
+    if pops is None:
+        raise ValueError(f"calling convention {signature.callconv}")
+    for param in (*signature.params, *signature.returns):
+        if param.purpose:
+            raise ValueError(f"a parameter for {param.purpose}")
+    m = machine
+    results, area = pieces(signature.returns, m, len(m.results), len(m.float_results))
+    params = (*signature.params, AbiParam(I64)) if area else signature.params
+    args, stack = pieces(params, m, len(m.arguments), len(m.float_arguments))
+    return Passing(args, stack, results, area + 15 & ~15, stack + 15 & ~15 if pops else 0)
 
 
 def pieces(

@@ -13,7 +13,7 @@ class Bug:
 
     ``check``: the check expected to see it; ``limit``: the largest number of CLIF instructions its
     reproducer may have, constants counted (a reduced function has them in place of its parameters).
-    ``witness``: a small CLIF function that shows it, and the inputs to run it on (see
+    ``witness``: a small CLIF function that shows it, with those that it calls, and the inputs to run it on (see
     :mod:`fuzzer.selftest.witness`). ``plant``: a context manager within which the bug is in.
     ``options``: the target's options that the witness needs. ``isa``: the one whose code is wrong, or whose code the
     witness shows it by if the patch is of what all ISAs share.

@@ -1,8 +1,8 @@
 """The case that a bug's witness stands for.
 
-A witness is a CLIF function followed by comment lines of its own: ``; input: 1, 0x80`` one value a
-parameter (``; input:`` alone for none), and ``; memory: 1024`` for a data region of that many bytes, all
-zero, whose address is 0x20000000.
+A witness is a CLIF function, and behind it those that it may call, followed by comment lines of its own:
+``; input: 1, 0x80`` one value a parameter (``; input:`` alone for none), and ``; memory: 1024`` for a data region of
+that many bytes, all zero, whose address is 0x20000000. The first function is run.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from backend.ir.parser import parse_function
+from backend.ir.filetest import parse_file
 from backend.ir.verifier import verify
 from fuzzer.case import Case, Input
 from fuzzer.selftest.bug import Bug
@@ -22,8 +22,9 @@ _MEMORY: Final = re.compile(r"^; memory: (\d+)$", re.MULTILINE)
 def case_of(bug: Bug) -> Case:
     """The witness as a case under the bug's options. ClifError or ValueError if it is none."""
     text = bug.witness
-    function = parse_function(text)
-    verify(function)
+    function, *others = [entry.function for entry in parse_file(text).functions]
+    for one in (function, *others):
+        verify(one)
     params = [param.type for param in function.signature.params]
     inputs: list[Input] = []
     for line in _INPUT.findall(text):
@@ -35,7 +36,7 @@ def case_of(bug: Bug) -> Case:
         raise ValueError(f"{bug.name}: the witness has no input")
     memory = _MEMORY.search(text)
     return Case(function, inputs, memory=bytes(int(memory[1])) if memory else b"",
-                options=dict(bug.options), isa=bug.isa)  # fmt: skip
+                options=dict(bug.options), isa=bug.isa, others=others)  # fmt: skip
 
 
 def clif(params: str, results: str, body: str, *inputs: str, memory: int = 0) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.metadata import version
 from typing import ClassVar, Final
 
@@ -48,9 +49,8 @@ class Builtin(Target):
     def prepare(self, isa: str) -> None:
         isa_named(isa).rule_set.compile_all()
 
-    def result_registers(self, isa: str) -> tuple[int, int]:
-        found = isa_named(isa)
-        return found.max_results, found.max_float_results
+    def fits_results(self, isa: str, types: Sequence[Type]) -> bool:
+        return len(types) <= isa_named(isa).max_results
 
     def rules(self, isa: str) -> list[str]:
         return [*(rule.name for rule in isa_named(isa).rules), *IMPROVEMENTS]

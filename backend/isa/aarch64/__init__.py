@@ -9,8 +9,9 @@ from backend.isa.aarch64.insts import ROWS
 from backend.isa.aarch64.labels import NOP_WORD, label_uses
 from backend.isa.aarch64.lower import RULES
 from backend.isa.aarch64.pseudos import PSEUDOS, invert
-from backend.isa.aarch64.regs import FLOAT_ARGUMENTS, RESULTS, machine_env
+from backend.isa.aarch64.regs import machine_env
 from backend.isa.isa import Isa
+from backend.lower.calls import MAX_RESULTS
 
 ISA: Final = Isa(
     "aarch64",
@@ -30,8 +31,7 @@ ISA: Final = Isa(
     pseudos=PSEUDOS,
     invert=invert,
     stack_align=16,
-    max_results=len(RESULTS),
+    max_results=MAX_RESULTS,
     calls=abi.CALLS,
-    max_float_results=len(FLOAT_ARGUMENTS),
     crossings=(ROWS["fmov_from.x"], ROWS["fmov_to.x"]),
 )  # fmt: skip

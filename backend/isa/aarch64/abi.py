@@ -4,7 +4,10 @@ Source: Procedure Call Standard for the Arm 64-bit Architecture: 6.8.2 (paramete
 (result return), 6.2.3 (the frame record). Integer arguments go to x0-x7, floats to v0-v7, further ones to the
 stack, 8 bytes each from sp upward; bits above an argument's type are unspecified unless its extension says
 otherwise. An i128 takes two registers, the first of even number, or 16 aligned bytes of the stack, after which no
-integer goes to a register any more. Results go where arguments of their types would, but never to the stack.
+integer goes to a register any more. Results go where arguments of their types would, and what would go to the stack
+to an area of the caller's, whose address is passed behind the arguments.
+
+``tail`` is the same but for this: a function takes its stack arguments along when it returns.
 """
 
 from __future__ import annotations
@@ -13,8 +16,8 @@ from functools import cache
 from typing import Final
 
 from backend.errors import Unsupported
-from backend.ir.entities import AbiParam, Inst
-from backend.ir.types import F32, F64, I128, Type
+from backend.ir.entities import AbiParam
+from backend.ir.types import F32, F64, I64, I128, Type
 from backend.isa.aarch64.insts import ROWS
 from backend.isa.aarch64.regs import (
     ARGUMENTS,
@@ -23,20 +26,20 @@ from backend.isa.aarch64.regs import (
     FP,
     LR,
     RESULTS,
+    SCRATCH,
     SP,
     TEMP,
 )
 from backend.isa.isa import Step
-from backend.lower.calls import Calls, check_convention, extended
+from backend.lower.calls import Calls, Convention, convention_of
 from backend.lower.driver import Lowering
 from backend.machine.frame import Frame
 from backend.machine.registers import FLOAT, INT, spill_slot
 from backend.machine.rows import Row
-from backend.machine.vcode import DEF, USE, MInst, Operand
+from backend.machine.vcode import DEF, MInst, Operand
 
 LINKAGE: Final = 16
 """Bytes of the frame record: the caller's x29 and the return address."""
-_CONVENTIONS: Final = ("", "fast", "cold", "system_v")
 _SCALED_LIMIT: Final = 4096
 _FIRST_VECTOR: Final = 32
 
@@ -93,23 +96,39 @@ def _locate(params: tuple[AbiParam, ...], registers: tuple[int, ...]) -> list[in
     return places
 
 
+_SYSTEM: Final = Convention(
+    arguments=lambda params: _locate(params, ARGUMENTS),
+    results=lambda returns: _locate(returns, RESULTS),
+    clobbers=sum(1 << register for register in CALLER_SAVED),
+)
+CONVENTIONS: Final = {
+    **dict.fromkeys(("", "fast", "cold", "system_v"), _SYSTEM),
+    "tail": _SYSTEM._replace(pops=True),
+}
+
+
 def lower_arguments(low: Lowering) -> None:
     """Define the parameters that are used: registers by one pseudo instruction, the rest by loads."""
     signature = low.function.signature
-    check_convention(signature, _CONVENTIONS)
+    convention = convention_of(signature, CONVENTIONS)
     vregs: list[int] = []
     registers: list[int] = []
     loads: list[MInst] = []
     params = low.function.entry.params
-    places = iter(_locate(signature.params, ARGUMENTS))
-    for value in params:
-        type_ = low.types[value]
-        used = low.is_used(value)
+    arguments = [
+        (low.types[value], low.use(value) if low.is_used(value) else -1) for value in params
+    ]
+    given = signature.params
+    if low.area >= 0:
+        arguments.append((I64, low.area))
+        given = convention.passed(signature)
+    places = iter(convention.arguments(given))
+    for type_, first in arguments:
         for half in range(2 if type_ is I128 else 1):
             place = next(places)
-            if not used:
+            if first < 0:
                 continue
-            vreg = low.use(value) + half
+            vreg = first + half
             if place >= 0:
                 vregs.append(vreg)
                 registers.append(place)
@@ -125,19 +144,6 @@ def lower_arguments(low: Lowering) -> None:
     low.out += loads
 
 
-def emit_return(low: Lowering, inst: Inst) -> None:
-    """The results in their registers, extended as the signature promises."""
-    returns = low.function.signature.returns
-    places = _locate(returns, RESULTS)
-    if min(places, default=0) < 0:
-        raise Unsupported(f"{len(returns)} results")
-    vregs: list[int] = []
-    for value, param in zip(inst.args, returns, strict=True):
-        vreg = extended(low, value, param, _EXTENDS)
-        vregs += (vreg, vreg + 1) if param.type is I128 else (vreg,)
-    low.out.append(MInst(ROWS["ret"], vregs, _fixed(USE, tuple(places)), 0, low.origin))
-
-
 _EXTENDS: Final[dict[tuple[str, int], Row]] = {
     ("uext", 8): ROWS["uxtb"], ("uext", 16): ROWS["uxth"], ("uext", 32): ROWS["mov_rr.w"],
     ("sext", 8): ROWS["sxtb.x"], ("sext", 16): ROWS["sxth.x"], ("sext", 32): ROWS["sxtw"],
@@ -148,25 +154,51 @@ _EXTENDS: Final[dict[tuple[str, int], Row]] = {
 
 _STORE_ARGUMENT: Final = {F32: ROWS["str.s_ui"], F64: ROWS["str.d_ui"]}
 _STORE_INTEGER: Final = ROWS["str.x_ui"]
+_ADD: Final = ROWS["add_ri.x"]
 
 
-def _store_argument(low: Lowering, type_: Type, vreg: int, offset: int) -> None:
-    row = _STORE_ARGUMENT.get(type_, _STORE_INTEGER)
+def _access(low: Lowering, type_: Type, row: Row, vreg: int, offset: int, base: int) -> None:
     if offset >= (4 if type_ is F32 else 8) * _SCALED_LIMIT:
         raise Unsupported(f"a stack argument at {offset} bytes")
-    kept = row.operands_without((None, SP, 0, -1))
-    low.out.append(MInst(row, [vreg, SP, offset, _NO_TRAP], kept, 0, low.origin))
+    kept = row.operands_without((None, SP, 0, -1)) if base < 0 else None
+    low.out.append(
+        MInst(row, [vreg, SP if base < 0 else base, offset, _NO_TRAP], kept, 0, low.origin)
+    )
+
+
+def _store_word(low: Lowering, type_: Type, vreg: int, offset: int, base: int) -> None:
+    _access(low, type_, _STORE_ARGUMENT.get(type_, _STORE_INTEGER), vreg, offset, base)
+
+
+def _load_word(low: Lowering, type_: Type, vreg: int, offset: int) -> None:
+    _access(low, type_, _LOAD_ARGUMENT.get(type_, _LOAD_INTEGER), vreg, offset, -1)
+
+
+def _address(low: Lowering, offset: int) -> int:
+    if offset >= 1 << 12:
+        raise Unsupported(f"results at {offset} bytes")
+    vreg = low.temp(INT)
+    kept = _ADD.operands_without((None, SP, 0))
+    low.out.append(MInst(_ADD, [vreg, SP, offset], kept, 0, low.origin))
+    return vreg
 
 
 CALLS: Final = Calls(
-    conventions=_CONVENTIONS,
-    arguments=lambda params: _locate(params, ARGUMENTS),
-    results=lambda returns: _locate(returns, RESULTS),
+    conventions=CONVENTIONS,
     extends=_EXTENDS,
-    store=_store_argument,
-    clobbers=sum(1 << register for register in CALLER_SAVED),
+    store=_store_word,
+    load=_load_word,
+    address=_address,
+    linkage=LINKAGE,
+    tail_target=15,
     call=ROWS["call"],
     call_indirect=ROWS["blr"],
+    call_popped=ROWS["call_popped"],
+    call_indirect_popped=ROWS["call_indirect_popped"],
+    return_call=ROWS["return_call"],
+    return_call_indirect=ROWS["return_call_indirect"],
+    ret=ROWS["ret"],
+    ret_pop=ROWS["ret_pop"],
     func_addr=ROWS["func_addr"],
     near_func_addr=ROWS["func_addr"],
 )
@@ -175,12 +207,12 @@ CALLS: Final = Calls(
 # ---- the frame
 
 
-def _add_sp(amount: int, row: Row, to: int = SP) -> list[Step]:
-    """``to = sp +- amount`` in at most two instructions."""
+def _add_sp(amount: int, row: Row, to: int = SP, base: int = SP) -> list[Step]:
+    """``to = base +- amount`` in at most two instructions."""
     low, high = amount & 0xFFF, amount & ~0xFFF
     if not high:
-        return [(row, [to, SP, low])]
-    steps: list[Step] = [(row, [to, SP, high])]
+        return [(row, [to, base, low])]
+    steps: list[Step] = [(row, [to, base, high])]
     if low:
         steps.append((row, [to, to, low]))
     return steps
@@ -206,6 +238,37 @@ def epilogue(frame: Frame) -> list[Step]:
     steps = _saves(frame, store=False)
     if frame.size:
         steps.append((ROWS["add_ri.x"], [SP, FP, 0]))
+    return [*steps, (ROWS["ldp_post.x"], [FP, LR, SP, LINKAGE])]
+
+
+def pop_arguments(size: int) -> list[Step]:
+    """Behind the epilogue: the stack arguments are no more."""
+    return _add_sp(size, ROWS["add_ri.x"])
+
+
+def popped(size: int) -> list[Step]:
+    """Behind a call of a function that popped so much: the stack pointer back to where the frame has it."""
+    return _add_sp(size, ROWS["sub_ri.x"])
+
+
+def tail_epilogue(frame: Frame, given: int, taken: int) -> list[Step]:
+    """The epilogue of a function that took ``taken`` bytes of stack arguments before a jump to one that is given
+    ``given``, which are at the bottom of the frame, above room for the frame record. From the last word to the first:
+    what is moved lies below where it goes.
+    """
+    if not given and not taken:
+        return epilogue(frame)
+    load, store = ROWS["ldr.x_ui"], ROWS["str.x_ui"]
+    steps = _saves(frame, store=False)
+    for offset in (0, 8):
+        steps.append((load, [SCRATCH, FP, offset, _NO_TRAP]))
+        steps.append((store, [SCRATCH, SP, offset, _NO_TRAP]))
+    more = taken - given
+    steps += _add_sp(abs(more), ROWS["add_ri.x" if more >= 0 else "sub_ri.x"], TEMP, FP)
+    for offset in range(given + LINKAGE - 8, -1, -8):
+        steps.append((load, [SCRATCH, SP, offset, _NO_TRAP]))
+        steps.append((store, [SCRATCH, TEMP, offset, _NO_TRAP]))
+    steps.append((ROWS["add_ri.x"], [SP, TEMP, 0]))
     return [*steps, (ROWS["ldp_post.x"], [FP, LR, SP, LINKAGE])]
 
 

@@ -257,6 +257,11 @@ _row("args", "args", "")
 _row("slot_addr", "slot_addr {d:x}, {slot:n}, {offset:n}", "")
 _row("call", "call {fn:n}", "")
 _row("func_addr", "func_addr {d:x}, {fn:n}", "")
+_row("call_popped", "call_popped {fn:n}, {popped:n}", "")
+_row("call_indirect_popped", "call_indirect_popped {n:x}, {popped:n}", "")
+_row("ret_pop", "ret_pop {popped:n}", "", flow=LEAVE)
+_row("return_call", "return_call {fn:n}, {given:n}, {taken:n}", "", flow=LEAVE)
+_row("return_call_indirect", "return_call_indirect {n:x}, {given:n}, {taken:n}", "", flow=LEAVE)
 _row("br_table", "br_table {n:w}", "", flow=LEAVE)
 # fmt: on
 

@@ -11,7 +11,8 @@ from backend.isa.x86_64.insts import ROWS
 from backend.isa.x86_64.labels import NOP_WORD, label_uses
 from backend.isa.x86_64.lower import RULES
 from backend.isa.x86_64.pseudos import PSEUDOS, invert
-from backend.isa.x86_64.regs import FLOAT_RESULTS, RESULTS, machine_env
+from backend.isa.x86_64.regs import machine_env
+from backend.lower.calls import MAX_RESULTS
 
 ISA: Final = Isa(
     "x86_64",
@@ -31,9 +32,8 @@ ISA: Final = Isa(
     pseudos=PSEUDOS,
     invert=invert,
     stack_align=16,
-    max_results=len(RESULTS),
+    max_results=MAX_RESULTS,
     calls=CALLS,
-    max_float_results=len(FLOAT_RESULTS),
     crossings=(ROWS["mov_to_x.d"], ROWS["mov_from_x.d"]),
     step_bytes=16,
 )  # fmt: skip

@@ -4,8 +4,10 @@ Source: System V Application Binary Interface, AMD64 Architecture Processor Supp
 (the stack frame) and 3.2.3 (parameter passing). Integer arguments go to rdi, rsi, rdx, rcx, r8, r9, floats to
 xmm0-xmm7, further ones to the stack, 8 bytes each from above the return address upward; bits above an argument's type
 are unspecified unless its extension says otherwise. An i128 takes any two registers, or 16 aligned bytes of the stack
-if two are not left; one that is left goes to a later integer. Results go to rax and rdx, xmm0 and xmm1; there is no
-place for a third of a class. The red zone is not used.
+if two are not left; one that is left goes to a later integer. Results go to rax and rdx, xmm0 and xmm1, further ones to
+an area of the caller's, whose address is passed behind the arguments. The red zone is not used.
+
+``tail`` is the same but for this: a function takes its stack arguments along when it returns.
 """
 
 from __future__ import annotations
@@ -14,28 +16,30 @@ from functools import cache
 from typing import Final
 
 from backend.errors import Unsupported
-from backend.ir.entities import AbiParam, Inst
-from backend.ir.types import F32, F64, I128
+from backend.ir.entities import AbiParam
+from backend.ir.types import F32, F64, I64, I128
 from backend.isa.isa import Step
 from backend.isa.x86_64.insts import ROWS
 from backend.isa.x86_64.regs import (
     ARGUMENTS,
+    CALLER_SAVED,
     FLOAT_ARGUMENTS,
     FLOAT_RESULTS,
     RBP,
     RESULTS,
     RSP,
+    SCRATCH,
     xmm,
 )
+from backend.lower.calls import Convention, convention_of
 from backend.lower.driver import Lowering
 from backend.machine.frame import Frame
 from backend.machine.registers import FLOAT, INT, spill_slot
 from backend.machine.rows import Row
-from backend.machine.vcode import DEF, USE, MInst, Operand
+from backend.machine.vcode import DEF, MInst, Operand
 
 LINKAGE: Final = 16
 """Bytes between rbp and the caller's stack arguments: the caller's rbp and the return address."""
-CONVENTIONS: Final = ("", "fast", "cold", "system_v")
 _FIRST_VECTOR: Final = xmm(0)
 
 _LOAD_ARGUMENT: Final = {F32: ROWS["fload.s_o"], F64: ROWS["fload.d_o"]}
@@ -89,23 +93,39 @@ def locate(
     return places
 
 
+_SYSTEM: Final = Convention(
+    arguments=lambda params: locate(params, ARGUMENTS, FLOAT_ARGUMENTS),
+    results=lambda returns: locate(returns, RESULTS, FLOAT_RESULTS),
+    clobbers=sum(1 << register for register in CALLER_SAVED),
+)
+CONVENTIONS: Final = {
+    **dict.fromkeys(("", "fast", "cold", "system_v"), _SYSTEM),
+    "tail": _SYSTEM._replace(pops=True),
+}
+
+
 def lower_arguments(low: Lowering) -> None:
     """Define the parameters that are used: registers by one pseudo instruction, the rest by loads."""
     signature = low.function.signature
-    if signature.callconv not in CONVENTIONS:
-        raise Unsupported(f"calling convention {signature.callconv}")
+    convention = convention_of(signature, CONVENTIONS)
     vregs: list[int] = []
     registers: list[int] = []
     loads: list[MInst] = []
-    places = iter(locate(signature.params, ARGUMENTS, FLOAT_ARGUMENTS))
-    for value in low.function.entry.params:
-        used = low.is_used(value)
-        type_ = low.types[value]
+    arguments = [
+        (low.types[value], low.use(value) if low.is_used(value) else -1)
+        for value in low.function.entry.params
+    ]
+    given = signature.params
+    if low.area >= 0:
+        arguments.append((I64, low.area))
+        given = convention.passed(signature)
+    places = iter(convention.arguments(given))
+    for type_, first in arguments:
         for half in range(2 if type_ is I128 else 1):
             place = next(places)
-            if not used:
+            if first < 0:
                 continue
-            vreg = low.use(value) + half
+            vreg = first + half
             if place >= 0:
                 vregs.append(vreg)
                 registers.append(place)
@@ -119,33 +139,10 @@ def lower_arguments(low: Lowering) -> None:
     low.out += loads
 
 
-def emit_return(low: Lowering, inst: Inst) -> None:
-    """The results in their registers, extended as the signature promises."""
-    returns = low.function.signature.returns
-    places = locate(returns, RESULTS, FLOAT_RESULTS)
-    if min(places, default=0) < 0:
-        raise Unsupported(f"{len(returns)} results")
-    vregs: list[int] = []
-    for value, param in zip(inst.args, returns, strict=True):
-        vreg = _extended_result(low, value, param)
-        vregs += (vreg, vreg + 1) if param.type is I128 else (vreg,)
-    low.out.append(MInst(ROWS["ret"], vregs, _fixed(USE, tuple(places)), 0, low.origin))
-
-
 EXTENDS: Final[dict[tuple[str, int], Row]] = {
     ("uext", 8): ROWS["movzx_b.l"], ("uext", 16): ROWS["movzx_w.l"], ("uext", 32): ROWS["mov_rr.l"],
     ("sext", 8): ROWS["movsx_b.q"], ("sext", 16): ROWS["movsx_w.q"], ("sext", 32): ROWS["movsx_l.q"],
 }  # fmt: skip
-
-
-def _extended_result(low: Lowering, value: int, param: AbiParam) -> int:
-    vreg = low.use(value)
-    row = EXTENDS.get((param.extension, param.type.bits))
-    if row is None:
-        return vreg
-    extended = low.temp(INT)
-    low.out.append(MInst(row, [extended, vreg], None, 0, low.origin))
-    return extended
 
 
 # ---- the frame
@@ -172,6 +169,28 @@ def epilogue(frame: Frame) -> list[Step]:
         steps.append((ROWS["lea_o.q"], [RSP, RBP, -frame.saved_bytes]))
     steps += [(ROWS["pop"], [register]) for register in reversed(frame.saved)]
     return [*steps, (ROWS["pop"], [RBP])]
+
+
+def tail_epilogue(frame: Frame, given: int, taken: int) -> list[Step]:
+    """The epilogue of a function that took ``taken`` bytes of stack arguments before a jump to one that is given
+    ``given``, which are at the bottom of the frame, above room for rbp and the return address. From the last word to
+    the first: what is moved lies below where it goes.
+    """
+    if not given and not taken:
+        return epilogue(frame)
+    load, store = ROWS["load.q_o"], ROWS["store.q_o"]
+    steps: list[Step] = [
+        (load, [register, RBP, -8 * number, _NO_TRAP])
+        for number, register in enumerate(frame.saved, 1)
+    ]
+    for offset in (0, 8):
+        steps.append((load, [SCRATCH, RBP, offset, _NO_TRAP]))
+        steps.append((store, [RSP, offset, SCRATCH, _NO_TRAP]))
+    more = taken - given
+    for offset in range(given + LINKAGE - 8, -1, -8):
+        steps.append((load, [SCRATCH, RSP, offset, _NO_TRAP]))
+        steps.append((store, [RBP, more + offset, SCRATCH, _NO_TRAP]))
+    return [*steps, (ROWS["lea_o.q"], [RSP, RBP, more]), (ROWS["pop"], [RBP])]
 
 
 # ---- moves between locations

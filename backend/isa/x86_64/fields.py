@@ -159,6 +159,7 @@ _wide("imm32", 32)
 _wide("imm64", 64)
 for _size, _width in SIZES.items():
     _ranged(f"s{_size}", range(1, _width))
+_ranged("pop", range(16, 1 << 16, 16))
 _ranged("bit", range(64))
 _ranged("cc", range(16), CONDITIONS.__getitem__)
 _ranged("predicate", range(8), PREDICATES.__getitem__)

@@ -14,14 +14,13 @@ from typing import Final
 
 from backend.ir.entities import Inst
 from backend.isa.x86_64 import fields as f
-from backend.isa.x86_64.abi import emit_return
 from backend.isa.x86_64.insts import ROWS
 from backend.isa.x86_64.regs import RAX
 from backend.isa.x86_64.rules_float import NAMES as FLOAT_NAMES
 from backend.isa.x86_64.rules_float import SWAP as FLOAT_SWAP
 from backend.isa.x86_64.rules_float import add_float_rules
 from backend.isa.x86_64.rules_pair import add_pair_rules
-from backend.lower.calls import emit_call, emit_func_addr
+from backend.lower.calls import emit_call, emit_func_addr, emit_return, emit_tail_call
 from backend.lower.driver import Lowering
 from backend.lower.rules import ALL, FLOATS, NARROW, WIDE, RuleSet
 from backend.machine.registers import INT
@@ -282,6 +281,8 @@ _rule("nop", "nop", "nop")
 _rule("return", "return", emit_return)
 _rule("call", "call", emit_call)
 _rule("call_indirect", "call_indirect", emit_call)
+_rule("return_call", "return_call", emit_tail_call)
+_rule("return_call_indirect", "return_call_indirect", emit_tail_call)
 _rule("func_addr", "func_addr", emit_func_addr, types="i64")
 
 

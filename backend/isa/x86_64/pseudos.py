@@ -6,14 +6,17 @@ from collections.abc import Callable
 from typing import Final
 
 from backend.isa.isa import Step
-from backend.isa.x86_64.abi import epilogue, slot_address
+from backend.isa.x86_64.abi import epilogue, slot_address, tail_epilogue
 from backend.isa.x86_64.fields import AE
 from backend.isa.x86_64.insts import ROWS
-from backend.isa.x86_64.regs import SCRATCH
+from backend.isa.x86_64.regs import RSP, SCRATCH
 from backend.machine.emit import Emitter
 from backend.machine.link import ABSOLUTE
 from backend.machine.rows import Row
 from backend.machine.vcode import MInst
+
+_LONGEST_STEP: Final = 8
+"""Bytes of a load from the stack."""
 
 
 def _args(emitter: Emitter, inst: MInst, ops: list[int]) -> None:
@@ -34,6 +37,40 @@ def _ret(emitter: Emitter, inst: MInst, ops: list[int]) -> None:
 
 def _call(emitter: Emitter, inst: MInst, ops: list[int]) -> None:
     emitter.put_reloc(ROWS["call"], [0], emitter.symbols[ops[0]])
+
+
+def _call_popped(emitter: Emitter, inst: MInst, ops: list[int]) -> None:
+    _call(emitter, inst, ops)
+    emitter.put(ROWS["sub_ri.q"], [RSP, ops[1], RSP])
+
+
+def _call_indirect_popped(emitter: Emitter, inst: MInst, ops: list[int]) -> None:
+    emitter.put(ROWS["call_r"], ops[:1])
+    emitter.put(ROWS["sub_ri.q"], [RSP, ops[1], RSP])
+
+
+def _ret_pop(emitter: Emitter, inst: MInst, ops: list[int]) -> None:
+    for row, values in epilogue(emitter.frame):
+        emitter.put(row, values)
+    emitter.put(ROWS["ret_i"], ops[:1])
+
+
+def _leave(emitter: Emitter, ops: list[int]) -> None:
+    _, given, taken, *_ = ops
+    steps = tail_epilogue(emitter.frame, given, taken)
+    emitter.reserve(_LONGEST_STEP * (len(steps) + 1))
+    for row, values in steps:
+        emitter.put(row, values)
+
+
+def _return_call(emitter: Emitter, inst: MInst, ops: list[int]) -> None:
+    _leave(emitter, ops)
+    emitter.put_reloc(ROWS["jmp"], [0], emitter.symbols[ops[0]], ROWS["call"].use)
+
+
+def _return_call_indirect(emitter: Emitter, inst: MInst, ops: list[int]) -> None:
+    _leave(emitter, ops)
+    emitter.put(ROWS["jmp_r"], ops[:1])
 
 
 def _func_addr(emitter: Emitter, inst: MInst, ops: list[int]) -> None:
@@ -76,6 +113,11 @@ PSEUDOS: Final[dict[int, Callable[[Emitter, MInst, list[int]], None]]] = {
     ROWS["slot_addr"].index: _slot_addr,
     ROWS["ret"].index: _ret,
     ROWS["call_function"].index: _call,
+    ROWS["call_popped"].index: _call_popped,
+    ROWS["call_indirect_popped"].index: _call_indirect_popped,
+    ROWS["ret_pop"].index: _ret_pop,
+    ROWS["return_call"].index: _return_call,
+    ROWS["return_call_indirect"].index: _return_call_indirect,
     ROWS["func_addr"].index: _func_addr,
     ROWS["near_func_addr"].index: _near_func_addr,
     ROWS["br_table"].index: _br_table,

@@ -8,6 +8,7 @@ from fuzzer.selftest.bug import Bug
 from fuzzer.selftest.bugs import (
     branches,
     buffer,
+    calls,
     encoding,
     frame,
     lowering,
@@ -32,6 +33,7 @@ BUGS: Final = _by_name(
     buffer.BUGS,
     registers.BUGS,
     frame.BUGS,
+    calls.BUGS,
     lowering.BUGS,
     optimiser.BUGS,
     x86_64.BUGS,

@@ -11,6 +11,7 @@ from backend.isa.aarch64 import abi
 from backend.isa.aarch64.fields import KINDS
 from backend.isa.aarch64.insts import ROWS
 from backend.isa.aarch64.regs import SP
+from backend.lower import calls
 from backend.machine import frame
 from fuzzer.selftest.bug import Bug
 from fuzzer.selftest.patch import bits, edited, item, together
@@ -125,11 +126,11 @@ BUGS: Final = (
         lambda: edited(abi.lower_arguments, "LINKAGE - 1 - place", "LINKAGE + 2 * (-1 - place)")),
     Bug("ninth-argument-in-register", "frame", "the ninth argument is expected in x8",
         "result", 2, _NINE,
-        lambda: edited(abi.lower_arguments, "_locate(signature.params, ARGUMENTS)",
-                       "_locate(signature.params, (*ARGUMENTS, 8))")),
+        lambda: edited(abi.lower_arguments, "convention.arguments(given)",
+                       "_locate(given, (*ARGUMENTS, 8))")),
     Bug("results-swapped", "frame", "results beyond the first come in the wrong order",
         "result", 3, _TWO,
-        lambda: edited(abi.emit_return, "tuple(places)", "tuple(places[::-1])")),
+        lambda: edited(calls.emit_return, "tuple(registers)", "tuple(registers[::-1])")),
     Bug("saved-pair-swapped", "frame", "a pair of saved registers is restored the wrong way round",
         "frame", 16, _PRESSURE,
         lambda: edited(abi._saves, "[registers.pop(0), registers.pop(0), FP, offset]",

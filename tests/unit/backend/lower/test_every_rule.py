@@ -140,6 +140,8 @@ class Builder:
 
 
 def build(made: Builder, rule: Rule, root: str, type_: Type) -> Function:
+    if root.startswith("return_call"):
+        return tail_calling(made, root)
     if root in ("call", "call_indirect", "func_addr"):
         return calling(made, root)
     pick = made.pick
@@ -206,6 +208,24 @@ def calling(made: Builder, root: str) -> Function:
         return made.returning(same.results)
     call = made.inst(opcode_named(root), None, (address, value), (I64,), sig=0)
     return made.returning(call.results)
+
+
+def tail_calling(made: Builder, root: str) -> Function:
+    """A function that ends in a call of one from outside."""
+    signature = Signature((AbiParam(I64),), (AbiParam(I64),), "tail")
+    function = made.function
+    function.signatures[0] = signature
+    function.functions[0] = FunctionRef("%outside", 0)
+    value = made.param(I64)
+    args: tuple[int, ...] = (value,)
+    if root == "return_call_indirect":
+        args = (*made.inst(opcode_named("func_addr"), I64, (), (I64,), ref=0).results, value)
+    made.inst(
+        opcode_named(root), None, args, (), **({"ref": 0} if args == (value,) else {"sig": 0})
+    )
+    function.signature = signature
+    made.block.params = made.params
+    return function
 
 
 def branching(made: Builder, op: Opcode, args: tuple[Leaf | Node, ...], type_: Type) -> Function:

@@ -153,23 +153,25 @@ def test_support_follows_from_rules_and_expansions() -> None:
     assert isa.supports(opcode_named("uextend"), I128, I64)
     assert isa.supports(opcode_named("fcvt_to_uint"), I8, F64)
     assert isa.supports(opcode_named("stack_store"), F32)
-    assert not isa.supports(opcode_named("udiv"), I128)
+    assert isa.supports(opcode_named("udiv"), I128)
     assert not isa.supports(opcode_named("umulhi"), I128)
-    assert not isa.supports(opcode_named("fcvt_from_uint"), F32, I128)
+    assert isa.supports(opcode_named("fcvt_from_uint"), F32, I128)
+    assert isa.supports(opcode_named("fcvt_to_sint_sat"), I128, F64)
+    assert not isa.supports(opcode_named("fcvt_to_sint"), I128, F16)
     assert not isa.supports(opcode_named("fadd"), F16)
     assert not isa.supports(opcode_named("ishl"), F32, I8)
     assert isa.supports(opcode_named("call"))
-    assert not isa.supports(opcode_named("return_call"))
+    assert isa.supports(opcode_named("return_call"))
 
 
 @pytest.mark.parametrize("text", [
     "function %f(f128) -> f128 {\nblock0(v0: f128):\nreturn v0\n}",
-    "function %f(i128, i128) -> i128 {\nblock0(v0: i128, v1: i128):\nv2 = udiv v0, v1\nreturn v2\n}",
-    "function %f(f32) -> i128 {\nblock0(v0: f32):\nv1 = fcvt_to_sint.i128 v0\nreturn v1\n}",
+    "function %f(i128, i128) -> i128 {\nblock0(v0: i128, v1: i128):\nv2 = umulhi v0, v1\nreturn v2\n}",
+    "function %f(f16) -> i128 {\nblock0(v0: f16):\nv1 = fcvt_to_sint.i128 v0\nreturn v1\n}",
     "function %f(f32x4) {\nblock0(v0: f32x4):\nreturn\n}",
     "function %f(i64 sret) {\nblock0(v0: i64):\nreturn\n}",
     "function %f() windows_fastcall {\nblock0:\nreturn\n}",
-    "function %f() -> i8 {\nfn0 = %g() -> i8 tail\nblock0:\nv0 = call fn0()\nreturn v0\n}",
+    "function %f() -> i8 {\nfn0 = %g() -> i8 winch\nblock0:\nv0 = call fn0()\nreturn v0\n}",
 ])  # fmt: skip
 def test_what_is_not_lowered_says_so(text: str) -> None:
     from backend.compile import compile_function
