@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from backend.ir.entities import AbiParam, Function, FunctionRef, Inst, Signature
-from backend.ir.opcodes import opcode_named
+from backend.ir.entities import AbiParam, Function, FunctionRef, Inst, Signature, Value
+from backend.ir.opcodes import Opcode, opcode_named
 from backend.ir.types import I64, Type
 from fuzzer.case import DATA_BASE
 from fuzzer.generate.operations import Operation
@@ -26,10 +26,14 @@ CALLEE: Final = 108
 """Span label of a function that may be called."""
 CALLEE_TRIPS: Final = 16
 """Trips that the loops around a call may make, and those that a callee's loops can't."""
+TAIL: Final = "tail"
+"""The calling convention of functions that may end in a call."""
 _EXTENSIONS: Final = ("", "uext", "sext")
 
 _CALL: Final = opcode_named("call")
 _CALL_INDIRECT: Final = opcode_named("call_indirect")
+_RETURN_CALL: Final = opcode_named("return_call")
+_RETURN_CALL_INDIRECT: Final = opcode_named("return_call_indirect")
 _FUNC_ADDR: Final = opcode_named("func_addr")
 
 
@@ -75,9 +79,31 @@ def call(g: Draft, operation: Operation) -> None:
     if not g.callees or g.trips > CALLEE_TRIPS:
         g.add()
         return
-    source = g.source
-    callee = g.callees[source.int(0, 7) % len(g.callees)]
+    callee = g.callees[g.source.int(0, 7) % len(g.callees)]
     signature = callee.signature
+    results = tuple([g.new(param.type) for param in signature.returns])
+    _emit(g, callee, _CALL, _CALL_INDIRECT, results)
+    for value, param in zip(results, signature.returns, strict=True):
+        g.scope[param.type].append(value)
+        if param.type.is_float and not callee.outside:
+            g.open.add(value)
+
+
+def tail_call(g: Draft, convention: str) -> tuple[AbiParam, ...] | None:
+    """Perhaps a call in the place of a return, in a function of a ``convention`` that has them: what the callee
+    returns, and so the caller."""
+    callees = [c for c in g.callees if c.signature.callconv == convention == TAIL]
+    if not callees or not g.source.bool(0.5):
+        return None
+    callee = callees[g.source.int(0, 7) % len(callees)]
+    _emit(g, callee, _RETURN_CALL, _RETURN_CALL_INDIRECT, ())
+    return callee.signature.returns
+
+
+def _emit(
+    g: Draft, callee: Callee, direct: Opcode, by_address: Opcode, results: tuple[Value, ...]
+) -> None:
+    source, signature = g.source, callee.signature
     args = []
     for place, param in enumerate(signature.params):
         if place == callee.pointer:
@@ -88,17 +114,12 @@ def call(g: Draft, operation: Operation) -> None:
     indirect = source.bool(0.25)
     near = not callee.outside and source.bool(0.3)
     number = _declared(g.function, FunctionRef(callee.name, signature, near))
-    results = tuple([g.new(param.type) for param in signature.returns])
     if indirect:
         address = g.emit(_FUNC_ADDR, I64, (), ref=number)
         kind = _signature(g.function, signature)
-        g.insts.append(Inst(_CALL_INDIRECT, None, (address, *args), results, sig=kind))
+        g.insts.append(Inst(by_address, None, (address, *args), results, sig=kind))
     else:
-        g.insts.append(Inst(_CALL, None, tuple(args), results, ref=number))
-    for value, param in zip(results, signature.returns, strict=True):
-        g.scope[param.type].append(value)
-        if param.type.is_float and not callee.outside:
-            g.open.add(value)
+        g.insts.append(Inst(direct, None, tuple(args), results, ref=number))
 
 
 def _declared(function: Function, ref: FunctionRef) -> int:

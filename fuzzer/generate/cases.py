@@ -11,7 +11,7 @@ from backend.ir.entities import Function
 from backend.ir.opcodes import opcode_named
 from backend.ir.types import Type
 from fuzzer.case import DATA_BASE, Case, Input, OptionValue
-from fuzzer.generate.calls import CALLEE, CALLEE_TRIPS, Callee, draw_outside, own
+from fuzzer.generate.calls import CALLEE, CALLEE_TRIPS, TAIL, Callee, draw_outside, own
 from fuzzer.generate.catalogue import DRAWS, Catalogue
 from fuzzer.generate.draft import CALLEE_LIMITS, DEFAULT_LIMITS, Limits, draw_bits
 from fuzzer.generate.function import HEADER, FunctionGenerator
@@ -32,7 +32,7 @@ _LEVEL: Final = 0.7
 
 _CALLS: Final = 0.25
 """How often a case has functions to call, where the target can."""
-_CALLEES: Final = 3
+_CALLEES: Final = 4
 _CALLING: Final = (opcode_named("call"), opcode_named("call_indirect"))
 
 _PATTERNS: Final = (
@@ -61,6 +61,7 @@ class CaseGenerator:
         self._fits_results = partial(target.fits_results, isa)
         self.catalogue = Catalogue(partial(target.supports, isa), types)
         self._calls = calls and all(target.supports(isa, op, None, None) for op in _CALLING)
+        self._tails = target.supports(isa, opcode_named("return_call"), None, None)
         self._fixed = dict(fixed or {})
         self._options: Sequence[Option] = [o for o in target.options if o.name not in self._fixed]
         defaults = {option.name: option.default for option in self._options}
@@ -104,15 +105,9 @@ class CaseGenerator:
             source.start(CALLEE)
             more = not callees or source.bool(0.6)
             if more and source.bool(0.6):
-                callee = FunctionGenerator(
-                    source,
-                    catalogue,
-                    CALLEE_LIMITS,
-                    fits,
-                    group=group,
-                    callees=callees,
-                    memory=memory,
-                )
+                callconv = TAIL if self._tails and source.bool(0.4) else ""
+                callee = FunctionGenerator(source, catalogue, CALLEE_LIMITS, fits, group=group,
+                                           callees=callees, memory=memory, callconv=callconv)  # fmt: skip
                 callee.trips = CALLEE_TRIPS
                 function = callee.draw()
                 function.name = f"%g{len(others)}"

@@ -79,15 +79,16 @@ class FunctionGenerator(Draft):
 
     def __init__(
         self, source: Source, catalogue: Catalogue, limits: Limits, fits_results: FitsResults, *,
-        group: int = -1, callees: Sequence[Callee] = (), memory: bool = False,
+        group: int = -1, callees: Sequence[Callee] = (), memory: bool = False, callconv: str = "",
     ) -> None:  # fmt: skip
         """``group``: of wide types, -1 if it is to be drawn; ``callees``: what may be called; ``memory``: one of them
-        needs the data region."""
+        needs the data region; ``callconv``: the calling convention."""
         super().__init__(source, catalogue.repertoire(0), limits)
         self.catalogue = catalogue
         self.fits_results = fits_results
         self.group = group
         self.callees = list(callees)
+        self.callconv = callconv
         self.memory_size = 4096 if memory else 0
 
     # -- the whole function --------------------------------------------------------------------------
@@ -112,15 +113,19 @@ class FunctionGenerator(Draft):
         self._draw_parameters()
         self._draw_slots()
         self.region()
-        results = self._draw_results()
-        returns = [self.value_types[v] for v in results]
+        given = calls.tail_call(self, self.callconv)
+        if given is None:
+            returns = [self.value_types[v] for v in self._draw_results()]
+        else:
+            returns = [param.type for param in given]
         self._finish_early_returns(returns)
         self._shuffle_layout()
         params = [self.value_types[v] for v in function.blocks[0].params]
         extend = source.bool(0.25)
         function.signature = Signature(
             tuple([self._param(type_, extend) for type_ in params]),
-            tuple([self._param(type_, extend) for type_ in returns]),
+            tuple([self._param(type_, extend) for type_ in returns]) if given is None else given,
+            self.callconv,
         )
         return function
 
