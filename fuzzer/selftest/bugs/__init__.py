@@ -9,10 +9,12 @@ from fuzzer.selftest.bugs import (
     branches,
     buffer,
     encoding,
+    floats,
     frame,
     lowering,
     optimiser,
     registers,
+    wide,
     x86_64,
 )
 
@@ -34,5 +36,7 @@ BUGS: Final = _by_name(
     frame.BUGS,
     lowering.BUGS,
     optimiser.BUGS,
+    floats.BUGS,
+    wide.BUGS,
     x86_64.BUGS,
 )
