@@ -4,9 +4,10 @@ Nothing of this is kept while compiling, which is the hot path. When asked, lowe
 under observation, on the same function and the same allocation. Both are deterministic, and that is not trusted:
 emission has to give the same bytes again, or there is no answer.
 
-A CLIF value is wherever the machine instruction that defines it put it, when that instruction is done, and wherever one
-that uses it looks for it, when that one begins; so is each half of an i128 by itself. In between the allocator may
-move it. A constant is made anew for each use. A value that nobody needed in a register (a comparison made by the branch that uses it) is nowhere.
+A CLIF value is wherever the machine instruction that defines it put it, when that instruction is done, and wherever
+one that uses it looks for it, when that one begins; so is each half of an i128 by itself. In between the allocator
+may move it. A constant is made anew for each use. A value that nobody needed in a register (a comparison made by the
+branch that uses it) is nowhere.
 
 Positions of CLIF instructions are those in the layout of the function that was given to the compiler, not
 of the one after expansion.

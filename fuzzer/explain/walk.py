@@ -1,10 +1,11 @@
 """The first place where the machine and the reference part: both walked along together.
 
-The trace gives the order. Each step belongs to a machine instruction (:mod:`backend.machine.places`), each
-machine block that is a CLIF block to the reference's next visit of that block. Before an instruction begins, the CLIF
-values it uses are compared where it will read them; when it is done, those it makes, where it put them. Only the
-bits of a value's type count, without those of a NaN that are open; each half of an i128 is compared by itself. What
-is compared at both ends can be told apart: wrong where it is made (lowering, encoding), or right there and wrong where it is used (moves, spills, edges).
+The trace gives the order. Each step belongs to a machine instruction (:mod:`backend.machine.places`), each machine
+block that is a CLIF block to the reference's next visit of that block. Before an instruction begins, the CLIF values
+it uses are compared where it will read them; when it is done, those it makes, where it put them. Only the bits of a
+value's type count, without those of a NaN that are open; each half of an i128 is compared by itself. What is compared
+at both ends can be told apart: wrong where it is made (lowering, encoding), or right there and wrong where it is used
+(moves, spills, edges).
 
 Instructions without words (a move of a register to itself, a jump to the next block, the arguments) are passed over in
 their order. Machine blocks without words are skipped in the reference's visits.
