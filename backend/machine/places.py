@@ -4,9 +4,10 @@ Nothing of this is kept while compiling, which is the hot path. When asked, lowe
 under observation, on the same function and the same allocation. Both are deterministic, and that is not trusted:
 emission has to give the same bytes again, or there is no answer.
 
-A CLIF value is wherever the machine instruction that defines it put it, when that instruction is done, and wherever one
-that uses it looks for it, when that one begins. In between the allocator may move it. A constant is made anew for
-each use. A value that nobody needed in a register (a comparison made by the branch that uses it) is nowhere.
+A CLIF value is wherever the machine instruction that defines it put it, when that instruction is done, and wherever
+one that uses it looks for it, when that one begins; so is each half of an i128 by itself. In between the allocator
+may move it. A constant is made anew for each use. A value that nobody needed in a register (a comparison made by the
+branch that uses it) is nowhere.
 
 Positions of CLIF instructions are those in the layout of the function that was given to the compiler, not
 of the one after expansion.
@@ -47,10 +48,11 @@ TRAP: Final = "trap"
 
 
 class Place(NamedTuple):
-    """A CLIF value in a register, by the ISA's name of it."""
+    """A CLIF value in a register, by the ISA's name of it; ``part``: which 64 bits of an i128, 0 the lower ones."""
 
     value: int
     register: str
+    part: int = 0
 
 
 class PlacedInst(NamedTuple):
@@ -238,18 +240,23 @@ def _homes(simple: Function, vcode: VCode) -> list[int]:
     return found
 
 
-def _first_parts(vregs: list[int], values: list[int], function: Function) -> list[int]:
-    """The first register of each of ``values``, which are in ``vregs`` one after the other."""
-    first: list[int] = []
-    at = 0
-    for value in values:
-        first.append(vregs[at])
-        at += 1 + (function.value_types[value] is I128)
-    return first
+Held = tuple[int, int]
+"""What a virtual register holds: a CLIF value, and which part of it (see :class:`Place`)."""
+_NOTHING: Final = (-1, 0)
+
+
+def _held(vregs: list[int], values: list[int], function: Function) -> list[tuple[int, Held]]:
+    """What each of ``vregs`` holds, which hold ``values`` in order, an i128 in two of them."""
+    held = [
+        (value, part)
+        for value in values
+        for part in range(2 if function.value_types[value] is I128 else 1)
+    ]
+    return list(zip(vregs, held, strict=True))
 
 
 def _blocks(
-    simple: Function, vcode: VCode, homes: list[int], values: dict[int, int]
+    simple: Function, vcode: VCode, homes: list[int], values: dict[int, Held]
 ) -> list[PlacedBlock]:
     found: list[PlacedBlock] = []
     params = {block.id: block.params for block in simple.blocks}
@@ -257,8 +264,9 @@ def _blocks(
     for vblock, clif in zip(vcode.blocks, homes, strict=True):
         passed = vblock.args
         if passed and homes[vblock.succs[0]] >= 0:
-            passed = _first_parts(passed, params[homes[vblock.succs[0]]], simple)
-        args = tuple(values.get(arg, -1) for arg in passed)
+            wanted = _held(passed, params[homes[vblock.succs[0]]], simple)
+            passed = [vreg for vreg, (_, part) in wanted if not part]
+        args = tuple(values.get(arg, _NOTHING)[0] for arg in passed)
         found.append(PlacedBlock(first, clif, tuple(vblock.succs), args))
         first += len(vblock.insts)
     return found
@@ -271,22 +279,18 @@ def _values(
     vcode: VCode,
     homes: list[int],
     isa: Isa,
-) -> dict[int, int]:
-    """The CLIF value that each virtual register holds, for those that hold one of ``function``'s."""
+) -> dict[int, Held]:
+    """What each virtual register holds, for those that hold one of ``function``'s values."""
     known = function.value_types
-    # An i128 is in no register by itself.
-    values = {
-        vreg: value
-        for vreg, value in lowering.asked.items()
-        if value in known and known[value] is not I128
-    }
+    values: dict[int, Held] = {}
+    for vreg, value in lowering.asked.items():
+        if value in known:
+            pair = [vreg, vreg + 1] if known[value] is I128 else [vreg]
+            values.update(_held(pair, [value], function))
     params = {block.id: block.params for block in simple.blocks}
     for vblock, clif in zip(vcode.blocks, homes, strict=True):
         if vblock.params and clif >= 0:
-            wanted = params[clif]
-            first = _first_parts(vblock.params, wanted, simple)
-            values.update((vreg, value) for vreg, value in zip(first, wanted, strict=True)
-                          if simple.value_types[value] is not I128)  # fmt: skip
+            values.update(_held(vblock.params, params[clif], simple))
     # A value with a home in another class of registers is in both, one a copy of the other.
     copies = [inst for vblock in vcode.blocks for inst in vblock.insts if inst.row in isa.crossings]
     for inst in (*copies, *copies[::-1]):
@@ -302,7 +306,7 @@ def _insts(
     vcode: VCode,
     allocation: Allocation,
     positions: list[int],
-    values: dict[int, int],
+    values: dict[int, Held],
     env: MachineEnv,
 ) -> list[PlacedInst]:
     found: list[PlacedInst] = []
@@ -312,10 +316,10 @@ def _insts(
             defs: list[Place] = []
             locations = allocation.locations[len(found)]
             for operand, location in zip(inst.operands, locations, strict=True):
-                value = values.get(inst.ops[operand.index])
-                if value is not None:
+                held = values.get(inst.ops[operand.index])
+                if held is not None:
                     made = operand.role in (DEF, EARLY_DEF)
-                    (defs if made else uses).append(Place(value, env.name(location)))
+                    (defs if made else uses).append(Place(held[0], env.name(location), held[1]))
             text = print_instruction(inst, [inst.ops[o.index] for o in inst.operands], env)
             origin = positions[inst.origin] if inst.origin >= 0 else -1
             found.append(

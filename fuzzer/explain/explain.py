@@ -34,6 +34,7 @@ from fuzzer.explain.toggles import changes, try_change
 from fuzzer.explain.tracer import Trace, Tracer
 from fuzzer.explain.verdicts import Cause, wrong_end
 from fuzzer.explain.walk import Seen, Walk
+from fuzzer.explain.written import written
 from fuzzer.finding import Violation
 from fuzzer.loading import load
 from fuzzer.outcome import OutOfFuel
@@ -143,7 +144,8 @@ def _examine(entry: Entry, case: Case, target: Target, made: Explanation, steps:
         case.options["check_allocation"] = False
         trial, _ = run_trial(case, target)
     index = _input(trial, violation)
-    made.inputs = [f"{value:#x}" for value in case.inputs[index]]
+    made.inputs = [written(value, param.type) for value, param
+                   in zip(case.inputs[index], case.function.signature.params, strict=True)]  # fmt: skip
     made.expected = outcome_text(trial.outcomes[index])
     if violation is not None:
         made.check, made.detail = violation.check, violation.detail
@@ -190,7 +192,7 @@ def _look(case: Case, trial: Trial, code: CompiledCode, index: int, poison: int,
         for step in trace.steps:
             machine.apply(step)
     if cause is None:
-        cause = wrong_end(machine, outcome, trial.trap_codes)
+        cause = wrong_end(machine, outcome, trial.trap_codes, case.function.signature.returns)
     bad = _bad_words(case.isa, code, places, violation)
     if violation is not None:
         named = _named(violation)

@@ -23,8 +23,9 @@ from fuzzer.reference.program import Step
 
 @dataclass(slots=True)
 class Visit:
-    """One visit to a block. ``values``: unsigned bits of all that were computed by its end, by value;
-    ``executed``: how many of its instructions were begun; ``trapped``: the last of them trapped.
+    """One visit to a block. ``values``: unsigned bits of all that were computed by its end, by value, where some may be
+    open (:func:`fuzzer.reference.open_bits.parts`); ``executed``: how many of its instructions were begun;
+    ``trapped``: the last of them trapped.
     """
 
     block: int

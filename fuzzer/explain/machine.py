@@ -3,16 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
+from backend.ir.entities import AbiParam
 from fuzzer.execute.decode import decode
 from fuzzer.execute.machines import MACHINES
+from fuzzer.execute.passing import pieces
 from fuzzer.explain.tracer import REGISTERS, Trace, TraceStep
 
 
-def result_registers(isa: str) -> list[str]:
-    """Names of the registers that results come in, by the executor's own convention."""
+class ResultPart(NamedTuple):
+    """64 bits of a result from bit ``shift`` on, and the register they come in."""
+
+    register: str
+    shift: int
+
+
+def result_parts(isa: str, returns: tuple[AbiParam, ...]) -> list[list[ResultPart]]:
+    """The parts of each result, the lowest first, by the executor's own convention."""
     names = {number: name for name, number in REGISTERS[isa].items()}
-    return [names[number] for number in MACHINES[isa].results]
+    machine = MACHINES[isa]
+    found: list[list[ResultPart]] = [[] for _ in returns]
+    placed, _ = pieces(returns, machine, len(machine.results), len(machine.float_results))
+    for piece in placed:
+        registers = machine.float_results if piece.is_float else machine.results
+        found[piece.value].append(ResultPart(names[registers[piece.register]], piece.shift))
+    return found
 
 
 class Machine:

@@ -68,8 +68,9 @@ class Toggle(msgspec.Struct, frozen=True):
 
 class Explanation(msgspec.Struct):
     """All that is known about why an entry fails. ``verdict``: replay's word for it (``failing``, ``fixed`` ...);
-    if nothing fails now the rest is what ran. ``inputs``: the arguments shown, in hex; ``poison``: which
-    undefined thing mattered, or "". ``culprit``: the stage, option or rule the toggles point at, or "".
+    if nothing fails now the rest is what ran. ``inputs``: the arguments shown, in hex, floats
+    as literals too; ``poison``: which undefined thing mattered, or "". ``culprit``: the stage, option or rule the
+    toggles point at, or "".
     ``trace`` holds the steps from number ``trace_from`` on, of ``executed`` in all.
     """
 

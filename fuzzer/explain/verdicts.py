@@ -9,11 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from backend.ir.entities import Value
+from backend.ir.entities import AbiParam, Value
 from fuzzer.execute import layout
 from fuzzer.execute.emulator import EXTENDED_RESULT, FAULT, RETURN, STRAY, TIMEOUT
-from fuzzer.explain.machine import Machine, result_registers
+from fuzzer.explain.machine import Machine, result_parts
 from fuzzer.explain.model import Divergence
+from fuzzer.explain.written import written
 from fuzzer.outcome import Outcome, OutOfFuel, Returned, Trapped
 
 KINDS: Final = {
@@ -35,6 +36,7 @@ KINDS: Final = {
     "static": "nothing is wrong with the run",
 }
 """What can go wrong first."""
+_WORD: Final = (1 << 64) - 1
 
 
 @dataclass(slots=True)
@@ -54,11 +56,12 @@ class Cause:
 
 
 def wrong_end(
-    machine: Machine, outcome: Outcome, trap_codes: dict[int, tuple[str, ...]]
-) -> Cause | None:
+    machine: Machine, outcome: Outcome, trap_codes: dict[int, tuple[str, ...]],
+    returns: tuple[AbiParam, ...],
+) -> Cause | None:  # fmt: skip
     """The first thing about the end of the run that is not as it had to be; None if all is.
 
-    ``machine``: after the last step.
+    ``machine``: after the last step; ``returns``: the signature's results.
     """
     run = machine.trace.run
     if isinstance(outcome, OutOfFuel):
@@ -72,8 +75,10 @@ def wrong_end(
         if isinstance(outcome, Trapped):
             text = f"the code returns where the reference traps with {outcome.code}"
             return _cause("trap", machine, text, expected=f"trap {outcome.code}", got="returned")
-        return (
-            _wrong_result(machine, outcome) or _wrong_memory(machine, outcome) or _broken(machine)
+        return (  # fmt: skip
+            _wrong_result(machine, outcome, returns)
+            or _wrong_memory(machine, outcome)
+            or _broken(machine, returns)
         )
     return _stopped(machine, outcome, trap_codes)
 
@@ -89,19 +94,27 @@ def _cause(kind: str, machine: Machine, text: str, *, step: int = -1, expected: 
     )
 
 
-def _wrong_result(machine: Machine, outcome: Returned) -> Cause | None:
+def _wrong_result(
+    machine: Machine, outcome: Returned, returns: tuple[AbiParam, ...]
+) -> Cause | None:
     got = machine.trace.run.values
     masks = outcome.open_values or (0,) * len(got)
     for number, (wanted, found, open_) in enumerate(zip(outcome.values, got, masks, strict=True)):
-        if (wanted ^ found) & ~open_:
-            register = result_registers(machine.isa)[number]
-            holders = [name for name, value in machine.registers.items() if value == wanted != 0]
-            text = f"result {number} is {found:#x} in {register} on return, expected {wanted:#x}; "
+        wrong = (wanted ^ found) & ~open_
+        if wrong:
+            places = result_parts(machine.isa, returns)[number]
+            register, shift = next(place for place in places if wrong >> place.shift & _WORD)
+            right = wanted >> shift & _WORD
+            holders = [name for name, value in machine.registers.items() if value == right != 0]
+            type_ = returns[number].type
+            expected, actual = written(wanted, type_, open_), written(found, type_)
+            where = ", ".join(place.register for place in places)
+            text = f"result {number} is {actual} in {where} on return, expected {expected}; "
             text += machine.origin_of(register)
             if holders:
                 text += f"; {holders[0]} holds the right one"
             return _cause("result", machine, text, step=machine.writers.get(register, -1),
-                          expected=f"{wanted:#x}", got=f"{found:#x}", where=register)  # fmt: skip
+                          expected=expected, got=actual, where=where)  # fmt: skip
     return None
 
 
@@ -122,12 +135,12 @@ def _wrong_memory(machine: Machine, outcome: Returned | Trapped) -> Cause | None
     return None
 
 
-def _broken(machine: Machine) -> Cause | None:
+def _broken(machine: Machine, returns: tuple[AbiParam, ...]) -> Cause | None:
     """A broken promise to the caller."""
     for what, wanted, found in machine.trace.run.frame:
         if what.startswith(EXTENDED_RESULT):
             number, _, promised = what.removeprefix(EXTENDED_RESULT).partition(", ")
-            register = result_registers(machine.isa)[int(number)]
+            register = result_parts(machine.isa, returns)[int(number)][0].register
             text = f"{register} is {found:#x} on return, expected {wanted:#x}, since result {int(number)} is promised"
             return _cause("result", machine, f"{text} as {promised}; {machine.origin_of(register)}",
                           step=machine.writers.get(register, -1), expected=f"{wanted:#x}", got=f"{found:#x}",

@@ -1,10 +1,11 @@
 """The first place where the machine and the reference part: both walked along together.
 
-The trace gives the order. Each step belongs to a machine instruction (:mod:`backend.machine.places`), each
-machine block that is a CLIF block to the reference's next visit of that block. Before an instruction begins, the CLIF
-values it uses are compared where it will read them; when it is done, those it makes, where it put them. Only the
-bits of a value's type count. What is compared at both ends can be told apart: wrong where it is made (lowering,
-encoding), or right there and wrong where it is used (moves, spills, edges).
+The trace gives the order. Each step belongs to a machine instruction (:mod:`backend.machine.places`), each machine
+block that is a CLIF block to the reference's next visit of that block. Before an instruction begins, the CLIF values
+it uses are compared where it will read them; when it is done, those it makes, where it put them. Only the bits of a
+value's type count, without those of a NaN that are open; each half of an i128 is compared by itself. What is compared
+at both ends can be told apart: wrong where it is made (lowering, encoding), or right there and wrong where it is used
+(moves, spills, edges).
 
 Instructions without words (a move of a register to itself, a jump to the next block, the arguments) are passed over in
 their order. Machine blocks without words are skipped in the reference's visits.
@@ -13,9 +14,10 @@ their order. Machine blocks without words are skipped in the reference's visits.
 from __future__ import annotations
 
 from bisect import bisect_right
-from typing import Literal
+from typing import Final, Literal
 
 from backend.ir.entities import Inst, Value
+from backend.ir.types import I64, I128
 from backend.machine.places import INST, MOVE, PROLOGUE, TRAP, Place, Places, Span
 from fuzzer.execute import layout
 from fuzzer.execute.emulator import RETURN
@@ -24,8 +26,15 @@ from fuzzer.explain.machine import Machine
 from fuzzer.explain.model import Divergence
 from fuzzer.explain.tracer import MAX_STEPS, TraceStep
 from fuzzer.explain.verdicts import Cause
+from fuzzer.explain.written import written
 from fuzzer.reference.memory import ADDRESS_MASK
+from fuzzer.reference.open_bits import parts
 from fuzzer.reference.semantics import STORES
+
+Byte = tuple[int, int]
+"""A byte in memory, and the mask of its bits that may be any."""
+_HALVES: Final = ("lower", "upper")
+_CONSTANTS: Final = ("iconst", "f32const", "f64const")
 
 
 class Seen:
@@ -73,8 +82,10 @@ class Walk:
         self.current = -1
         self.offset = -1
         self.words: list[int] = []
-        #: step at which a value was last seen right, and where
-        self.right: dict[Value, tuple[int, str]] = {}
+        #: step at which a value, by part, was last seen right, and where
+        self.right: dict[tuple[Value, int], tuple[int, str]] = {}
+        #: what was seen of an i128 by part, and where
+        self.halves: dict[Value, dict[int, tuple[int, str]]] = {}
 
     # ---- the map
 
@@ -225,18 +236,41 @@ class Walk:
             self._check(number, place, used=False)
 
     def _check(self, number: int, place: Place, *, used: bool) -> None:
-        value, register = place
+        value, register, part = place
         if self.visit is None or value not in self.visit.values:
             return
-        expected = self._translated(value, self.visit.values[value])
+        bits, mask = parts(self.visit.values[value])
+        expected = self._translated(value, bits)
         if expected is None:
             return
-        got = self.machine.registers[register] & self.types[value].mask
-        self.seen[value] = Seen(f"{expected:#x}", f"{got:#x}", register)
-        if got == expected:
-            self.right[value] = self.machine.done, register
+        type_ = self.types[value]
+        got = self.machine.registers[register] & type_.mask
+        if type_ is I128:
+            self._note_half(place, expected, got, used=used)
+            type_, shift = I64, 64 * part
+            expected, mask = expected >> shift & I64.mask, mask >> shift & I64.mask
+        right, found = written(expected, type_, mask), written(got, type_)
+        if type_ is self.types[value]:
+            self.seen[value] = Seen(right, found, register)
+        if not (got ^ expected) & ~mask:
+            self.right[value, part] = self.machine.done, register
             return
-        self._value_wrong(number, place, expected, got, used=used)
+        self._value_wrong(number, place, right, found, used=used)
+
+    def _note_half(self, place: Place, expected: int, got: int, *, used: bool) -> None:
+        """A half of an i128 was seen, and so is the value once both are; a new definition begins anew."""
+        halves = self.halves.setdefault(place.value, {})
+        if not used and place.part in halves:
+            halves.clear()
+        halves[place.part] = got, place.register
+        if len(halves) == 2:
+            (low, first), (high, second) = halves[0], halves[1]
+            seen = Seen(f"{expected:#x}", f"{high << 64 | low:#x}", f"{first}, {second}")
+        else:
+            half = expected >> 64 * place.part & I64.mask
+            where = f"{place.register}, the {_HALVES[place.part]} half"
+            seen = Seen(f"{half:#x}", f"{got:#x}", where)
+        self.seen[place.value] = seen
 
     def _translated(self, value: Value, bits: int) -> int | None:
         """What the machine has to have for ``bits`` of the reference; None if that can't be said."""
@@ -262,17 +296,18 @@ class Walk:
         raise _Parted(Cause(kind, divergence, position, inst, list(offsets), value))
 
     def _value_wrong(
-        self, number: int, place: Place, expected: int, got: int, *, used: bool
+        self, number: int, place: Place, expected: str, got: str, *, used: bool
     ) -> None:
-        value, register = place
+        value, register, part = place
         machine, inst = self.machine, self.places.insts[number]
-        fact = f"{got:#x} in {register}, expected {expected:#x}"
+        fact = f"{got} in {register}, expected {expected}"
         made = self._definition(value)
-        said = f"v{value}" + (f" ({self.history.insts[made].op.name})" if made >= 0 else "")
+        half = f"the {_HALVES[part]} half of " if self.types[value] is I128 else ""
+        said = f"{half}v{value}" + (f" ({self.history.insts[made].op.name})" if made >= 0 else "")
         block = self._block_of_param(value)
         if not used and block == self.history.function.entry.id:
-            self._part("argument", f"v{value} is looked for in {register}, where it is not: {fact}, after "
-                       f"{self._previous()}", expected=f"{expected:#x}", got=f"{got:#x}", where=register,
+            self._part("argument", f"{half}v{value} is looked for in {register}, where it is not: {fact}, after "
+                       f"{self._previous()}", expected=expected, got=got, where=register,
                        value=value, inst=number)  # fmt: skip
         if not used:
             by = self._previous() if self.words else f"`{inst.text}`, which takes no instruction"
@@ -281,14 +316,14 @@ class Walk:
             if pool >= 0:
                 kind, by = "pool", f"{by} read it in the code at {pool:#x}"
             self._part(kind, f"{said} is wrong where it is made: {fact}, after {by}",
-                       expected=f"{expected:#x}", got=f"{got:#x}", where=register, value=value,
+                       expected=expected, got=got, where=register, value=value,
                        position=made, inst=number)  # fmt: skip
         user = machine.asm(self.words[0]) if self.words else f"`{inst.text}`"
         if inst.row == "ret":
             user = "the return"
         writer = machine.writers.get(register, -1)
-        if value in self.right:
-            step, where = self.right[value]
+        if (value, part) in self.right:
+            step, where = self.right[value, part]
             since = machine.asm_of(step - 1) if step else "the call"
             text = (
                 f"{said} was right in {where} after {since}, but is {fact}, where {user} uses it; "
@@ -300,7 +335,7 @@ class Walk:
         else:
             text = f"{said} is {fact}, where {user} uses it; "
             kind = "lost" if made < 0 else "computed"
-        self._part(kind, text + machine.origin_of(register), expected=f"{expected:#x}", got=f"{got:#x}",
+        self._part(kind, text + machine.origin_of(register), expected=expected, got=got,
                    where=register, value=value, position=made if kind == "computed" else inst.origin, inst=number,
                    step=writer if writer >= 0 else None)  # fmt: skip
 
@@ -339,10 +374,12 @@ class Walk:
         if position < 0:
             return False
         constants = {
-            v for inst in self.history.insts if inst.op.name == "iconst" for v in inst.results
+            v for inst in self.history.insts if inst.op.name in _CONSTANTS for v in inst.results
         }
         return all(
-            arg in self.right or arg in constants for arg in self.history.insts[position].args
+            arg in constants
+            or all((arg, part) in self.right for part in range(2 if self.types[arg] is I128 else 1))
+            for arg in self.history.insts[position].args
         )
 
     def _trap(self, span: Span, offset: int) -> None:
@@ -370,11 +407,16 @@ class Walk:
             return
         wrote = {access.address + i: access.value >> 8 * i & 0xFF
                  for step in steps for access in step.writes for i in range(access.size)}  # fmt: skip
-        if wrote == wanted:
+        # Each half of an i128 is stored by an instruction of its own.
+        at = list(wanted)
+        places = (at[:8], at[8:]) if inst.type is I128 else (at,)
+        if any(wrote.keys() == {*place} for place in places) and all(
+            _accepts(wanted[address], byte) for address, byte in wrote.items()
+        ):
             return
-        self._part("store", f"{inst.op.name} had to write {_shown(wanted)}, {self._previous()} wrote {_shown(wrote)}",
-                   expected=_shown(wanted), got=_shown(wrote), where="memory", position=origin,
-                   inst=number)  # fmt: skip
+        had = _shown({at: byte for at, (byte, _) in wanted.items()})
+        self._part("store", f"{inst.op.name} had to write {had}, {self._previous()} wrote {_shown(wrote)}",
+                   expected=had, got=_shown(wrote), where="memory", position=origin, inst=number)  # fmt: skip
 
     def _steps_of_current(self) -> list[TraceStep]:
         steps = self.machine.trace.steps
@@ -385,7 +427,7 @@ class Walk:
             at -= 1
         return found
 
-    def _store(self, inst: Inst, visit: Visit) -> dict[int, int] | None:
+    def _store(self, inst: Inst, visit: Visit) -> dict[int, Byte] | None:
         """The bytes that a store has to write, by the machine's addresses; None if it can't be said."""
         size = STORES.get(inst.op.name)
         value = inst.args[0] if inst.args else -1
@@ -403,13 +445,21 @@ class Walk:
             return None
         order: Literal["big", "little"] = "big" if inst.flags.endian == "big" else "little"
         mask = (1 << 8 * size) - 1
-        data = (visit.values[value] & mask).to_bytes(size, order)
-        return {(start + inst.imm + i) & ADDRESS_MASK: byte for i, byte in enumerate(data)}
+        data, open_ = ((each & mask).to_bytes(size, order) for each in parts(visit.values[value]))
+        return {
+            (start + inst.imm + i) & ADDRESS_MASK: byte
+            for i, byte in enumerate(zip(data, open_, strict=True))
+        }
 
     def _finish(self) -> None:
         """All recorded steps are done."""
         if self.machine.trace.run.stop == RETURN and self.machine.trace.executed <= MAX_STEPS:
             self._complete()
+
+
+def _accepts(wanted: Byte, byte: int) -> bool:
+    """Is this the byte, but for bits that are open?"""
+    return not (wanted[0] ^ byte) & ~wanted[1]
 
 
 def _shown(wrote: dict[int, int]) -> str:

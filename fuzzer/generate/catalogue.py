@@ -31,7 +31,7 @@ def _needed(type_: Type) -> list[tuple[str, Type | None, Type | None]]:
     return [
         (f"{type_.name}const", None, None), ("select", type_, I8),
         *((name, type_, None)
-          for name in ("fadd", "fsub", "fmin", "fabs", "fcmp", "load", "store")),
+          for name in ("fadd", "fsub", "fneg", "fmin", "fabs", "fcmp", "load", "store")),
     ]  # fmt: skip
 
 

@@ -27,6 +27,7 @@ from fuzzer.reference.open_bits import OPEN_RESULTS
 _IADD: Final = opcode_named("iadd")
 _FADD: Final = opcode_named("fadd")
 _FCMP: Final = opcode_named("fcmp")
+_FNEG: Final = opcode_named("fneg")
 _SELECT: Final = opcode_named("select")
 _ICONST: Final = opcode_named("iconst")
 _FLOAT_CONST: Final = {F32: opcode_named("f32const"), F64: opcode_named("f64const")}
@@ -257,6 +258,13 @@ class Draft(ABC):
         """A float operation on two operands whose NaNs have open bits; not put in reach."""
         value = self.emit(op, type_, (x, y))
         self.open.add(value)
+        return value
+
+    def negation(self, type_: Type, x: Value) -> Value:
+        """-x of a float type, not put in reach."""
+        value = self.emit(_FNEG, type_, (x,))
+        if x in self.open:
+            self.open.add(value)
         return value
 
     def open_block(self, params: list[Type] | None = None) -> Block:

@@ -285,7 +285,7 @@ class FunctionGenerator(Draft):
 
     def _draw_algebra(self, form: Form, args: list[Value]) -> None:
         """An operand that algebra has something to say of, which chance brings together too seldom: one made by a
-        kindred operation of what stands beside it, the same value twice, a neutral element."""
+        kindred operation of what stands beside it, the same value twice (a float also negated), a neutral element."""
         source = self.source
         place = source.int(0, 1) % len(args)
         type_ = form.operands[place]
@@ -300,7 +300,9 @@ class FunctionGenerator(Draft):
                     args[place - 1] = self.number(form.operands[place - 1], number)
         elif way == 6:
             if form.operands[place - 1] is type_:
-                args[place] = args[place - 1]
+                same = args[place - 1]
+                negated = type_.is_float and source.bool(0.5)
+                args[place] = self.negation(type_, same) if negated else same
         else:
             neutral = (0, type_.sign if type_.is_float else type_.mask)
             args[place] = self.constant(type_, neutral[source.int(0, 1)])

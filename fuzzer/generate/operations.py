@@ -90,7 +90,7 @@ _KINDRED: Final = tuple(
         "icmp isub bxor ineg", "select icmp fcmp bmask uextend sextend ineg bitrev bswap popcnt rotl",
         "bitselect bmask", "umin umax smin smax", "udiv urem ishl",
         "trapz trapnz icmp bmask uextend sextend ineg bitrev popcnt",
-        "fma fneg fmul", "fneg fabs fcopysign fmul", "fadd fsub fneg", "fmin fmax", "ceil floor trunc nearest",
+        "fma fneg fmul", "fneg fabs fcopysign fmul", "fadd fsub fneg", "fmin fmax fneg", "ceil floor trunc nearest",
         "fpromote fdemote", "bitcast fneg fabs", "isplit iconcat ireduce",
     )
 )  # fmt: skip

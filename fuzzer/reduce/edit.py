@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from backend.ir.entities import Block, BlockCall, Function, Inst, Value
-from backend.ir.opcodes import opcode_named
+from backend.ir.opcodes import Opcode, opcode_named
 from backend.ir.types import F32, F64, I64, I128, Type
 from fuzzer.case import Case
 
@@ -15,7 +15,7 @@ _ICONST = opcode_named("iconst")
 _UEXTEND = opcode_named("uextend")
 _ICONCAT = opcode_named("iconcat")
 _CONSTANTS = {F32: opcode_named("f32const"), F64: opcode_named("f64const")}
-_ANY_CONSTANT = frozenset((_ICONST, *_CONSTANTS.values()))
+ANY_CONSTANT = frozenset((_ICONST, *_CONSTANTS.values()))
 
 
 def replace_values(function: Function, mapping: dict[Value, Value]) -> bool:
@@ -47,6 +47,11 @@ def replace_values(function: Function, mapping: dict[Value, Value]) -> bool:
     return True
 
 
+def constant_of(type_: Type) -> Opcode:
+    """The opcode of a constant of this type, which is not i128."""
+    return _CONSTANTS.get(type_, _ICONST)
+
+
 def constant(function: Function, type_: Type, bits: int = 0) -> Value:
     """A value of the entry block that is the constant: one that is there already, or a new one.
 
@@ -55,9 +60,9 @@ def constant(function: Function, type_: Type, bits: int = 0) -> Value:
     entry = function.blocks[0]
     if type_ is I128:
         return _pair(function, bits)
-    op = _CONSTANTS.get(type_, _ICONST)
+    op = constant_of(type_)
     for inst in entry.insts:
-        if inst.op not in _ANY_CONSTANT:
+        if inst.op not in ANY_CONSTANT:
             break
         if inst.type is type_ and inst.imm == bits:
             return inst.results[0]

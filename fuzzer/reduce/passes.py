@@ -5,25 +5,23 @@ A pass looks positions up again after each success, since the function it walks 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
 from backend.ir.entities import (
-    AbiParam,
     BlockCall,
     Function,
     Inst,
-    MemFlags,
     Signature,
-    StackSlot,
     Value,
 )
 from backend.ir.opcodes import opcode_named
-from backend.ir.types import I32, INTS, Type
-from fuzzer.case import DATA_BASE, Case
+from backend.ir.types import Type
+from fuzzer.case import Case
 from fuzzer.reduce import edit
 from fuzzer.reduce.reducer import Reducer
+from fuzzer.reduce.simplify import at, numbers, opcodes, positions, simpler, widths
 
 
 def inputs(reducer: Reducer) -> None:
@@ -50,7 +48,7 @@ def inputs(reducer: Reducer) -> None:
     for row in range(len(reducer.best.inputs)):
         for column in range(len(reducer.best.inputs[row])):
             value = reducer.best.inputs[row][column]
-            for smaller in _simpler(value, reducer.best.function.signature.params[column].type):
+            for smaller in simpler(value, reducer.best.function.signature.params[column].type):
 
                 def put(case: Case, row: int = row, column: int = column, v: int = smaller) -> bool:
                     old = case.inputs[row]
@@ -333,8 +331,8 @@ def extensions(reducer: Reducer) -> None:
 
 def operands(reducer: Reducer) -> None:
     """An operand becomes zero, a parameter, or an earlier value of its type."""
-    for where in _positions(reducer):
-        inst = _at(reducer.best, where)
+    for where in positions(reducer):
+        inst = at(reducer.best, where)
         if inst is None:
             continue
         for place in range(len(inst.args)):
@@ -354,7 +352,7 @@ def _candidates(function: Function, inst: Inst, place: int) -> list[Value]:
 
 
 def _set_operand(case: Case, where: tuple[int, int], place: int, value: Value | None) -> bool:
-    inst = _at(case, where)
+    inst = at(case, where)
     if inst is None or place >= len(inst.args):
         return False
     function = case.function
@@ -364,134 +362,6 @@ def _set_operand(case: Case, where: tuple[int, int], place: int, value: Value | 
         return False
     inst.args = (*inst.args[:place], value, *inst.args[place + 1 :])
     return True
-
-
-def numbers(reducer: Reducer) -> None:
-    """Smaller constants, offsets and slots; the plainest condition and trap code."""
-    for where in _positions(reducer):
-        inst = _at(reducer.best, where)
-        if inst is None:
-            continue
-        type_ = inst.type if inst.op.name == "iconst" and inst.type is not None else None
-        for number in _simpler(inst.imm, type_):
-            if reducer.attempt(partial(_set, where=where, attribute="imm", value=number)):
-                break
-        plain = {"int_compare": ("eq", "ne"), "trap": ("user1",), "cond_trap": ("user1",),
-                 "add_trap": ("user1",)}.get(inst.op.shape, ())  # fmt: skip
-        for keyword in plain:
-            if reducer.attempt(partial(_set, where=where, attribute="keyword", value=keyword)):
-                break
-        if inst.flags != MemFlags():
-            reducer.attempt(partial(_set, where=where, attribute="flags", value=MemFlags()))
-    for slot, now in list(reducer.best.function.stack_slots.items()):
-        for size in (4, 8, 16, 64, now.size // 2):
-            for align in (1, now.align):
-
-                def resize(case: Case, slot: int = slot, size: int = size, a: int = align) -> bool:
-                    case.function.stack_slots[slot] = StackSlot(size, a)
-                    return True
-
-                reducer.attempt(resize)
-
-
-def _set(case: Case, where: tuple[int, int], attribute: str, value: object) -> bool:
-    inst = _at(case, where)
-    if inst is None or getattr(inst, attribute) == value:
-        return False
-    setattr(inst, attribute, value)
-    return True
-
-
-def opcodes(reducer: Reducer) -> None:
-    """Simpler opcodes of the same shape; straight layout and no cold blocks."""
-    for where in _positions(reducer):
-        inst = _at(reducer.best, where)
-        if inst is None or inst.op.shape != "values" or len(inst.args) != 2:
-            continue
-        if inst.op.operands == ("T", "T") and inst.op.results == ("T",) and inst.op.name != "iadd":
-            reducer.attempt(partial(_set, where=where, attribute="op", value=opcode_named("iadd")))
-    reducer.attempt(_warm)
-
-
-def _warm(case: Case) -> bool:
-    cold = [block for block in case.function.blocks if block.cold]
-    for block in cold:
-        block.cold = False
-    return bool(cold)
-
-
-def widths(reducer: Reducer) -> None:
-    """All values of one integer type become another, i32 for choice, if the function allows it."""
-    for old in INTS[:4]:
-        if old is not I32:
-            reducer.attempt(partial(_retype, old=old, new=I32))
-
-
-def _retype(case: Case, old: Type, new: Type) -> bool:
-    function = case.function
-    if old not in function.value_types.values():
-        return False
-    for value, type_ in function.value_types.items():
-        if type_ is old:
-            function.value_types[value] = new
-    for inst in function.instructions():
-        if inst.type is old:
-            inst.type = new
-            if inst.op.name == "iconst":
-                inst.imm = _resize(inst.imm, old, new)
-    signature = function.signature
-
-    def convert(params: tuple[AbiParam, ...]) -> tuple[AbiParam, ...]:
-        return tuple([p._replace(type=new) if p.type is old else p for p in params])
-
-    case.inputs = [
-        tuple(_resize(v, old, new) if p.type is old else v
-              for v, p in zip(values, signature.params, strict=True))
-        for values in case.inputs
-    ]  # fmt: skip
-    function.signature = Signature(
-        convert(signature.params), convert(signature.returns), signature.callconv
-    )
-    return True
-
-
-def _resize(bits: int, old: Type, new: Type) -> int:
-    """Sign-extended or cut."""
-    return ((bits ^ old.sign) - old.sign) & new.mask
-
-
-def _positions(reducer: Reducer) -> Iterator[tuple[int, int]]:
-    """(block position, instruction position), read off the best case as it is by then."""
-    block = 0
-    while block < len(reducer.best.function.blocks):
-        inst = 0
-        while block < len(reducer.best.function.blocks) and inst < len(
-            reducer.best.function.blocks[block].insts
-        ):
-            yield block, inst
-            inst += 1
-        block += 1
-
-
-def _at(case: Case, where: tuple[int, int]) -> Inst | None:
-    blocks = case.function.blocks
-    if where[0] >= len(blocks) or where[1] >= len(blocks[where[0]].insts):
-        return None
-    return blocks[where[0]].insts[where[1]]
-
-
-def _simpler(number: int, type_: Type | None) -> list[int]:
-    """Numbers worth trying instead, simplest first; an address of data stays one."""
-    if number == DATA_BASE:
-        return [0]
-    candidates = [0, 1, 2, 3]
-    if type_ is not None and number:
-        candidates += [type_.mask, type_.sign, number & 0xFF, number & 0xFFFF]
-        top = 1 << (number.bit_length() - 1)
-        candidates += [top, top - 1]
-    if number > 0:
-        candidates += [number // 2, number - 1]
-    return [c for c in dict.fromkeys(candidates) if c != number]
 
 
 PASSES: Final = (inputs, options, memory, branches, edges, instructions, block_params,

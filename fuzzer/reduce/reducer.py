@@ -16,6 +16,7 @@ from typing import Final
 from backend.errors import VerifyError
 from backend.ir.entities import Function
 from backend.ir.printer import print_functions
+from backend.ir.types import F32, F64, Type
 from backend.ir.verifier import verify
 from fuzzer.case import Case
 from fuzzer.reduce import edit
@@ -30,7 +31,13 @@ Edit = Callable[[Case], bool]
 def cost(case: Case) -> tuple[int, ...]:
     """What the reducer makes smaller: structure first, then operands, then numbers."""
     structure = 4 * len(case.inputs) + 2 * len(case.options) + (len(case.memory) > 0)
-    inputs = sum(_size(value) for values in case.inputs for value in values)
+    # Of a case that is turned round, these are another function's: the same for all candidates.
+    params = [param.type for param in case.function.signature.params]
+    inputs = sum(
+        _size(value, type_)
+        for values in case.inputs
+        for value, type_ in zip(values, params, strict=False)
+    )
     image = sum(byte != 0 for byte in case.memory)
     parts = [_cost(function) for function in case.functions]
     own, widths, numbers, late, ops = (sum(part[i] for part in parts) for i in range(5))
@@ -52,19 +59,44 @@ def _cost(function: Function) -> tuple[int, int, int, int, int]:
         + sum(len(inst.targets) for inst in instructions)
         + sum(block.cold for block in function.blocks)
     )
-    numbers = sum(_size(inst.imm) + (inst.keyword not in _PLAIN) for inst in instructions)
+    numbers = sum(
+        _size(inst.imm, inst.type if inst.op in edit.ANY_CONSTANT else None)
+        + (inst.keyword not in _PLAIN)
+        for inst in instructions
+    )
     numbers += sum(slot.size.bit_length() + slot.align for slot in function.stack_slots.values())
     late = sum(arg for inst in instructions for arg in inst.uses())
     ops = sum(inst.op.index for inst in instructions)
-    widths = sum(inst.type is not None and inst.type.bits != 32 for inst in instructions)
+    types = [inst.type for inst in instructions if inst.type is not None]
+    widths = sum((type_.bits != 32) + (type_.bits > 64) for type_ in types)
     return structure, widths, numbers, late, ops
 
 
 _PLAIN: Final = frozenset({"", "eq", "user1", "ne"})
 
 
-def _size(number: int) -> int:
+FRACTIONS: Final = {F32: 23, F64: 52}
+"""Bits of a float's fraction."""
+
+
+def _size(number: int, type_: Type | None = None) -> int:
+    """How hard a number is to read; ``type_``: whose bits it is, if it is any's."""
+    if type_ is not None and type_.is_float:
+        return _float_size(number, type_)
     return min(abs(number), 64) + abs(number).bit_length()
+
+
+def _float_size(bits: int, type_: Type) -> int:
+    """0 of 0.0, 1 of 1.0, more with a sign, with each digit of the fraction and the larger the exponent is."""
+    negative = bits >> type_.bits - 1
+    magnitude = bits & ~type_.sign
+    if not magnitude:
+        return 2 * negative
+    fraction = magnitude & (1 << FRACTIONS[type_]) - 1
+    digits = FRACTIONS[type_] + 1 - (fraction & -fraction).bit_length() if fraction else 0
+    bias = (1 << type_.bits - FRACTIONS[type_] - 2) - 1
+    exponent = abs((magnitude >> FRACTIONS[type_]) - bias)
+    return 1 + 2 * negative + 2 * digits + 2 * exponent.bit_length()
 
 
 class Reducer:

@@ -181,7 +181,7 @@ class Program:
 
     def trace(self, input: Input, memory: bytes = b"", fuel: int = DEFAULT_FUEL) -> list[Step]:
         """The instructions of this function that were executed, in order, without those of functions it calls;
-        the last of them may have trapped."""
+        the last of them may have trapped. A result with open bits is an :class:`~fuzzer.reference.open_bits.Open`."""
         steps: list[Step] = []
         self._run(input, memory, fuel, DEFAULT_DEPTH, steps)
         return steps
@@ -335,4 +335,4 @@ def _open_memory(state: Memory) -> bytes:
 def _record(steps: list[Step], code: BlockCode, values: Values, executed: int) -> None:
     """Add a block's first ``executed`` instructions; SSA keeps their results until the block is run again."""
     for index, results in enumerate(code.insts[: max(0, executed)], code.first):
-        steps.append((code.id, index, tuple([parts(values[i])[0] for i in results])))
+        steps.append((code.id, index, tuple([values[i] for i in results])))

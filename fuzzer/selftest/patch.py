@@ -18,7 +18,10 @@ from collections.abc import Callable, Iterator
 from types import CodeType, FunctionType
 from typing import Any
 
+from backend.ir.opcodes import opcode_named
 from backend.isa import isa_named
+from backend.lower import expand
+from backend.lower.pairs import PAIRS
 from backend.lower.patterns import parse_pattern
 from backend.opt import matching, simplify
 
@@ -185,6 +188,13 @@ def improvement(name: str, *changes: str) -> Iterator[None]:
             yield
             return
     raise ValueError(f"the optimiser has no rule {name}")
+
+
+@contextlib.contextmanager
+def pair(name: str, *changes: str) -> Iterator[None]:
+    """What an opcode of i128 comes to, with ``changes`` (old, new, ...) made in its row."""
+    parts = expand._parse(_replaced(PAIRS[name], changes))
+    yield from _nested(item(expand._PAIRS, opcode_named(name), parts))
 
 
 def _replaced(text: str, changes: tuple[str, ...]) -> str:

@@ -52,7 +52,7 @@ def _look(case: Case, counts: Counter[str]) -> None:
         cause = walk.run()
         assert cause is None, cause
         assert machine.done == len(trace.steps)
-        cause = wrong_end(machine, outcome, trial.trap_codes)
+        cause = wrong_end(machine, outcome, trial.trap_codes, case.function.signature.returns)
         assert cause is None, cause
         counts["runs"] += 1
         counts["values seen"] += len(walk.seen)

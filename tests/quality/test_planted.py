@@ -16,16 +16,8 @@ from fuzzer.selftest.witness import case_of
 from fuzzer.targets import target_named
 from fuzzer.trial import run_trial
 
-_CLASSES = {
-    "encoding",
-    "branches",
-    "buffer",
-    "registers",
-    "frame",
-    "calls",
-    "lowering",
-    "optimiser",
-}
+_CLASSES = {"encoding", "branches", "buffer", "registers", "frame", "calls", "lowering", "optimiser", "floats",
+            "wide"}  # fmt: skip
 _NAMED_BY_THE_PROJECT = {"pair-writeback", "frame-pointer-xzr", "load-pair-as-store", "caller-frame",
                          "fixup-after-word"}  # fmt: skip
 

@@ -10,10 +10,12 @@ from fuzzer.selftest.bugs import (
     buffer,
     calls,
     encoding,
+    floats,
     frame,
     lowering,
     optimiser,
     registers,
+    wide,
     x86_64,
 )
 
@@ -36,5 +38,7 @@ BUGS: Final = _by_name(
     calls.BUGS,
     lowering.BUGS,
     optimiser.BUGS,
+    floats.BUGS,
+    wide.BUGS,
     x86_64.BUGS,
 )

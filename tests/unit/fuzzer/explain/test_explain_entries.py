@@ -125,6 +125,25 @@ KNOWN = {
               "v0 = iconst.i64 0x0001_28e7_b6d1", "the constant pool: what it holds, or the label of it"),
         Known("taken-twice", "", "", "", -1, "", "the code buffer (the code was taken twice)"),
     ),
+    "floats": (
+        Known("float-ceiling-truncates", "v1", "v0", "0x1.0000000000000p1 (0x4000000000000000)", 0x14,
+              "v1 = ceil v0", "lowering rule ceil, row frintz.d or the emission of it (the rule can't be left out)"),
+        Known("float-negation-quietens", "v1", "v0", "-sNaN:0x1 (0xff800001)", 0xC, "v1 = fneg v0",
+              "lowering rule fneg, row fneg.s or the emission of it (the rule can't be left out)"),
+        Known("float-spill-narrow", "v1", "v8", "0x0", 0x7C, "return v1, v2",
+              f"{_MOVES} (gone with registers=0, homes=int)"),
+        Known("float-bound-included", "", "", "trap", 0x34, "v1 = fcvt_to_sint.i8 v0",
+              "lowering rule fcvt_to_sint_f64, row fcvtzs_d.w or the emission of it (the rule can't be left out)"),
+    ),
+    "wide": (
+        Known("wide-carry-dropped", "v2", "x1", "0xffffffffffffffff", 0x18, "v2 = iadd v1, v1",
+              "lowering rule iadd_pair, row add_rr.x or the emission of it (the rule can't be left out)"),
+        Known("wide-select-of-one-half", "v3", "x1", "0x0", 0x20, "v3 = umin v2, v0",
+              "lowering rule cmp_pair_less or select_pair, row mov_rr.x or the emission of it "
+              "(no toggle tells them apart)"),
+        Known("wide-argument-in-odd-register", "v2", "x3", "0x1", 0x4, "function %f(i64, i128, i32) -> i32 {",
+              "the calling convention: where arguments are looked for"),
+    ),
 }  # fmt: skip
 ROWS = [(cls, known) for cls, rows in KNOWN.items() for known in rows]
 
