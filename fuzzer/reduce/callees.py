@@ -14,7 +14,7 @@ from typing import Final
 from backend.ir.entities import AbiParam, Function, Inst, Signature
 from backend.ir.opcodes import opcode_named
 from fuzzer.case import Case
-from fuzzer.reduce import edit, passes
+from fuzzer.reduce import edit, passes, simplify
 from fuzzer.reduce.reducer import Reducer
 
 _FUNC_ADDR: Final = opcode_named("func_addr")
@@ -45,8 +45,8 @@ def callees(reducer: Reducer) -> None:
 
 
 _INSIDE: Final[Sequence[Callable[[Reducer], None]]] = (
-    passes.branches, passes.edges, passes.instructions, passes.block_params, passes.operands, passes.numbers,
-    passes.opcodes,
+    passes.branches, passes.edges, passes.instructions, passes.block_params, passes.operands, simplify.numbers,
+    simplify.opcodes,
 )  # fmt: skip
 
 
