@@ -4,7 +4,8 @@ Source: System V Application Binary Interface, AMD64 Architecture Processor Supp
 (the stack frame) and 3.2.3 (parameter passing). Integer arguments go to rdi, rsi, rdx, rcx, r8, r9, further
 ones to the stack, 8 bytes each from above the return address upward; bits above an argument's type are unspecified
 unless its extension says otherwise. Results go to rax and rdx, further ones to an area of the caller's, whose address
-is passed behind the arguments. The red zone is not used.
+is passed behind the arguments. A pointer for results that is a parameter (``sret``) is the first one, and is given
+back in rax. The red zone is not used.
 
 ``tail`` is the same but for this: a function takes its stack arguments along when it returns.
 """
@@ -18,7 +19,7 @@ from backend.errors import Unsupported
 from backend.ir.entities import AbiParam
 from backend.isa.isa import Step
 from backend.isa.x86_64.insts import ROWS
-from backend.isa.x86_64.regs import ARGUMENTS, CALLER_SAVED, RBP, RESULTS, RSP, SCRATCH, xmm
+from backend.isa.x86_64.regs import ARGUMENTS, CALLER_SAVED, RAX, RBP, RESULTS, RSP, SCRATCH, xmm
 from backend.lower.calls import Convention, convention_of
 from backend.lower.driver import Lowering
 from backend.machine.frame import Frame
@@ -43,7 +44,7 @@ def _fixed(role: int, registers: tuple[int, ...]) -> tuple[Operand, ...]:
 def _check_param(param: AbiParam) -> None:
     if not param.type.is_int or param.type.bits > 64:
         raise Unsupported(f"a parameter or result of type {param.type}")
-    if param.purpose:
+    if param.purpose and param.purpose != "sret":
         raise Unsupported(f"a parameter for {param.purpose}")
 
 
@@ -60,10 +61,23 @@ def locate(params: tuple[AbiParam, ...], registers: tuple[int, ...]) -> list[int
     ]  # fmt: skip
 
 
+def _arguments(params: tuple[AbiParam, ...]) -> list[int]:
+    if any(param.purpose for param in params[1:]):
+        raise Unsupported("a parameter for sret that is not the first")
+    return locate(params, ARGUMENTS)
+
+
+def _results(returns: tuple[AbiParam, ...]) -> list[int]:
+    if any(param.purpose for param in returns):
+        raise Unsupported("a result for sret")
+    return locate(returns, RESULTS)
+
+
 _SYSTEM: Final = Convention(
-    arguments=lambda params: locate(params, ARGUMENTS),
-    results=lambda returns: locate(returns, RESULTS),
+    arguments=_arguments,
+    results=_results,
     clobbers=sum(1 << register for register in CALLER_SAVED),
+    sret_result=RAX,
 )
 CONVENTIONS: Final = {
     **dict.fromkeys(("", "fast", "cold", "system_v"), _SYSTEM),
