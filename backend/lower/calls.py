@@ -46,13 +46,15 @@ _POINTER: Final = AbiParam(I64)
 class Convention(NamedTuple):
     """A calling convention. ``arguments(params)``, ``results(returns)``: the place of each value, two for an i128;
     Unsupported if one can't be passed. ``clobbers``: the registers that a call destroys, as a mask. ``pops``: does a
-    function take its stack arguments along when it returns?
+    function take its stack arguments along when it returns? ``sret_result``: the register in which a function gives
+    back the pointer that it got for its results (``sret``), or -1.
     """
 
     arguments: Callable[[tuple[AbiParam, ...]], list[Place]]
     results: Callable[[tuple[AbiParam, ...]], list[Place]]
     clobbers: int
     pops: bool = False
+    sret_result: int = -1
 
     def passed(self, signature: Signature) -> tuple[AbiParam, ...]:
         """The parameters, with the pointer to the area of results if there is one."""
@@ -202,6 +204,8 @@ def emit_tail_call(low: Lowering, inst: Inst) -> None:
     signature = callee_signature(low.function, inst)
     assert signature is not None  # the verifier's rule
     convention = convention_of(signature, calls.conventions)
+    if convention.sret_result >= 0 and _sret(low.function.signature) >= 0:
+        raise Unsupported("a tail call in place of a pointer to results")
     places = convention.arguments(convention.passed(signature))
     given, taken = stack_bytes(places), _taken(low, convention)
     pointer = area_pointer(low, convention)
@@ -299,10 +303,22 @@ def emit_return(low: Lowering, inst: Inst) -> None:
                 classes.append(_class(param.type))
             else:
                 calls.store(low, param.type, vreg + half, -1 - place, pointer)
+    if convention.sret_result >= 0 and (given := _sret(signature)) >= 0:
+        if signature.returns:
+            raise Unsupported("results beside a parameter for sret")
+        uses.append(low.use(low.function.entry.params[given]))
+        registers.append(convention.sret_result)
+        classes.append(INT)
     taken = _taken(low, convention)
     row, ops = (calls.ret_pop, [taken]) if taken else (calls.ret, [])
     operands = _operands(len(ops), tuple(registers), tuple(classes), (), ())
     low.out.append(MInst(row, [*ops, *uses], operands, 0, low.origin))
+
+
+def _sret(signature: Signature) -> int:
+    """The number of the parameter for sret, or -1."""
+    purposes = [param.purpose for param in signature.params]
+    return purposes.index("sret") if "sret" in purposes else -1
 
 
 def _symbol(low: Lowering, ref: int) -> int:

@@ -145,6 +145,8 @@ class Emulator:
         self._batch = self._in
         #: the address of the area for results that fit in no register, or 0
         self._area = 0
+        #: is the first argument given back as if it were the first result?
+        self._given_back = False
         #: ``_expected``, with the stack pointer that the calling convention wants
         self._promised = self._expected
         #: place in ``_out`` and mask of each result, of an i128 its two halves
@@ -247,6 +249,7 @@ class Emulator:
                 f"{len(signature.params)} parameters, {len(signature.returns)} results"
             )
         self._area = layout.STACK_TOP + above if area else 0
+        self._given_back = placed.given_back
         self._place_arguments(signature, placed)
         self._place_results(signature, placed)
         self.signature = signature
@@ -269,8 +272,10 @@ class Emulator:
         """Prepare passing the arguments."""
         m, params = self.machine, signature.params
         self._pieces = ()
-        if not placed.area and all(param.type.is_int and param.type.bits <= 64 for param in params):
+        plain = all(p.type.is_int and p.type.bits <= 64 and not p.purpose for p in params)
+        if plain and not placed.area:
             return
+        ints = (*m.arguments, m.sret)
         used: list[int] = []
         floats: list[int] = []
         steps: list[tuple[int, int, int, int, int]] = []
@@ -280,7 +285,7 @@ class Emulator:
                 at = 2 * len(used)
                 if piece.is_float:
                     floats.append(at + 1)
-                used.append((m.float_arguments if piece.is_float else m.arguments)[piece.register])
+                used.append((m.float_arguments if piece.is_float else ints)[piece.register])
             steps.append((piece.value, piece.shift, piece.mask, at, piece.offset))
         self._pieces, self._floats, self._batch = tuple(steps), tuple(floats), Batch(used)
 
@@ -345,6 +350,8 @@ class Emulator:
                 frame = self._broken_promises(poison)
             if self._extended:
                 frame += self._not_extended()
+            if self._given_back and word_of[self._result_index] != inputs[0]:
+                frame += (("register of sret", inputs[0], word_of[self._result_index]),)
             if outside is not None:
                 return self._with_calls(Run(RETURN, pc - layout.CODE, 0, -1, results, after, frame))
             return Run(RETURN, pc - layout.CODE, 0, -1, results, after, frame)

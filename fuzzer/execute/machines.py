@@ -1,7 +1,7 @@
 """The machines that the emulator can be: one row an ISA, with the executor's own calling convention.
 
 Sources: AAPCS64 (Procedure Call Standard for the Arm 64-bit Architecture, 6.1 machine registers,
-6.8 parameter passing) for aarch64; System V Application
+6.8 parameter passing, 6.9 results by way of x8) for aarch64; System V Application
 Binary Interface, AMD64 Architecture Processor Supplement (3.2.1 registers, 3.2.3 parameter passing,
 the direction flag clear on return) for x86_64. Nothing here is shared with the backend on purpose: where the
 two disagree, that is a finding.
@@ -45,6 +45,9 @@ class Machine:
     default NaNs. ``flags``: the register of the flags, or -1; ``flags_free``: those that hold nothing at entry;
     ``flags_clear``: those that must be 0 at the return; ``flags_lost``: those that a
     call destroys. ``return_code``: the instruction that returns.
+
+    ``sret``: the register of a pointer to results that is a parameter, or -1: it is the first argument, which a
+    function gives back in the first register of results.
     """
 
     name: str
@@ -70,6 +73,7 @@ class Machine:
     flags_free: int = 0
     flags_clear: int = 0
     flags_lost: int = 0
+    sret: int = -1
     return_code: bytes = b""
 
 
@@ -111,6 +115,7 @@ _AARCH64: Final = Machine(
     fixed=((int(arm64.UC_ARM64_REG_FPCR), 0),),
     flags=arm64.UC_ARM64_REG_NZCV,
     flags_lost=0xF000_0000,
+    sret=_x(8),
     return_code=bytes.fromhex("c0035fd6"),  # ret
 )
 

@@ -89,8 +89,8 @@ class _Stub:
             self.passing = passing(signature, m)
         except ValueError as error:
             raise ExecutorLimit(str(error)) from None
-        self.args, self.stack, self.results, _, _ = self.passing
-        self.batch = Batch([m.sp, *_ids(self.args, m.arguments, m.float_arguments)])
+        self.args, self.stack, self.results = self.passing[:3]
+        self.batch = Batch([m.sp, *_ids(self.args, (*m.arguments, m.sret), m.float_arguments)])
         self.written = Batch(_ids(self.results, m.results, m.float_results))
 
 
@@ -193,6 +193,8 @@ class Outside:
                              for i, param in enumerate(stub.signature.returns)])  # fmt: skip
         self._destroy(sp, stub.stack)
         self._give(stub, results, area)
+        if stub.passing.given_back:
+            self._uc.reg_write(self._machine.results[0], args[0])
         if stub.passing.popped:
             self._pop(sp, stub.passing.popped)
         self._count += 1

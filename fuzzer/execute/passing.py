@@ -33,8 +33,8 @@ from fuzzer.execute.machines import Machine
 class Piece(NamedTuple):
     """64 bits of a value. ``value``: which one; ``shift``: where they begin in it; ``mask``: those that count.
 
-    ``register``: the place among the integer registers, or among the float ones if ``is_float``; -1: on the stack,
-    at byte ``offset`` from SP.
+    ``register``: the place among the integer registers, behind which the machine's own for ``sret`` comes, or among the
+    float ones if ``is_float``; -1: on the stack, at byte ``offset`` from SP.
     """
 
     value: int
@@ -54,13 +54,15 @@ CONVENTIONS: Final[dict[str, bool]] = {
 class Passing(NamedTuple):
     """How a signature's values are passed. ``args``: the pieces of the arguments, of which the pointer to the area of
     results is one more, if ``area``, the area's bytes, is not 0; ``stack``: bytes of the stack arguments. In
-    ``results`` an offset is one in the area. ``popped``: by how much SP is higher after the return."""
+    ``results`` an offset is one in the area. ``popped``: by how much SP is higher after the return. ``given_back``: is
+    the first argument given back in the first register of results?"""
 
     args: list[Piece]
     stack: int
     results: list[Piece]
     area: int
     popped: int
+    given_back: bool
 
 
 def passing(signature: Signature, machine: Machine) -> Passing:
@@ -68,14 +70,17 @@ def passing(signature: Signature, machine: Machine) -> Passing:
     pops = CONVENTIONS.get(signature.callconv)
     if pops is None:
         raise ValueError(f"calling convention {signature.callconv}")
-    for param in (*signature.params, *signature.returns):
-        if param.purpose:
-            raise ValueError(f"a parameter for {param.purpose}")
     m = machine
+    for number, param in enumerate((*signature.params, *signature.returns)):
+        sret = param.purpose == "sret" and param.type is I64 and number < len(signature.params)
+        if param.purpose and not (sret and (m.sret >= 0 or (not number and not signature.returns))):
+            raise ValueError(f"a parameter for {param.purpose}")
+    given_back = m.sret < 0 and any(param.purpose for param in signature.params)
     results, area = pieces(signature.returns, m, len(m.results), len(m.float_results))
     params = (*signature.params, AbiParam(I64)) if area else signature.params
     args, stack = pieces(params, m, len(m.arguments), len(m.float_arguments))
-    return Passing(args, stack, results, area + 15 & ~15, stack + 15 & ~15 if pops else 0)
+    popped = stack + 15 & ~15 if pops else 0
+    return Passing(args, stack, results, area + 15 & ~15, popped, given_back)
 
 
 def pieces(
@@ -89,6 +94,9 @@ def pieces(
     next_int = next_float = stack = 0
     for index, param in enumerate(params):
         type_ = param.type
+        if param.purpose and machine.sret >= 0:
+            made.append(Piece(index, 0, type_.mask, False, ints, 0))
+            continue
         if type_.is_int and type_.bits == 128 and machine.pairs:
             if machine.even_pairs:
                 next_int += next_int & 1

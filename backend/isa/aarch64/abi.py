@@ -28,6 +28,7 @@ from backend.isa.aarch64.regs import (
     RESULTS,
     SCRATCH,
     SP,
+    SRET,
     TEMP,
 )
 from backend.isa.isa import Step
@@ -63,14 +64,18 @@ def _check_param(param: AbiParam) -> None:
         raise Unsupported(f"a parameter for {param.purpose}")
 
 
-def _locate(params: tuple[AbiParam, ...], registers: tuple[int, ...]) -> list[int]:
+def _locate(params: tuple[AbiParam, ...], registers: tuple[int, ...], sret: int = -1) -> list[int]:
     """Where the registers' worth of each parameter is passed: a register, or ``-1 - offset`` on the stack.
 
-    ``registers``: those for integers, in order. An i128 has two entries, any other type one.
+    ``registers``: those for integers, in order; ``sret``: that of the pointer to results. An i128 has two entries,
+    any other type one.
     """
     places: list[int] = []
     ints = floats = offset = 0
     for param in params:
+        if param.purpose == "sret" and param.type is I64 and sret >= 0:
+            places.append(sret)
+            continue
         _check_param(param)
         type_ = param.type
         if type_.is_float:
@@ -97,7 +102,7 @@ def _locate(params: tuple[AbiParam, ...], registers: tuple[int, ...]) -> list[in
 
 
 _SYSTEM: Final = Convention(
-    arguments=lambda params: _locate(params, ARGUMENTS),
+    arguments=lambda params: _locate(params, ARGUMENTS, SRET),
     results=lambda returns: _locate(returns, RESULTS),
     clobbers=sum(1 << register for register in CALLER_SAVED),
 )

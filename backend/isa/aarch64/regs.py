@@ -27,6 +27,8 @@ TEMP: Final = 17
 
 ARGUMENTS: Final = tuple(range(8))
 RESULTS: Final = tuple(range(8))
+SRET: Final = 8
+"""The indirect result location register."""
 
 
 def v(number: int) -> int:

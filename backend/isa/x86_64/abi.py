@@ -5,7 +5,8 @@ Source: System V Application Binary Interface, AMD64 Architecture Processor Supp
 xmm0-xmm7, further ones to the stack, 8 bytes each from above the return address upward; bits above an argument's type
 are unspecified unless its extension says otherwise. An i128 takes any two registers, or 16 aligned bytes of the stack
 if two are not left; one that is left goes to a later integer. Results go to rax and rdx, xmm0 and xmm1, further ones to
-an area of the caller's, whose address is passed behind the arguments. The red zone is not used.
+an area of the caller's, whose address is passed behind the arguments. A pointer for results
+that is a parameter (``sret``) is the first one, and is given back in rax. The red zone is not used.
 
 ``tail`` is the same but for this: a function takes its stack arguments along when it returns.
 """
@@ -25,6 +26,7 @@ from backend.isa.x86_64.regs import (
     CALLER_SAVED,
     FLOAT_ARGUMENTS,
     FLOAT_RESULTS,
+    RAX,
     RBP,
     RESULTS,
     RSP,
@@ -58,7 +60,7 @@ def _fixed(role: int, registers: tuple[int, ...]) -> tuple[Operand, ...]:
 def _check_param(param: AbiParam) -> None:
     if not param.type.is_int and param.type is not F32 and param.type is not F64:
         raise Unsupported(f"a parameter or result of type {param.type}")
-    if param.purpose:
+    if param.purpose and param.purpose != "sret":
         raise Unsupported(f"a parameter for {param.purpose}")
 
 
@@ -93,10 +95,23 @@ def locate(
     return places
 
 
+def _arguments(params: tuple[AbiParam, ...]) -> list[int]:
+    if any(param.purpose for param in params[1:]):
+        raise Unsupported("a parameter for sret that is not the first")
+    return locate(params, ARGUMENTS, FLOAT_ARGUMENTS)
+
+
+def _results(returns: tuple[AbiParam, ...]) -> list[int]:
+    if any(param.purpose for param in returns):
+        raise Unsupported("a result for sret")
+    return locate(returns, RESULTS, FLOAT_RESULTS)
+
+
 _SYSTEM: Final = Convention(
-    arguments=lambda params: locate(params, ARGUMENTS, FLOAT_ARGUMENTS),
-    results=lambda returns: locate(returns, RESULTS, FLOAT_RESULTS),
+    arguments=_arguments,
+    results=_results,
     clobbers=sum(1 << register for register in CALLER_SAVED),
+    sret_result=RAX,
 )
 CONVENTIONS: Final = {
     **dict.fromkeys(("", "fast", "cold", "system_v"), _SYSTEM),

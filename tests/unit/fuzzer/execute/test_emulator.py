@@ -195,8 +195,8 @@ def test_limits_are_said(engine: Emulator) -> None:
         engine.load(b"", signature([], [I64] * 200))
     with pytest.raises(ExecutorLimit, match="windows_fastcall"):
         engine.load(b"", Signature((), (), "windows_fastcall"))
-    with pytest.raises(ExecutorLimit, match="sret"):
-        engine.load(b"", Signature((AbiParam(I64, "", "sret"),)))
+    with pytest.raises(ExecutorLimit, match="vmctx"):
+        engine.load(b"", Signature((AbiParam(I64, "", "vmctx"),)))
 
 
 # ---- floats and i128
@@ -324,3 +324,9 @@ def test_what_can_not_be_passed_is_said(engine: Emulator) -> None:
             engine.load(b"", signature([], returns))
     with pytest.raises(ExecutorLimit):
         engine.load(b"", signature([type_named("f16")], []))
+
+
+def test_the_pointer_to_results_has_its_own_register(engine: Emulator) -> None:
+    params = (AbiParam(I64), AbiParam(I64, "", "sret"), AbiParam(I64))
+    engine.load(words("sub x0, x8, x1; ret"), Signature(params, (AbiParam(I64),)))
+    assert engine.run((1, 20, 3), b"").values == (17,)

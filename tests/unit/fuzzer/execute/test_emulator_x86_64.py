@@ -215,3 +215,13 @@ def test_the_machine_is_back_in_order_after_a_broken_run(engine: Emulator) -> No
 def test_instructions_that_prove_nothing(text: str, why: str) -> None:
     found = suspicion("x86_64", code_of(text))
     assert why in found if why else not found
+
+
+@pytest.mark.parametrize(
+    ("text", "broken"), [("mov rax, rdi; ret", []), ("xor eax, eax; ret", ["register of sret"])]
+)
+def test_the_pointer_to_results_is_given_back(
+    engine: Emulator, text: str, broken: list[str]
+) -> None:
+    engine.load(code_of(text), Signature((AbiParam(I64, "", "sret"),)))
+    assert [what for what, _, _ in engine.run((0x2000_0000,), b"").frame] == broken
