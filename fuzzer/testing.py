@@ -34,7 +34,7 @@ from fuzzer.corpus.entry import outcome_text
 from fuzzer.generate import cases as generated
 from fuzzer.generate.draft import DEFAULT_LIMITS, Limits
 from fuzzer.host.client import CASE_SECONDS, HOST
-from fuzzer.outcome import Outcome, OutOfFuel, Returned, Trapped, same
+from fuzzer.outcome import ExternalCall, Outcome, OutOfFuel, Returned, Trapped, same
 from fuzzer.targets import TARGETS, Row, target_named
 from fuzzer.targets.target import Target
 
@@ -226,12 +226,20 @@ def _name_of(target: str | Target) -> str:
 
 
 def _outcome(
-    kind: str, what: Any = None, memory: str = "", masks: Sequence[str] = (), open_memory: str = ""
-) -> Outcome:
+    kind: str, what: Any = None, memory: str = "", calls: Sequence[Any] = (), open_memory: str = "",
+    masks: Sequence[str] = (),
+) -> Outcome:  # fmt: skip
+    made = tuple(
+        [ExternalCall(name, _numbers(args), _numbers(open_)) for name, args, open_ in calls]
+    )
+    image, marks = bytes.fromhex(memory), bytes.fromhex(open_memory)
     if kind == "returned":
-        values, open_values = (tuple(int(text, 16) for text in texts) for texts in (what, masks))
-        return Returned(values, bytes.fromhex(memory), open_values, bytes.fromhex(open_memory))
-    return Trapped(what, bytes.fromhex(memory)) if kind == "trapped" else OutOfFuel()
+        return Returned(_numbers(what), image, _numbers(masks), marks, made)
+    return Trapped(what, image, None, marks, made) if kind == "trapped" else OutOfFuel()
+
+
+def _numbers(texts: Sequence[str]) -> tuple[int, ...]:
+    return tuple([int(text, 16) for text in texts])
 
 
 def _report(case: Case, target: str, violations: list[Any]) -> str:

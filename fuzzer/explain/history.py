@@ -98,13 +98,13 @@ def _pass_arguments(made: History, edge: BlockCall, values: dict[Value, int]) ->
 
 
 def stack_dependent(function: Function) -> set[Value]:
-    """Values computed from the address of a stack slot: their bits are the machine's own."""
+    """Values computed from the address of a stack slot or a function: their bits are the machine's own."""
     found: set[Value] = set()
     known = -1
     while known < len(found):
         known = len(found)
         for inst in function.instructions():
-            if inst.op.name == "stack_addr" or (
+            if inst.op.name in ("stack_addr", "func_addr") or (
                 not inst.op.reads and not found.isdisjoint(inst.args)
             ):
                 found.update(inst.results)

@@ -255,14 +255,19 @@ def _hexadecimal(numbers: tuple[int, ...]) -> list[str]:
     return [hex(number) for number in numbers]
 
 
+def _packed_calls(outcome: Returned | Trapped) -> list[Any]:
+    return [[call.name, _hexadecimal(call.args), _hexadecimal(call.open)] for call in outcome.calls]
+
+
 def _packed_outcome(outcome: Outcome) -> list[Any]:
     if isinstance(outcome, Returned):
-        packed = ["returned", _hexadecimal(outcome.values), outcome.memory.hex()]
-        if outcome.open_values or outcome.open_memory:
-            packed += [_hexadecimal(outcome.open_values), outcome.open_memory.hex()]
-        return packed
+        return [
+            "returned", _hexadecimal(outcome.values), outcome.memory.hex(), _packed_calls(outcome),
+            outcome.open_memory.hex(), _hexadecimal(outcome.open_values),
+        ]  # fmt: skip
     if isinstance(outcome, Trapped):
-        return ["trapped", outcome.code, outcome.memory.hex()]
+        return ["trapped", outcome.code, outcome.memory.hex(), _packed_calls(outcome),
+                outcome.open_memory.hex()]  # fmt: skip
     return ["fuel"]
 
 

@@ -3,7 +3,7 @@
 Sections that are loaded follow each other from offset 0, aligned; the block must be put at an address
 that is a multiple of :data:`PAGE`, since ADRP counts pages. Relocations are applied as the ELF for the Arm 64-bit
 Architecture (aaelf64, 5.7) and the System V ABI's AMD64 supplement (4.4) say; one that needs the block's own
-address is ``Unsupported``, and so are undefined symbols: there is nothing to call.
+address is ``Unsupported``. Calls of undefined symbols are left to the executor, which has a run-time library.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from elftools.elf.relocation import RelocationSection
 from elftools.elf.sections import SymbolTableSection
 
 from backend.errors import Unsupported
+from backend.machine.compiled import Reloc
 
 PAGE: Final = 4096
 _ALLOC: Final = 2
@@ -26,11 +27,13 @@ _EXEC: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class Linked:
-    """``code``: the block; ``symbols``: offsets of defined functions; ``data``: (start, end) of what is no code."""
+    """``code``: the block; ``symbols``: offsets of defined functions; ``data``: (start, end) of what is no code;
+    ``relocs``: calls of what is not in it."""
 
     code: bytes
     symbols: dict[str, int]
     data: list[tuple[int, int]]
+    relocs: list[Reloc]
 
 
 def link(obj: bytes) -> Linked:
@@ -57,23 +60,24 @@ def link(obj: bytes) -> Linked:
             if not executable:
                 data.append((base[index], len(image)))
     table = next(s for s in sections if isinstance(s, SymbolTableSection))
-    apply = _APPLY[elf["e_machine"]]
+    apply, calls = _APPLY[elf["e_machine"]], _CALLS[elf["e_machine"]]
+    relocs: list[Reloc] = []
     for section in sections:
         if isinstance(section, RelocationSection) and section["sh_info"] in base:
             for reloc in section.iter_relocations():
-                target = _address(table.get_symbol(reloc["r_info_sym"]), base) + reloc["r_addend"]
-                apply(
-                    image,
-                    reloc["r_info_type"],
-                    base[section["sh_info"]] + reloc["r_offset"],
-                    target,
-                )
+                kind, addend = reloc["r_info_type"], reloc["r_addend"]
+                at = base[section["sh_info"]] + reloc["r_offset"]
+                symbol = table.get_symbol(reloc["r_info_sym"])
+                if symbol["st_shndx"] == "SHN_UNDEF" and kind in calls:
+                    relocs.append(Reloc(at, calls[kind], symbol.name, addend))
+                else:
+                    apply(image, kind, at, _address(symbol, base) + addend)
     symbols = {
         symbol.name: _address(symbol, base)
         for symbol in table.iter_symbols()
         if symbol["st_info"]["type"] == "STT_FUNC" and symbol["st_shndx"] in base
     }
-    return Linked(bytes(image), symbols, data)
+    return Linked(bytes(image), symbols, data, relocs)
 
 
 def _address(symbol: Any, base: dict[int, int]) -> int:
@@ -122,4 +126,6 @@ def _apply_x86_64(image: bytearray, kind: int, at: int, target: int) -> None:
         raise Unsupported(f"relocation type {kind}")
 
 
+#: relocations that call, by the executor's name: R_X86_64_PLT32, R_AARCH64_JUMP26, R_AARCH64_CALL26
+_CALLS: Final = {"EM_AARCH64": {282: "call26", 283: "call26"}, "EM_X86_64": {4: "pc_rel32"}}
 _APPLY: Final = {"EM_AARCH64": _apply_aarch64, "EM_X86_64": _apply_x86_64}

@@ -109,6 +109,7 @@ class Llvm(Target):
         return CompiledCode(
             case.isa,
             code,
+            relocs=linked.relocs,
             traps=_TRAPS[case.isa](code, linked.data),
             symbols={"entry": linked.symbols["clif"]},
             data_ranges=linked.data,

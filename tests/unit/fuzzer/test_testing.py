@@ -18,6 +18,7 @@ from backend.errors import Unsupported
 from backend.ir.parser import parse_function
 from fuzzer.case import Case
 from fuzzer.generate.cases import CaseGenerator
+from fuzzer.outcome import Returned
 from fuzzer.targets import target_named
 from fuzzer.targets.target import Target
 from fuzzer.testing import Broken, cases, check, check_case, functions
@@ -129,11 +130,28 @@ def test_a_case_is_checked_as_it_is() -> None:
         check(case_of("imul"), 3)
 
 
-def test_two_functions_are_one_too_many() -> None:
-    text = "function %f() {\nblock0:\n    return\n}\n"
-    assert check(text)
-    with pytest.raises(ValueError, match="2 functions"):
-        check(text + text.replace("%f", "%g"))
+def test_the_functions_behind_the_first_may_be_called() -> None:
+    text = """function %f(i32) -> i32 {
+    fn0 = %g(i32) -> i32
+block0(v0: i32):
+    v1 = call fn0(v0)
+    return v1
+}
+; run: %f(4) == 8
+function %g(i32) -> i32 {
+block0(v0: i32):
+    v1 = iadd v0, v0
+    return v1
+}
+"""
+    (outcome,) = check(text)
+    assert isinstance(outcome, Returned)
+    assert (outcome.values, outcome.calls) == ((8,), ())
+    (alone,) = check(text[: text.index("function %g")], 4)
+    assert isinstance(alone, Returned)
+    assert [call.name for call in alone.calls] == ["%g"]
+    with pytest.raises(ValueError, match="no function"):
+        check("; nothing\n", 4)
 
 
 def test_it_keeps_up() -> None:

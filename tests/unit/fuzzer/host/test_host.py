@@ -37,7 +37,7 @@ def host(monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
 
 def ask(host: Host, target: str, function: str = MULTIPLY, seconds: float = 20.0) -> dict[str, Any]:
     request: dict[str, Any] = {
-        "ask": "trial", "target": target, "isa": "aarch64", "function": function, "only": None,
+        "ask": "trial", "target": target, "isa": "aarch64", "functions": function, "only": None,
         "inputs": [["0x3"]], "memory": "", "options": {}, "thorough": False,
     }  # fmt: skip
     return host.ask(request, seconds)
@@ -62,7 +62,7 @@ def test_an_outcome_arrives_with_its_open_bits(outcome: Returned) -> None:
 
 def test_a_right_compiler(host: Host) -> None:
     assert ask(host, "builtin") == {
-        "unsupported": "", "violations": [], "outcomes": [["returned", ["0x9"], ""]],
+        "unsupported": "", "violations": [], "outcomes": [["returned", ["0x9"], "", [], "", []]],
     }  # fmt: skip
 
 
@@ -95,7 +95,9 @@ def test_a_compiler_that_kills_the_host_from_its_child(host: Host) -> None:
 
 
 def test_what_a_compiler_prints_is_no_answer(host: Host, capfd: pytest.CaptureFixture[str]) -> None:
-    assert [ask(host, "prints")["outcomes"] for _ in range(3)] == [[["returned", ["0x9"], ""]]] * 3
+    assert [ask(host, "prints")["outcomes"] for _ in range(3)] == [
+        [["returned", ["0x9"], "", [], "", []]]
+    ] * 3
     assert capfd.readouterr() == ("", "")
 
 
