@@ -119,9 +119,9 @@ class CaseGenerator:
             source.end()
             if not more:
                 break
-        main = FunctionGenerator(
-            source, catalogue, self.limits, fits, group=group, callees=callees, memory=memory
-        )
+        callconv = TAIL if self._tails and source.bool(0.2) else ""
+        main = FunctionGenerator(source, catalogue, self.limits, fits, group=group,
+                                 callees=callees, memory=memory, callconv=callconv)  # fmt: skip
         return main, others
 
     def _draw_options(self, source: Source) -> dict[str, OptionValue]:
