@@ -14,6 +14,8 @@ from backend.ir.opcodes import opcode_named
 
 _ADDRESSES: Final = frozenset((opcode_named("stack_addr"), opcode_named("func_addr")))
 _ACCESSES: Final = frozenset({"load", "store"})
+_USES: Final = _ACCESSES | {"call_indirect"}
+"""Shapes whose results do not depend on the address itself."""
 
 
 def leaks_stack_address(function: Function) -> bool:
@@ -30,7 +32,7 @@ def leaks_stack_address(function: Function) -> bool:
             elif not addresses.isdisjoint(inst.uses()):
                 if _is_seen(inst, addresses):
                     return True
-                if inst.op.shape not in _ACCESSES:
+                if inst.op.shape not in _USES:
                     addresses.update(inst.results)
     return False
 

@@ -105,23 +105,6 @@ block0(v0: i64, v1: i64, v2: i64, v3: i64, v4: i64, v5: i64, v6: i64, v7: i64, v
 }
 ; input: 0, 1, 2, 3, 4, 5, 6, 7, 8
 """
-_POPPED: Final = """function %f(i64) -> i64 {
-    ss0 = explicit_slot 8
-    fn0 = %last(i64, i64, i64, i64, i64, i64, i64, i64, i64) -> i64 tail
-block0(v0: i64):
-    v1 = stack_addr.i64 ss0
-    store v0, v1
-    v2 = call fn0(v0, v0, v0, v0, v0, v0, v0, v0, v0)
-    v3 = stack_addr.i64 ss0
-    v4 = load.i64 v3
-    return v4
-}
-function %last(i64, i64, i64, i64, i64, i64, i64, i64, i64) -> i64 tail {
-block0(v0: i64, v1: i64, v2: i64, v3: i64, v4: i64, v5: i64, v6: i64, v7: i64, v8: i64):
-    return v8
-}
-; input: 5
-"""
 _TAIL: Final = """function %f(i64, i64) -> i64 tail {
     fn0 = %last(i64, i64, i64, i64, i64, i64, i64, i64, i64) -> i64 tail
 block0(v0: i64, v1: i64):
@@ -261,15 +244,6 @@ BUGS: Final = (
         2,
         _POPS,
         lambda: edited(abi.pop_arguments, "_add_sp(size,", "_add_sp(0,"),
-    ),
-    Bug(
-        "popped-not-taken-back",
-        "calls",
-        "behind a call of a function that pops, the stack pointer is left where it is",
-        "result",
-        8,
-        _POPPED,
-        lambda: edited(abi.popped, "_add_sp(size,", "_add_sp(0,"),
     ),
     Bug(
         "tail-call-in-place",

@@ -32,6 +32,21 @@ def test_leak(lines: str, leaks: bool) -> None:
     assert leaks_stack_address(parse_function(_body(lines))) is leaks
 
 
+@pytest.mark.parametrize(
+    ("lines", "leaks"),
+    [
+        ("return v1", True),
+        ("call fn0(v1); return v0", True),
+        ("v2 = call_indirect sig0, v1(v1); return v0", True),
+        ("v2 = call_indirect sig0, v1(v0); return v2", False),
+    ],
+)
+def test_leak_of_the_address_of_a_function(lines: str, leaks: bool) -> None:
+    text = _body(lines).replace("ss0 = explicit_slot 16", "fn0 = %g(i64)\n    sig0 = (i64) -> i64")
+    function = parse_function(text.replace("stack_addr.i64 ss0", "func_addr.i64 fn0"))
+    assert leaks_stack_address(function) is leaks
+
+
 def test_reducer_keeps_stack_addresses_out_of_sight() -> None:
     function = parse_function(_body("store v0, v1; v2 = load.i64 v1; return v2"))
     reduced, _ = reduce_case(
