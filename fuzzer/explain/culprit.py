@@ -116,6 +116,7 @@ _MADE = ("made", "computed", "store", "branch", "trap", "stopped")
 """Kinds of causes whose machine instruction is that of the lowering rule."""
 _CONVENTION = {
     "argument": "the calling convention: where arguments are looked for",
+    "owed": "the calling convention: what a caller owes the function it calls",
     "missing": "lowering: an instruction that traps was dropped",
     "edge": "lowering: other arguments are passed on the edge than in the CLIF",
     "result": "the calling convention, or the epilogue: where results are put",

@@ -12,6 +12,7 @@ from typing import Final
 from backend.ir.entities import AbiParam, Value
 from fuzzer.execute import layout
 from fuzzer.execute.emulator import EXTENDED_RESULT, FAULT, RETURN, STRAY, TIMEOUT
+from fuzzer.execute.outside import CALL
 from fuzzer.explain.machine import Machine, result_parts
 from fuzzer.explain.model import Divergence
 from fuzzer.explain.written import written
@@ -145,6 +146,9 @@ def _broken(machine: Machine, returns: tuple[AbiParam, ...]) -> Cause | None:
             return _cause("result", machine, f"{text} as {promised}; {machine.origin_of(register)}",
                           step=machine.writers.get(register, -1), expected=f"{wanted:#x}", got=f"{found:#x}",
                           where=register)  # fmt: skip
+        if what.startswith(CALL):
+            return _cause("owed", machine, f"{what}: {found:#x}, expected {wanted:#x}",
+                          expected=f"{wanted:#x}", got=f"{found:#x}", where=what)  # fmt: skip
         if what.startswith("caller"):
             at = layout.STACK_TOP + int(what.partition("sp+")[2])
             writer = machine.bytes.get(at, (-1, 0))[0]

@@ -28,10 +28,17 @@ def turned(case: Case, number: int) -> Case:
                 others=others)  # fmt: skip
 
 
-def callees(reducer: Reducer) -> None:
-    """Everything about the functions that are called."""
+def fewer(reducer: Reducer) -> None:
+    """Fewer functions: all at once, or one after another."""
+    if reducer.attempt(_drop_all):
+        return
     for number in range(len(reducer.best.others) - 1, -1, -1):
         reducer.attempt(partial(_drop, number=number))
+
+
+def callees(reducer: Reducer) -> None:
+    """Everything about the functions that are called."""
+    fewer(reducer)
     for number in range(len(reducer.best.others)):
         reducer.turned(number, _INSIDE)
     for name in dict.fromkeys(
@@ -48,6 +55,12 @@ _INSIDE: Final[Sequence[Callable[[Reducer], None]]] = (
     passes.branches, passes.edges, passes.instructions, passes.block_params, passes.operands, simplify.numbers,
     simplify.opcodes,
 )  # fmt: skip
+
+
+def _drop_all(case: Case) -> bool:
+    found = bool(case.others)
+    case.others = []
+    return found
 
 
 def _drop(case: Case, number: int) -> bool:

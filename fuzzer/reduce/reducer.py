@@ -115,10 +115,11 @@ class Reducer:
 
     def run(self) -> Case:
         """Passes in turn until none of them gets anywhere, or the limit of calls is reached."""
-        from fuzzer.reduce.callees import callees
+        from fuzzer.reduce.callees import callees, fewer
         from fuzzer.reduce.passes import PASSES
 
         self.attempt(lambda case: True)
+        fewer(self)
         while True:
             before = self._cost
             for reduce_by in PASSES:

@@ -17,7 +17,7 @@ FILES = sorted(Path(__file__).parent.glob("*.clif"))
 #: names of files of which the backend compiles nothing yet, by ISA
 _NOT_COMPILED = {
     "aarch64": r"atomics|.*_f16_f128",
-    "x86_64": r"atomics|.*_f16_f128|float_fma",
+    "x86_64": r"atomics|.*_f16_f128",
 }
 #: outcomes that filetests have no syntax for, or nothing to show
 _NOT_SHOWN = {"trap", "nop", "sequence_point"}

@@ -116,6 +116,13 @@ KNOWN = {
         Known("branch-decided-wrongly", "", "x0", "0x1", 0x8, "function %f() -> i32 {",
               "the optimiser (gone with opt_level=none)"),
     ),
+    "calls": (
+        Known("call-clobbers-forgotten", "v0", "x0", "0x0", 0x8, "return v0", f"{_MOVES} (gone with homes=float)"),
+        Known("argument-not-extended", "", "call of %h1, argument 0, i32 sext", "0x0", 0x10, "return",
+              "the calling convention: what a caller owes the function it calls"),
+        Known("call-results-mixed", "v0", "x1", "0x9c5413a5", 0x8, "v0, v1 = call fn0()",
+              "lowering rule call, row bl or the emission of it (the rule can't be left out)"),
+    ),
     "buffer": (
         Known("fixup-after-word", "", "", "trap", 0x10, "v1 = udiv v0, v0",
               "the code buffer (the cond19 of the instruction at 16 patched 20)"),
