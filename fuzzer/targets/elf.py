@@ -54,11 +54,12 @@ def link(obj: bytes) -> Linked:
                 or section.name == ".eh_frame"
             ):
                 continue
+            begin = len(image)
             image += bytes(-len(image) % max(section["sh_addralign"], 1))
             base[index] = len(image)
             image += section.data()
             if not executable:
-                data.append((base[index], len(image)))
+                data.append((begin, len(image)))
     table = next(s for s in sections if isinstance(s, SymbolTableSection))
     apply, calls = _APPLY[elf["e_machine"]], _CALLS[elf["e_machine"]]
     relocs: list[Reloc] = []

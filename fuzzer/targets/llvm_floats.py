@@ -44,6 +44,10 @@ CONDITIONS: Final = {"ord": "ord", "uno": "uno", "eq": "oeq", "ne": "une", "one"
 BITWISE: Final = {"band": "and", "bor": "or", "bxor": "xor", "bnot": "xor"}
 """Operations on the bits of floats: LLVM has them for integers."""
 
+FOLDED: Final = frozenset({"fadd", "fsub", "fmul", "fdiv", "fmin", "fmax"})
+"""Operations that LLVM may replace by an operand (x * 1, the maximum of x and x), a signalling NaN included: it
+lets the quiet bit of a NaN open (LangRef, "Behavior of Floating-Point NaN values"), CLIF does not."""
+
 NO_PAIRS: Final = frozenset({
     "udiv", "sdiv", "urem", "srem", "umulhi", "smulhi",
     *(f"fcvt_{how}_{sign}{sat}" for sign in ("uint", "sint") for how in ("to", "from") for sat in ("", "_sat")),
@@ -54,6 +58,17 @@ NO_PAIRS: Final = frozenset({
 def _bits(low: Translator, value: Value) -> str:
     """The integer type as wide as ``value``."""
     return f"i{low.function.value_types[value].bits}"
+
+
+def quieted(low: Translator, inst: Inst, made: str) -> None:
+    """The result of ``inst`` is ``made``, with the quiet bit set if that is a NaN."""
+    type_, bits = low.type_of(inst.results[0]), _bits(low, inst.results[0])
+    quiet = 1 << (22 if type_ == "float" else 51)
+    nan = low.temporary(f"fcmp uno {type_} {made}, {made}")
+    word = low.temporary(f"bitcast {type_} {made} to {bits}")
+    set_ = low.temporary(f"or {bits} {word}, {quiet}")
+    chosen = low.temporary(f"select i1 {nan}, {bits} {set_}, {bits} {word}")
+    low.result(inst, f"bitcast {bits} {chosen} to {type_}")
 
 
 def float_constant(low: Translator, inst: Inst) -> None:

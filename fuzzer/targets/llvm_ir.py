@@ -198,7 +198,11 @@ class Translator:
         if "{c}" in template:
             condition = self.temporary(f"icmp ne {source} {args[0]}, 0")
         args += [""] * (3 - len(args))
-        self.result(inst, template.format(**names, c=condition, x=args[0], y=args[1], z=args[2]))
+        text = template.format(**names, c=condition, x=args[0], y=args[1], z=args[2])
+        if inst.op.name in llvm_floats.FOLDED:
+            llvm_floats.quieted(self, inst, self.temporary(text))
+        else:
+            self.result(inst, text)
         if "@" in template:
             head, _, rest = template.partition("(")
             name = head.format(**names).split()[-1]

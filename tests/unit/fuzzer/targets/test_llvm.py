@@ -416,6 +416,14 @@ def test_stages_print(stage: str) -> None:
     assert words[stage] in shown
 
 
+@pytest.mark.parametrize("isa", ["aarch64", "x86_64"])
+@pytest.mark.parametrize("line", ["fmax v0, v0", "fmin v0, v0", "fmul v0, v1", "fdiv v0, v1"])
+def test_a_nan_that_llvm_hands_on_is_quiet(isa: str, line: str) -> None:
+    text = f"function %f(f32) -> f32 {{\nblock0(v0: f32):\n  v1 = f32const 0x1.0p0\n  v2 = {line}\n  return v2\n}}"
+    case = Case(parse_function(text), [(0x7F80_0001,), (0xFF80_0001,), (0x4000_0000,)], isa=isa)
+    assert run_trial(case, LLVM, thorough=True)[1] == []
+
+
 def test_x86_64_agrees_with_the_reference() -> None:
     """The executor's x86-64 and its reading of UD1, by a compiler that shares nothing with ours."""
     generator = CaseGenerator(LLVM, "x86_64")
