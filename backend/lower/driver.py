@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from backend.isa.isa import Isa
 
 _ICONST: Final = opcode_named("iconst")
+_BRANCHES: Final = frozenset(map(opcode_named, ("jump", "brif", "br_table")))
 _ICMP: Final = opcode_named("icmp")
 _FCMP: Final = opcode_named("fcmp")
 
@@ -210,6 +211,8 @@ class Lowering:
             numbers[block.id] = total
             total += 1
             targets = _distinct(block.terminator)
+            if targets and block.terminator.op not in _BRANCHES:
+                raise Unsupported(f"no rule for {block.terminator.op.name}")
             if len(targets) > 1:
                 total += sum(1 for call in targets if call.args or preds[call.block] > 1)
         return numbers, total

@@ -22,16 +22,21 @@ from fuzzer.targets import target_named
 from fuzzer.targets.target import Target
 from fuzzer.trial import Trial, compile_case, execute, interpret, run_trial
 
-_CALLS: Final = {"crash": (200, 600), "hang": (15, 60)}
-"""Calls of the predicate in the two stages of shrinking: a hang costs a whole timeout each."""
+_CALLS: Final = {"crash": (200, 600), "hang": (40, 200)}
+"""Calls of the predicate in the two stages of shrinking: a hang costs what it is given time for each."""
 _PATIENCE: Final = 1.0
 """Seconds after which a case that has hung before is taken to hang again, at least."""
+_BUSY: Final = 0.2
+"""The same in processor time, which a busy machine does not stretch."""
 _SLOWER: Final = 8.0
 """And so many times as long as a function that does nothing takes, compiler started and all."""
 
 
-def death_of(case: Case, target: Target, settings: Settings, seconds: float) -> Death | None:
-    """How a trial of the case kills its process or overstays ``seconds``; None if it does neither."""
+def death_of(
+    case: Case, target: Target, settings: Settings, seconds: float, busy: float = 0.0
+) -> Death | None:
+    """How a trial of the case kills its process or overstays ``seconds``, or ``busy`` seconds of processor time; None
+    if it does neither."""
 
     def work(stage: object) -> bytes:
         assert callable(stage)
@@ -44,7 +49,7 @@ def death_of(case: Case, target: Target, settings: Settings, seconds: float) -> 
         execute(trial)
         return b""
 
-    ended = run_isolated(work, seconds=seconds, memory=settings.memory)
+    ended = run_isolated(work, seconds=seconds, memory=settings.memory, busy=busy)
     return ended if isinstance(ended, Death) else None
 
 
@@ -86,9 +91,10 @@ def examine(settings: Settings, order: Order, index: int) -> Iterator[Found]:
         violation = violation_of(death)
         hangs = violation.check == "hang"
         cold = _warm_up(target, isa, settings)
-        patience = settings.timeout
+        patience, busy = settings.timeout, 0.0
         if hangs:  # a slow start or a busy machine must not look like one
             patience = min(patience, max(_PATIENCE, _SLOWER * cold))
+            busy = max(_BUSY, _SLOWER * cold)
         draws, edits = _CALLS[violation.check]
         investigator = Investigator(
             target, Store(settings.corpus), ",".join(settings.plants), versions_of(target)
@@ -97,7 +103,7 @@ def examine(settings: Settings, order: Order, index: int) -> Iterator[Found]:
             Finding(case, target.name, violation),
             generator,
             f"{settings.seed:#x}/{settings.shard}/{order.slice}/{index}",
-            lambda candidate: death_of(candidate, target, settings, patience) == death,
+            lambda candidate: death_of(candidate, target, settings, patience, busy) == death,
             draws=draws,
             edits=edits,
             restate=False,

@@ -32,18 +32,23 @@ class Death:
 
 
 def run_isolated(
-    work: Callable[[Callable[[str], None]], bytes], *, seconds: float, memory: int
+    work: Callable[[Callable[[str], None]], bytes],
+    *,
+    seconds: float,
+    memory: int,
+    busy: float = 0.0,
 ) -> bytes | Death:
     """What ``work`` returns when called in a child process, or how the child died.
 
-    ``work`` gets a function to announce stages with. ``seconds``: wall time; ``memory``: bytes of
-    address space. No process is left behind.
+    ``work`` gets a function to announce stages with. ``seconds``: wall time; ``busy``: processor time, in seconds as
+    well, after which it is taken to hang before that, 0 for none; ``memory``: bytes of address space. No process is
+    left behind.
     """
     read_end, write_end = os.pipe()
     parent = os.getpid()
     child = os.fork()
     if child == 0:
-        _child(work, parent, read_end, write_end, memory)
+        _child(work, parent, read_end, write_end, memory, busy)
     os.close(write_end)
     ended = exit_handle(child)
     try:
@@ -64,7 +69,7 @@ def run_isolated(
             stage = rest.decode()
         elif kind == b"answer":
             return bytes.fromhex(rest.decode())
-    if not in_time:
+    if not in_time or (busy and os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGPROF):
         return Death("timeout", stage)
     if os.WIFSIGNALED(status):
         return Death(signal_name(os.WTERMSIG(status)), stage)
@@ -95,7 +100,7 @@ def die_with_parent(parent: int) -> None:
 
 def _child(
     work: Callable[[Callable[[str], None]], bytes], parent: int, read_end: int, write_end: int,
-    memory: int,
+    memory: int, busy: float,
 ) -> None:  # fmt: skip
     code = 70
     try:
@@ -104,6 +109,8 @@ def _child(
         die_with_parent(parent)
         faulthandler.disable()
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGPROF, signal.SIG_DFL)
+        signal.setitimer(signal.ITIMER_PROF, busy)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
         quiet = os.open(os.devnull, os.O_WRONLY)

@@ -215,6 +215,6 @@ if __name__ == "__main__":
     from fuzzer.cli import main
 
     # Each call is a process: enough to see that it shrinks, not to the last instruction.
-    autopsy._CALLS.update(crash=(60, 120), hang=(12, 12))
+    autopsy._CALLS.update(crash=(60, 120), hang=(12, 40))
     TARGETS["bad"] = Row("__main__", sys.argv.pop(1), "misbehaves")
     main()

@@ -12,11 +12,11 @@ import pytest
 from fuzzer.corpus.entry import load_entry
 from tests.unit.fuzzer.campaign.processes import Command, Done, run
 
-#: (class of the compiler, options, check, words of the finding, largest reproducer: a hang is tried a few times only)
+#: (class of the compiler, options, check, words of the finding, largest reproducer)
 FAULTS = [
     ("Raises", (), "crash", "LookupError: no register for v7", 3),
     ("Segfault", (), "crash", "SIGSEGV while compiling", 12),
-    ("Loops", ("--timeout", "0.5s"), "hang", "timeout while compiling", 80),
+    ("Loops", ("--timeout", "0.5s"), "hang", "timeout while compiling", 12),
     ("Hoards", ("--mem", "256m"), "crash", "MemoryError", 3),
     ("Endless", (), "hang", "after 200000 instructions", 3),
 ]
