@@ -107,6 +107,15 @@ def _leaf(token: str) -> Leaf:
     return Leaf("int" if token.lstrip("-").isdigit() else "value", token)
 
 
+def idioms() -> Iterator[str]:
+    """The left side of each row, as text; of one about a truth, as the condition of a select."""
+    for text, form in ((RULES, "{} {}"), (TRUTHS, "select ({} {}), a, b")):
+        for line in text.strip().splitlines():
+            match = _ROW.fullmatch(line.strip())
+            if match is not None:
+                yield form.format(match[2], match[3])
+
+
 def opcodes(rule: Rule) -> tuple[str, ...]:
     """Names of the opcodes that the rule looks for."""
     found = [*rule.roots]

@@ -7,7 +7,7 @@ from typing import Final
 from backend.ir.entities import Function
 from backend.opt.dead import remove_dead, remove_unreachable
 from backend.opt.hoist import hoist
-from backend.opt.matching import ALGEBRA, TRUTH
+from backend.opt.matching import ALGEBRA, TRUTH, idioms
 from backend.opt.simplify import LOOKED_FOR, NAMES, Simplifier
 
 _PASSES: Final = ("unreachable_block", "loop_invariant", "dead_instruction", "dead_parameter")
@@ -19,6 +19,9 @@ REWRITES: Final = frozenset(PREFIX + rule.name for rule in (*ALGEBRA, *TRUTH))
 
 OPCODES: Final = (*LOOKED_FOR, *(() for _ in _PASSES))
 """Names of the opcodes that each rule is about."""
+
+IDIOMS: Final = tuple(idioms())
+"""What the rows look for, as text."""
 
 
 def optimise(function: Function) -> tuple[Function, set[int]]:

@@ -13,7 +13,8 @@ from backend.ir.types import Type
 from fuzzer.case import DATA_BASE, Case, Input, OptionValue
 from fuzzer.generate.calls import CALLEE, CALLEE_TRIPS, TAIL, Callee, draw_outside, own
 from fuzzer.generate.catalogue import DRAWS, Catalogue
-from fuzzer.generate.draft import CALLEE_LIMITS, DEFAULT_LIMITS, Limits, draw_bits
+from fuzzer.generate.constants import draw_bits
+from fuzzer.generate.draft import CALLEE_LIMITS, DEFAULT_LIMITS, Limits
 from fuzzer.generate.function import HEADER, FunctionGenerator
 from fuzzer.generate.operations import TYPES
 from fuzzer.generate.source import Choice, HypothesisSource, RecordingSource, ReplaySource, Source
@@ -59,7 +60,7 @@ class CaseGenerator:
         self.isa = isa
         self.limits = limits
         self._fits_results = partial(target.fits_results, isa)
-        self.catalogue = Catalogue(partial(target.supports, isa), types)
+        self.catalogue = Catalogue(partial(target.supports, isa), types, target.idioms(isa))
         self._calls = calls and all(target.supports(isa, op, None, None) for op in _CALLING)
         self._tails = target.supports(isa, opcode_named("return_call"), None, None)
         self._fixed = dict(fixed or {})

@@ -36,10 +36,14 @@ def _needed(type_: Type) -> list[tuple[str, Type | None, Type | None]]:
 
 
 class Catalogue:
-    """``groups``: the wide types that functions may have, as bits in the order of ``operations.WIDE``."""
+    """``groups``: the wide types that functions may have, as bits in the order of ``operations.WIDE``. ``idioms``: what
+    the target looks for."""
 
-    def __init__(self, supports: Supports, types: Sequence[Type] = TYPES) -> None:
+    def __init__(
+        self, supports: Supports, types: Sequence[Type] = TYPES, idioms: Sequence[str] = ()
+    ) -> None:
         self._supports = supports
+        self._idioms = idioms
         self._plain = self
         self._focus: Sequence[tuple[str, str]] = ()
         self._focus_group = 0
@@ -74,6 +78,6 @@ class Catalogue:
                 found = self._plain.repertoire(group).focused(self._focus)
             else:
                 wide = [type_ for bit, type_ in enumerate(WIDE) if group >> bit & 1]
-                found = Repertoire(self._supports, (*INTEGERS, *wide))
+                found = Repertoire(self._supports, (*INTEGERS, *wide), self._idioms)
             self._repertoires[group] = found
         return found

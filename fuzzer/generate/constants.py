@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from backend.ir.types import F32, F64, I8, I16, I32, I64, I128, Type
+from fuzzer.generate.source import Source
 
 _PATTERNS: Final = (0x5555555555555555, 0xF0F0F0F0F0F0F0F0, 0x0123456789ABCDEF, 0xFF00FF00FF00FF00,
                     0x00FF0000000000FF, 0x8000000080000000)  # fmt: skip
@@ -140,3 +141,16 @@ INTERESTING: Final[dict[Type, tuple[int, ...]]] = {
     F64: _float_table(F64),
 }
 """Unsigned bits of interesting values by type, simplest first."""
+
+
+def draw_bits(source: Source, type_: Type) -> int:
+    """Unsigned bits of type ``type_``: mostly an interesting constant, else anything."""
+    table = INTERESTING[type_]
+    way = source.int(0, 7)
+    if way < 3:
+        return table[source.int(0, 15)]
+    if way < 6:
+        return table[source.int(0, len(table) - 1)]
+    if way == 6:
+        return small_number(type_, source.int(0, 255))
+    return source.int(0, type_.mask)

@@ -19,7 +19,7 @@ from backend.ir.entities import Block, BlockCall, Function, Inst, Value
 from backend.ir.opcodes import FLOAT_CC, INT_CC, Opcode, opcode_named
 from backend.ir.types import F32, F64, I8, I64, I128, Type
 from fuzzer.generate.calls import Callee
-from fuzzer.generate.constants import INTERESTING, quiet_nan, small_number
+from fuzzer.generate.constants import draw_bits, quiet_nan, small_number
 from fuzzer.generate.operations import INTEGERS, Form, Repertoire
 from fuzzer.generate.source import Source
 from fuzzer.reference.open_bits import OPEN_RESULTS
@@ -286,16 +286,3 @@ class Draft(ABC):
     def forget(self, marks: list[int]) -> None:
         for mark, values in zip(marks, self.scope.values(), strict=True):
             del values[mark:]
-
-
-def draw_bits(source: Source, type_: Type) -> int:
-    """Unsigned bits of type ``type_``: mostly an interesting constant, else anything."""
-    table = INTERESTING[type_]
-    way = source.int(0, 7)
-    if way < 3:
-        return table[source.int(0, 15)]
-    if way < 6:
-        return table[source.int(0, len(table) - 1)]
-    if way == 6:
-        return small_number(type_, source.int(0, 255))
-    return source.int(0, type_.mask)

@@ -31,11 +31,11 @@ from typing import Final
 from backend.ir.entities import AbiParam, Function, Signature, StackSlot, Value
 from backend.ir.opcodes import opcode_named
 from backend.ir.types import I64, Type
-from fuzzer.generate import calls, memory, structures
+from fuzzer.generate import calls, idioms, memory, structures
 from fuzzer.generate.calls import Callee
 from fuzzer.generate.catalogue import DRAWS, Catalogue
-from fuzzer.generate.constants import float_bits, small_number
-from fuzzer.generate.draft import KEYWORDS, Draft, Limits, draw_bits
+from fuzzer.generate.constants import draw_bits, float_bits, small_number
+from fuzzer.generate.draft import KEYWORDS, Draft, Limits
 from fuzzer.generate.operations import (
     CALL,
     CONVERT,
@@ -380,4 +380,5 @@ _STRUCTURE_OF: Final[dict[str, Callable[[Draft, Operation], None]]] = {
     "pressure": structures.pressure,
     "funnel": structures.funnel,
     "calls": calls.call,
+    "idiom": idioms.idiom,
 }

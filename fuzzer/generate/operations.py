@@ -13,6 +13,7 @@ from typing import Final
 
 from backend.ir.opcodes import OPCODES, Opcode, resolve, second_types
 from backend.ir.types import F32, F64, I8, I16, I32, I64, I128, Type
+from fuzzer.generate.idioms import Idioms
 
 INTEGERS: Final = (I32, I64, I8, I16)
 """What every function has values of."""
@@ -42,6 +43,7 @@ FAMILIES: Final[dict[str, dict[str, int]]] = {
     "slot": {"stack_load": 4, "stack_store": 5},
     "flow": {"brif": 6, "br_table": 2, "loop": 4, "pressure": 1},
     "call": {"calls": 16},
+    "idiom": {"idiom": 16},
     "float add": {"fadd": 5, "fsub": 4, "fneg": 3},
     "float multiply": {"fmul": 5, "fdiv": 3, "fma": 5, "sqrt": 2},
     "float sign": {"fabs": 2, "fcopysign": 3},
@@ -53,8 +55,8 @@ FAMILIES: Final[dict[str, dict[str, int]]] = {
     "float from int": {"fcvt_from_uint": 4, "fcvt_from_sint": 4},
     "float bits": {"bitcast": 5},
 }  # fmt: skip
-"""Weights by family. ``loop``, ``pressure``, ``funnel`` and ``calls`` are not opcodes but shapes of instructions;
-``stack_load`` and ``stack_store`` stand for accesses through ``stack_addr``."""
+"""Weights by family. ``loop``, ``pressure``, ``funnel``, ``calls`` and ``idiom`` are not opcodes but shapes of
+instructions; ``stack_load`` and ``stack_store`` stand for accesses through ``stack_addr``."""
 
 NESTED: Final = ("iadd", "ishl", "bnot", "imul", "uextend", "sextend", "ushr", "sshr", "band", "ineg",
                 "rotr", "bxor", "icmp", "isub", "ishl", "uextend", "sextend",
@@ -62,7 +64,9 @@ NESTED: Final = ("iadd", "ishl", "bnot", "imul", "uextend", "sextend", "ushr", "
 """What an operand is made of when it is made for one use only: the trees that instruction selectors fold.
 An opcode stands as often as its weight."""
 
-STRUCTURES: Final = frozenset({"loop", "pressure", "funnel", "calls", "stack_load", "stack_store"})
+STRUCTURES: Final = frozenset({
+    "loop", "pressure", "funnel", "calls", "idiom", "stack_load", "stack_store",
+})  # fmt: skip
 _NAMES: Final = tuple(FAMILIES)
 FAMILY_COUNT: Final = len(FAMILIES)
 CALL: Final = _NAMES.index("call")
@@ -175,10 +179,12 @@ class Repertoire:
     """All operations on ``types`` that a target supports, and the weighted tables cut from them by swarm masks.
 
     ``nested``: by result type, the opcodes an operand may be made of, each as its forms; ``floats``: are some of
-    the types?
+    the types? ``idioms``: of those that the target is said to look for, what can be drawn.
     """
 
-    def __init__(self, supports: Supports, types: tuple[Type, ...] = INTEGERS) -> None:
+    def __init__(
+        self, supports: Supports, types: tuple[Type, ...] = INTEGERS, idioms: Sequence[str] = ()
+    ) -> None:
         self.values = types
         self.floats = any(type_.is_float for type_ in types)
         by_name = {op.name: op for op in OPCODES}
@@ -197,6 +203,11 @@ class Repertoire:
             giving = [[form for forms in operation.forms.values() for form in forms
                        if form.results[0] is type_] for operation in operations]  # fmt: skip
             self.nested[type_] = tuple(tuple(forms) for forms in giving if forms)
+        self._forms = {
+            operation.name: [form for forms in operation.forms.values() for form in forms]
+            for operation, _ in self._weighted
+        }
+        self.idioms = Idioms(idioms, lambda name: self._forms.get(name, ()))
         self._kindred: dict[tuple[str, Type], tuple[Form, ...]] = {}
         self._tables: dict[int, tuple[Operation, ...]] = {}
         self._focus: list[Operation] = []

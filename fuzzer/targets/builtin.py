@@ -11,7 +11,7 @@ from backend.ir.opcodes import N64, Opcode, opcode_named
 from backend.ir.types import Type
 from backend.isa import ISA_NAMES, isa_named
 from backend.machine.compiled import CompiledCode
-from backend.opt.optimise import OPCODES
+from backend.opt.optimise import IDIOMS, OPCODES
 from backend.opt.optimise import RULES as IMPROVEMENTS
 from backend.options import OPTIONS, Options
 from fuzzer.case import Case, OptionValue
@@ -70,6 +70,9 @@ class Builtin(Target):
             for names in OPCODES
         ]
         return lowering + improving
+
+    def idioms(self, isa: str) -> Sequence[str]:
+        return [*IDIOMS, *(rule.text for rule in isa_named(isa).rules if "(" in rule.text)]
 
     def rows(self, isa: str) -> list[str]:
         return [row.name for row in isa_named(isa).rows]

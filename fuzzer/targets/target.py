@@ -18,6 +18,7 @@ from typing import ClassVar
 from backend.ir.opcodes import OPCODES, Opcode
 from backend.ir.types import Type
 from backend.machine.compiled import CompiledCode
+from backend.opt.optimise import IDIOMS
 from fuzzer.case import Case, OptionValue
 
 
@@ -103,6 +104,11 @@ class Target(ABC):
     def rule_forms(self, isa: str) -> list[list[tuple[str, str]]]:
         """For each rule, the forms (opcode, T or ``-``) that may lead to it, for a campaign to draw more often."""
         return []
+
+    def idioms(self, isa: str) -> Sequence[str]:
+        """Expressions that the compiler looks for, to be drawn often (:mod:`fuzzer.generate.idioms`). Unless a target
+        knows its own: what algebra has to say of integers, and so any optimiser."""
+        return IDIOMS
 
     def rows(self, isa: str) -> list[str]:
         """Names of the machine instructions of ``isa``, in the order of ``CompiledCode.row_hits``' indices."""
