@@ -12,12 +12,11 @@ to an area of the caller's, whose address is passed behind the arguments.
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Final
 
 from backend.errors import Unsupported
 from backend.ir.entities import AbiParam
-from backend.ir.types import F32, F64, I64, I128, Type
+from backend.ir.types import F32, F64, I64, I128
 from backend.isa.aarch64.insts import ROWS
 from backend.isa.aarch64.regs import (
     ARGUMENTS,
@@ -32,29 +31,17 @@ from backend.isa.aarch64.regs import (
     TEMP,
 )
 from backend.isa.isa import Step
-from backend.lower.calls import Calls, Convention, convention_of
-from backend.lower.driver import Lowering
+from backend.lower.calls import Calls, Convention
 from backend.machine.frame import Frame
 from backend.machine.registers import FLOAT, INT, spill_slot
 from backend.machine.rows import Row
-from backend.machine.vcode import DEF, MInst, Operand
 
 LINKAGE: Final = 16
 """Bytes of the frame record: the caller's x29 and the return address."""
 _SCALED_LIMIT: Final = 4096
 _FIRST_VECTOR: Final = 32
 
-_LOAD_ARGUMENT: Final = {F32: ROWS["ldr.s_ui"], F64: ROWS["ldr.d_ui"]}
-_LOAD_INTEGER: Final = ROWS["ldr.x_ui"]
 _NO_TRAP: Final = -1
-
-
-@cache
-def _fixed(role: int, registers: tuple[int, ...]) -> tuple[Operand, ...]:
-    return tuple(
-        Operand(i, role, FLOAT if register >= _FIRST_VECTOR else INT, fixed=register)
-        for i, register in enumerate(registers)
-    )
 
 
 def _check_param(param: AbiParam) -> None:
@@ -112,90 +99,24 @@ CONVENTIONS: Final = {
 }
 
 
-def lower_arguments(low: Lowering) -> None:
-    """Define the parameters that are used: registers by one pseudo instruction, the rest by loads."""
-    signature = low.function.signature
-    convention = convention_of(signature, CONVENTIONS)
-    vregs: list[int] = []
-    registers: list[int] = []
-    loads: list[MInst] = []
-    params = low.function.entry.params
-    arguments = [
-        (low.types[value], low.use(value) if low.is_used(value) else -1) for value in params
-    ]
-    given = signature.params
-    if low.area >= 0:
-        arguments.append((I64, low.area))
-        given = convention.passed(signature)
-    places = iter(convention.arguments(given))
-    for type_, first in arguments:
-        for half in range(2 if type_ is I128 else 1):
-            place = next(places)
-            if first < 0:
-                continue
-            vreg = first + half
-            if place >= 0:
-                vregs.append(vreg)
-                registers.append(place)
-                continue
-            offset = LINKAGE - 1 - place
-            row = _LOAD_ARGUMENT.get(type_, _LOAD_INTEGER)
-            if offset >= (4 if type_ is F32 else 8) * _SCALED_LIMIT:
-                raise Unsupported(f"{len(params)} parameters")
-            kept = row.operands_without((None, FP, 0, -1))
-            loads.append(MInst(row, [vreg, FP, offset, _NO_TRAP], kept))
-    if vregs:
-        low.out.append(MInst(ROWS["args"], vregs, _fixed(DEF, tuple(registers))))
-    low.out += loads
-
-
 _EXTENDS: Final[dict[tuple[str, int], Row]] = {
     ("uext", 8): ROWS["uxtb"], ("uext", 16): ROWS["uxth"], ("uext", 32): ROWS["mov_rr.w"],
     ("sext", 8): ROWS["sxtb.x"], ("sext", 16): ROWS["sxth.x"], ("sext", 32): ROWS["sxtw"],
 }  # fmt: skip
 
 
-# ---- the caller's side
-
-_STORE_ARGUMENT: Final = {F32: ROWS["str.s_ui"], F64: ROWS["str.d_ui"]}
-_STORE_INTEGER: Final = ROWS["str.x_ui"]
-_ADD: Final = ROWS["add_ri.x"]
-
-
-def _access(low: Lowering, type_: Type, row: Row, vreg: int, offset: int, base: int) -> None:
-    if offset >= (4 if type_ is F32 else 8) * _SCALED_LIMIT:
-        raise Unsupported(f"a stack argument at {offset} bytes")
-    kept = row.operands_without((None, SP, 0, -1)) if base < 0 else None
-    low.out.append(
-        MInst(row, [vreg, SP if base < 0 else base, offset, _NO_TRAP], kept, 0, low.origin)
-    )
-
-
-def _store_word(low: Lowering, type_: Type, vreg: int, offset: int, base: int) -> None:
-    _access(low, type_, _STORE_ARGUMENT.get(type_, _STORE_INTEGER), vreg, offset, base)
-
-
-def _load_word(low: Lowering, type_: Type, vreg: int, offset: int) -> None:
-    _access(low, type_, _LOAD_ARGUMENT.get(type_, _LOAD_INTEGER), vreg, offset, -1)
-
-
-def _address(low: Lowering, offset: int) -> int:
-    if offset >= 1 << 12:
-        raise Unsupported(f"results at {offset} bytes")
-    vreg = low.temp(INT)
-    kept = _ADD.operands_without((None, SP, 0))
-    low.out.append(MInst(_ADD, [vreg, SP, offset], kept, 0, low.origin))
-    return vreg
-
-
 CALLS: Final = Calls(
     conventions=CONVENTIONS,
     extends=_EXTENDS,
-    store=_store_word,
-    load=_load_word,
-    address=_address,
+    loads={I64: ROWS["ldr.x_ui"], F32: ROWS["ldr.s_ui"], F64: ROWS["ldr.d_ui"]},
+    stores={I64: ROWS["str.x_ui"], F32: ROWS["str.s_ui"], F64: ROWS["str.d_ui"]},
+    address=ROWS["add_ri.x"],
+    reach=_SCALED_LIMIT,
+    stack_pointer=SP,
+    frame_pointer=FP,
     linkage=LINKAGE,
     tail_target=15,
+    args=ROWS["args"],
     call=ROWS["call"],
     call_indirect=ROWS["blr"],
     call_popped=ROWS["call_popped"],
@@ -246,9 +167,9 @@ def epilogue(frame: Frame) -> list[Step]:
     return [*steps, (ROWS["ldp_post.x"], [FP, LR, SP, LINKAGE])]
 
 
-def pop_arguments(size: int) -> list[Step]:
-    """Behind the epilogue: the stack arguments are no more."""
-    return _add_sp(size, ROWS["add_ri.x"])
+def pop_return(size: int) -> list[Step]:
+    """Behind the epilogue: the return of a function that takes its stack arguments along."""
+    return [*_add_sp(size, ROWS["add_ri.x"]), (ROWS["ret"], [])]
 
 
 def popped(size: int) -> list[Step]:

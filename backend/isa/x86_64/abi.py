@@ -13,7 +13,6 @@ that is a parameter (``sret``) is the first one, and is given back in rax. The r
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Final
 
 from backend.errors import Unsupported
@@ -26,6 +25,7 @@ from backend.isa.x86_64.regs import (
     CALLER_SAVED,
     FLOAT_ARGUMENTS,
     FLOAT_RESULTS,
+    R10,
     RAX,
     RBP,
     RESULTS,
@@ -33,28 +33,18 @@ from backend.isa.x86_64.regs import (
     SCRATCH,
     xmm,
 )
-from backend.lower.calls import Convention, convention_of
-from backend.lower.driver import Lowering
+from backend.lower.calls import Calls, Convention
 from backend.machine.frame import Frame
 from backend.machine.registers import FLOAT, INT, spill_slot
 from backend.machine.rows import Row
-from backend.machine.vcode import DEF, MInst, Operand
 
 LINKAGE: Final = 16
 """Bytes between rbp and the caller's stack arguments: the caller's rbp and the return address."""
 _FIRST_VECTOR: Final = xmm(0)
+_REACH: Final = 1 << 28
+"""So that eight times as many bytes fit a displacement."""
 
-_LOAD_ARGUMENT: Final = {F32: ROWS["fload.s_o"], F64: ROWS["fload.d_o"]}
-_LOAD_INTEGER: Final = ROWS["load.q_o"]
 _NO_TRAP: Final = -1
-
-
-@cache
-def _fixed(role: int, registers: tuple[int, ...]) -> tuple[Operand, ...]:
-    return tuple(
-        Operand(i, role, FLOAT if register >= _FIRST_VECTOR else INT, fixed=register)
-        for i, register in enumerate(registers)
-    )
 
 
 def _check_param(param: AbiParam) -> None:
@@ -64,7 +54,7 @@ def _check_param(param: AbiParam) -> None:
         raise Unsupported(f"a parameter for {param.purpose}")
 
 
-def locate(
+def _locate(
     params: tuple[AbiParam, ...], registers: tuple[int, ...], vectors: tuple[int, ...]
 ) -> list[int]:
     """Where the registers' worth of each parameter is passed: a register, or ``-1 - offset`` on the stack.
@@ -98,13 +88,13 @@ def locate(
 def _arguments(params: tuple[AbiParam, ...]) -> list[int]:
     if any(param.purpose for param in params[1:]):
         raise Unsupported("a parameter for sret that is not the first")
-    return locate(params, ARGUMENTS, FLOAT_ARGUMENTS)
+    return _locate(params, ARGUMENTS, FLOAT_ARGUMENTS)
 
 
 def _results(returns: tuple[AbiParam, ...]) -> list[int]:
     if any(param.purpose for param in returns):
         raise Unsupported("a result for sret")
-    return locate(returns, RESULTS, FLOAT_RESULTS)
+    return _locate(returns, RESULTS, FLOAT_RESULTS)
 
 
 _SYSTEM: Final = Convention(
@@ -119,45 +109,35 @@ CONVENTIONS: Final = {
 }
 
 
-def lower_arguments(low: Lowering) -> None:
-    """Define the parameters that are used: registers by one pseudo instruction, the rest by loads."""
-    signature = low.function.signature
-    convention = convention_of(signature, CONVENTIONS)
-    vregs: list[int] = []
-    registers: list[int] = []
-    loads: list[MInst] = []
-    arguments = [
-        (low.types[value], low.use(value) if low.is_used(value) else -1)
-        for value in low.function.entry.params
-    ]
-    given = signature.params
-    if low.area >= 0:
-        arguments.append((I64, low.area))
-        given = convention.passed(signature)
-    places = iter(convention.arguments(given))
-    for type_, first in arguments:
-        for half in range(2 if type_ is I128 else 1):
-            place = next(places)
-            if first < 0:
-                continue
-            vreg = first + half
-            if place >= 0:
-                vregs.append(vreg)
-                registers.append(place)
-                continue
-            offset = LINKAGE - 1 - place
-            row = _LOAD_ARGUMENT.get(type_, _LOAD_INTEGER)
-            kept = row.operands_without((None, RBP, 0, -1))
-            loads.append(MInst(row, [vreg, RBP, offset, _NO_TRAP], kept))
-    if vregs:
-        low.out.append(MInst(ROWS["args"], vregs, _fixed(DEF, tuple(registers))))
-    low.out += loads
-
-
-EXTENDS: Final[dict[tuple[str, int], Row]] = {
+_EXTENDS: Final[dict[tuple[str, int], Row]] = {
     ("uext", 8): ROWS["movzx_b.l"], ("uext", 16): ROWS["movzx_w.l"], ("uext", 32): ROWS["mov_rr.l"],
     ("sext", 8): ROWS["movsx_b.q"], ("sext", 16): ROWS["movsx_w.q"], ("sext", 32): ROWS["movsx_l.q"],
 }  # fmt: skip
+
+
+CALLS: Final = Calls(
+    conventions=CONVENTIONS,
+    extends=_EXTENDS,
+    loads={I64: ROWS["load.q_o"], F32: ROWS["fload.s_o"], F64: ROWS["fload.d_o"]},
+    stores={I64: ROWS["store.q_o"], F32: ROWS["fstore.s_o"], F64: ROWS["fstore.d_o"]},
+    address=ROWS["lea_o.q"],
+    reach=_REACH,
+    stack_pointer=RSP,
+    frame_pointer=RBP,
+    linkage=LINKAGE,
+    tail_target=R10,
+    args=ROWS["args"],
+    call=ROWS["call_function"],
+    call_indirect=ROWS["call_r"],
+    call_popped=ROWS["call_popped"],
+    call_indirect_popped=ROWS["call_indirect_popped"],
+    return_call=ROWS["return_call"],
+    return_call_indirect=ROWS["return_call_indirect"],
+    ret=ROWS["ret"],
+    ret_pop=ROWS["ret_pop"],
+    func_addr=ROWS["func_addr"],
+    near_func_addr=ROWS["near_func_addr"],
+)
 
 
 # ---- the frame
@@ -184,6 +164,16 @@ def epilogue(frame: Frame) -> list[Step]:
         steps.append((ROWS["lea_o.q"], [RSP, RBP, -frame.saved_bytes]))
     steps += [(ROWS["pop"], [register]) for register in reversed(frame.saved)]
     return [*steps, (ROWS["pop"], [RBP])]
+
+
+def pop_return(size: int) -> list[Step]:
+    """Behind the epilogue: the return of a function that takes its stack arguments along."""
+    return [(ROWS["ret_i"], [size])]
+
+
+def popped(size: int) -> list[Step]:
+    """Behind a call of a function that popped so much: the stack pointer back to where the frame has it."""
+    return [(ROWS["sub_ri.q"], [RSP, size, RSP])]
 
 
 def tail_epilogue(frame: Frame, given: int, taken: int) -> list[Step]:

@@ -10,6 +10,7 @@ from backend.isa.x86_64 import abi, pseudos
 from backend.isa.x86_64.fields import KINDS
 from backend.isa.x86_64.labels import label_uses
 from backend.isa.x86_64.regs import RDI, RSI, machine_env
+from backend.lower import calls
 from backend.machine import intel_notation
 from fuzzer.selftest import patch
 from fuzzer.selftest.bug import Bug
@@ -118,5 +119,5 @@ BUGS: Final = (
     Bug("x86-argument-offset", "frame", "stack arguments are read as if no return address were there",
         "result", 3,
         clif("i64 i64 i64 i64 i64 i64 i64", "i64", "return v6", "1, 2, 3, 4, 5, 6, 7"),
-        lambda: edited(abi.lower_arguments, "LINKAGE - 1 - place", "LINKAGE - 9 - place"), isa=ISA),
+        lambda: edited(calls.lower_arguments, "calls.linkage - 1 - place", "calls.linkage - 9 - place"), isa=ISA),
 )  # fmt: skip
