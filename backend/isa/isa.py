@@ -33,7 +33,8 @@ _ICONST: Final = opcode_named("iconst")
 class Isa:
     """One instruction set.
 
-    ``table``: instruction rows; ``rule_set``: lowering rules; ``env(registers)``: registers for the allocator;
+    ``table``: instruction rows; ``rule_set``: lowering rules; ``env(registers, callconv)``: registers for the
+    allocator;
     ``extends``: (bits, signed) -> the row that extends an i8 or i16 to 32 bits; ``jump``, ``trap``: the rows of
     the unconditional branch and of the undefined instruction; ``label_uses(reach)``: by name;
     ``nop``: the word that pads. ``step_bytes``: the most that an instruction comes to, a move of the
@@ -56,7 +57,7 @@ class Isa:
         *,
         table: RowTable,
         rule_set: RuleSet,
-        env: Callable[[int], MachineEnv],
+        env: Callable[[int, str], MachineEnv],
         extends: Mapping[tuple[int, bool], Row],
         jump: Row,
         trap: Row,

@@ -46,7 +46,8 @@ class Convention(NamedTuple):
     """A calling convention. ``arguments(params)``, ``results(returns)``: the place of each value, two for an i128;
     Unsupported if one can't be passed. ``clobbers``: the registers that a call destroys, as a mask. ``pops``: does a
     function take its stack arguments along when it returns? ``sret_result``: the register in which a function gives
-    back the pointer that it got for its results (``sret``), or -1.
+    back the pointer that it got for its results (``sret``), or -1. ``home``: bytes at the bottom of the stack arguments
+    that are the callee's to write, of every call. ``packed``: a value on the stack takes no more bytes than its type.
     """
 
     arguments: Callable[[tuple[AbiParam, ...]], list[Place]]
@@ -54,11 +55,17 @@ class Convention(NamedTuple):
     clobbers: int
     pops: bool = False
     sret_result: int = -1
+    home: int = 0
+    packed: bool = False
 
     def slot(self, type_: Type) -> Type:
         """The type that fills the place on the stack of a value of ``type_``, or of half of one: 8 bytes, of which a
-        float takes its own."""
-        return type_ if type_.is_float else I64
+        float takes its own, unless values are packed."""
+        return type_ if type_.is_float or (self.packed and type_ is not I128) else I64
+
+    def stack(self, places: Sequence[Place]) -> int:
+        """Bytes of the stack arguments at ``places`` and their home, to a multiple of its alignment."""
+        return max(self.home, stack_bytes(places))
 
     def passed(self, signature: Signature) -> tuple[AbiParam, ...]:
         """The parameters, with the pointer to the area of results if there is one."""
@@ -113,7 +120,8 @@ def convention_of(signature: Signature, conventions: Mapping[str, Convention]) -
 
 def stack_bytes(places: Sequence[Place]) -> int:
     """What the places on the stack take, to a multiple of its alignment."""
-    end = _SLOT - 1 - min(places, default=0) if min(places, default=0) < 0 else 0
+    last = -1 - min(places, default=0)
+    end = (last | _SLOT - 1) + 1 if last >= 0 else 0
     return -(-end // _STACK_ALIGN) * _STACK_ALIGN
 
 
@@ -186,7 +194,7 @@ def emit_call(low: Lowering, inst: Inst) -> None:
     assert signature is not None  # the verifier's rule
     convention = convention_of(signature, calls.conventions)
     places = convention.arguments(convention.passed(signature))
-    stack = stack_bytes(places)
+    stack = convention.stack(places)
     results = convention.results(signature.returns)
     area = stack_bytes(results)
     args = inst.args
@@ -226,6 +234,7 @@ def emit_call(low: Lowering, inst: Inst) -> None:
     for slot, vreg, offset in loads:
         _access(low, calls.loads[slot], slot, vreg, offset, calls.stack_pointer)
     low.vcode.outgoing = max(low.vcode.outgoing, stack + area)
+    low.vcode.clobbers |= convention.clobbers
 
 
 def emit_tail_call(low: Lowering, inst: Inst) -> None:

@@ -53,6 +53,10 @@ class Machine:
     return_code: bytes = b""
 
 
+def _saved(isa: str) -> tuple[int, ...]:
+    return tuple(saved.id for saved in CONVENTIONS[isa][""].saved)
+
+
 _Q: Final = tuple(q(n) for n in range(32))
 
 #: Cortex-A72 is ARMv8.0 with CRC and crypto: what the baseline may use and no more. The MAX model
@@ -65,7 +69,7 @@ _AARCH64: Final = Machine(
     pc=arm64.UC_ARM64_REG_PC,
     sp=arm64.UC_ARM64_REG_SP,
     link=x(30),
-    poisoned=tuple(x(n) for n in (*range(19), 30)) + _Q + tuple(x(n) for n in range(19, 30)),
+    poisoned=(*(x(n) for n in (*range(19), 30)), *_Q, *_saved("aarch64")),
     vectors=_Q,
     trap_fill=bytes.fromhex("00000000"),  # udf #0
     page=1024,
@@ -91,9 +95,11 @@ _X86_64: Final = Machine(
     pc=x86.UC_X86_REG_RIP,
     sp=x86.UC_X86_REG_RSP,
     link=-1,
-    poisoned=r("rax", "rcx", "rdx", "rsi", "rdi", *(f"r{n}" for n in range(8, 12)))
-    + _XMM
-    + r("rbx", "rbp", "r12", "r13", "r14", "r15"),
+    poisoned=(
+        *r("rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11"),
+        *_XMM,
+        *_saved("x86_64"),
+    ),
     vectors=_XMM,
     trap_fill=bytes.fromhex("0f0b"),  # ud2
     page=4096,

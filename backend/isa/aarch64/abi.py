@@ -8,6 +8,10 @@ integer goes to a register any more. Results go where arguments of their types w
 to an area of the caller's, whose address is passed behind the arguments.
 
 ``tail`` is the same but for this: a function takes its stack arguments along when it returns.
+
+``apple_aarch64`` (Apple, "Writing ARM64 code for Apple platforms"; Cranelift's ABI of AArch64 for results): an i128
+takes any two consecutive registers, and a value on the stack, be it an argument or a result, has the size and the
+alignment of its type. x18 is the platform's; the allocator never has it.
 """
 
 from __future__ import annotations
@@ -16,7 +20,7 @@ from typing import Final
 
 from backend.errors import Unsupported
 from backend.ir.entities import AbiParam
-from backend.ir.types import F32, F64, I64, I128
+from backend.ir.types import F32, F64, I8, I16, I32, I64, I128
 from backend.isa.aarch64.insts import ROWS
 from backend.isa.aarch64.regs import (
     ARGUMENTS,
@@ -24,6 +28,7 @@ from backend.isa.aarch64.regs import (
     FLOAT_ARGUMENTS,
     FP,
     LR,
+    PLATFORM,
     RESULTS,
     SCRATCH,
     SP,
@@ -51,11 +56,13 @@ def _check_param(param: AbiParam) -> None:
         raise Unsupported(f"a parameter for {param.purpose}")
 
 
-def _locate(params: tuple[AbiParam, ...], registers: tuple[int, ...], sret: int = -1) -> list[int]:
+def _locate(
+    params: tuple[AbiParam, ...], registers: tuple[int, ...], sret: int = -1, apple: bool = False
+) -> list[int]:
     """Where the registers' worth of each parameter is passed: a register, or ``-1 - offset`` on the stack.
 
-    ``registers``: those for integers, in order; ``sret``: that of the pointer to results. An i128 has two entries,
-    any other type one.
+    ``registers``: those for integers, in order; ``sret``: that of the pointer to results; ``apple``: by Apple's
+    rules. An i128 has two entries, any other type one.
     """
     places: list[int] = []
     ints = floats = offset = 0
@@ -71,21 +78,30 @@ def _locate(params: tuple[AbiParam, ...], registers: tuple[int, ...], sret: int 
                 floats += 1
                 continue
         elif type_ is I128:
-            ints += ints & 1
-            if ints < len(registers):
+            if not apple:
+                ints += ints & 1
+            if ints + 2 <= len(registers):
                 places += registers[ints : ints + 2]
                 ints += 2
                 continue
-            offset += offset & LINKAGE - 1
-            places.append(-1 - offset)
-            offset += 8
+            ints = len(registers)
+            offset = _up(offset, 16)
+            places += (-1 - offset, -9 - offset)
+            offset += 16
+            continue
         elif ints < len(registers):
             places.append(registers[ints])
             ints += 1
             continue
+        size = type_.bytes if apple else 8
+        offset = _up(offset, size)
         places.append(-1 - offset)
-        offset += 8
+        offset += size
     return places
+
+
+def _up(offset: int, align: int) -> int:
+    return -(-offset // align) * align
 
 
 _SYSTEM: Final = Convention(
@@ -96,6 +112,12 @@ _SYSTEM: Final = Convention(
 CONVENTIONS: Final = {
     **dict.fromkeys(("", "fast", "cold", "system_v"), _SYSTEM),
     "tail": _SYSTEM._replace(pops=True),
+    "apple_aarch64": _SYSTEM._replace(
+        arguments=lambda params: _locate(params, ARGUMENTS, SRET, apple=True),
+        results=lambda returns: _locate(returns, RESULTS, apple=True),
+        clobbers=_SYSTEM.clobbers & ~(1 << PLATFORM),
+        packed=True,
+    ),
 }
 
 
@@ -108,8 +130,14 @@ _EXTENDS: Final[dict[tuple[str, int], Row]] = {
 CALLS: Final = Calls(
     conventions=CONVENTIONS,
     extends=_EXTENDS,
-    loads={I64: ROWS["ldr.x_ui"], F32: ROWS["ldr.s_ui"], F64: ROWS["ldr.d_ui"]},
-    stores={I64: ROWS["str.x_ui"], F32: ROWS["str.s_ui"], F64: ROWS["str.d_ui"]},
+    loads={
+        I8: ROWS["ldrb_ui"], I16: ROWS["ldrh_ui"], I32: ROWS["ldr.w_ui"], I64: ROWS["ldr.x_ui"],
+        F32: ROWS["ldr.s_ui"], F64: ROWS["ldr.d_ui"],
+    },
+    stores={
+        I8: ROWS["strb_ui"], I16: ROWS["strh_ui"], I32: ROWS["str.w_ui"], I64: ROWS["str.x_ui"],
+        F32: ROWS["str.s_ui"], F64: ROWS["str.d_ui"],
+    },
     address=ROWS["add_ri.x"],
     reach=_SCALED_LIMIT,
     stack_pointer=SP,
@@ -127,7 +155,7 @@ CALLS: Final = Calls(
     ret_pop=ROWS["ret_pop"],
     func_addr=ROWS["func_addr"],
     near_func_addr=ROWS["func_addr"],
-)
+)  # fmt: skip
 
 
 # ---- the frame

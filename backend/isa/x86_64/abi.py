@@ -9,6 +9,12 @@ an area of the caller's, whose address is passed behind the arguments. A pointer
 that is a parameter (``sret``) is the first one, and is given back in rax. The red zone is not used.
 
 ``tail`` is the same but for this: a function takes its stack arguments along when it returns.
+
+``windows_fastcall`` (Microsoft, "x64 calling convention", "x64 stack usage"): the first four arguments go to rcx, rdx,
+r8, r9 or to xmm0-xmm3, by their places, whatever the classes of the others; the stack arguments begin with 32 bytes of
+home for those four, which the callee may write. rsi, rdi and xmm6-xmm15, all of their bits, belong to the caller, too.
+Results are as Cranelift has them where Microsoft has none: a second integer in rdx, and of floats the first one
+alone in a register. There is no i128: Cranelift refuses it too, but for an extension after LLVM.
 """
 
 from __future__ import annotations
@@ -23,6 +29,10 @@ from backend.isa.x86_64.insts import ROWS
 from backend.isa.x86_64.regs import (
     ARGUMENTS,
     CALLER_SAVED,
+    FASTCALL,
+    FASTCALL_ARGUMENTS,
+    FASTCALL_CLOBBERS,
+    FASTCALL_FLOATS,
     FLOAT_ARGUMENTS,
     FLOAT_RESULTS,
     R10,
@@ -86,15 +96,44 @@ def _locate(
 
 
 def _arguments(params: tuple[AbiParam, ...]) -> list[int]:
+    _check_sret(params)
+    return _locate(params, ARGUMENTS, FLOAT_ARGUMENTS)
+
+
+def _check_sret(params: tuple[AbiParam, ...]) -> None:
     if any(param.purpose for param in params[1:]):
         raise Unsupported("a parameter for sret that is not the first")
-    return _locate(params, ARGUMENTS, FLOAT_ARGUMENTS)
 
 
 def _results(returns: tuple[AbiParam, ...]) -> list[int]:
     if any(param.purpose for param in returns):
         raise Unsupported("a result for sret")
     return _locate(returns, RESULTS, FLOAT_RESULTS)
+
+
+def _fastcall_arguments(params: tuple[AbiParam, ...]) -> list[int]:
+    _check_sret(params)
+    places: list[int] = []
+    for number, param in enumerate(_narrow(params)):
+        _check_param(param)
+        if number < len(FASTCALL_ARGUMENTS):
+            registers = FASTCALL_FLOATS if param.type.is_float else FASTCALL_ARGUMENTS
+            places.append(registers[number])
+        else:
+            places.append(-1 - 8 * number)
+    return places
+
+
+def _fastcall_results(returns: tuple[AbiParam, ...]) -> list[int]:
+    if any(param.purpose for param in returns):
+        raise Unsupported("a result for sret")
+    return _locate(_narrow(returns), RESULTS, FLOAT_RESULTS[:1])
+
+
+def _narrow(params: tuple[AbiParam, ...]) -> tuple[AbiParam, ...]:
+    if any(param.type is I128 for param in params):
+        raise Unsupported(f"an i128 passed by {FASTCALL}")
+    return params
 
 
 _SYSTEM: Final = Convention(
@@ -106,6 +145,13 @@ _SYSTEM: Final = Convention(
 CONVENTIONS: Final = {
     **dict.fromkeys(("", "fast", "cold", "system_v"), _SYSTEM),
     "tail": _SYSTEM._replace(pops=True),
+    FASTCALL: Convention(
+        arguments=_fastcall_arguments,
+        results=_fastcall_results,
+        clobbers=sum(1 << register for register in FASTCALL_CLOBBERS),
+        sret_result=RAX,
+        home=8 * len(FASTCALL_ARGUMENTS),
+    ),
 }
 
 
@@ -144,26 +190,38 @@ CALLS: Final = Calls(
 
 
 def prologue(frame: Frame) -> list[Step]:
-    """Frame pointer, saved registers, stack pointer."""
+    """Frame pointer, saved registers, stack pointer. Of a vector register all bits are saved, below those pushed."""
+    pushed, vectors = _saved(frame)
     steps: list[Step] = [
         (ROWS["push"], [RBP]),
         (ROWS["mov_rr.q"], [RBP, RSP]),
-        *((ROWS["push"], [register]) for register in frame.saved),
+        *((ROWS["push"], [register]) for register in pushed),
     ]
-    if below := frame.size - frame.saved_bytes:
+    if below := frame.size - 8 * len(pushed):
         steps.append((ROWS["sub_ri.q"], [RSP, below, RSP]))
     if frame.align > LINKAGE:
         steps.append((ROWS["and_ri.q"], [RSP, -frame.align, RSP]))
-    return steps
+    return steps + [(ROWS["movaps_store"], [RBP, offset, register]) for register, offset in vectors]
 
 
 def epilogue(frame: Frame) -> list[Step]:
     """What the prologue did, undone."""
-    steps: list[Step] = []
-    if frame.size != frame.saved_bytes or frame.align > LINKAGE:
-        steps.append((ROWS["lea_o.q"], [RSP, RBP, -frame.saved_bytes]))
-    steps += [(ROWS["pop"], [register]) for register in reversed(frame.saved)]
+    pushed, vectors = _saved(frame)
+    steps: list[Step] = [
+        (ROWS["movaps_load"], [register, RBP, offset]) for register, offset in vectors
+    ]
+    if frame.size != 8 * len(pushed) or frame.align > LINKAGE:
+        steps.append((ROWS["lea_o.q"], [RSP, RBP, -8 * len(pushed)]))
+    steps += [(ROWS["pop"], [register]) for register in reversed(pushed)]
     return [*steps, (ROWS["pop"], [RBP])]
+
+
+def _saved(frame: Frame) -> tuple[list[int], list[tuple[int, int]]]:
+    """The saved registers that are pushed, and the vector registers with their offsets from rbp."""
+    pushed = [register for register in frame.saved if register < _FIRST_VECTOR]
+    top = -8 * len(pushed) & -16
+    vectors = [register for register in frame.saved if register >= _FIRST_VECTOR]
+    return pushed, [(register, top - 16 * n) for n, register in enumerate(vectors, 1)]
 
 
 def pop_return(size: int) -> list[Step]:
