@@ -127,7 +127,7 @@ def test_what_a_callee_destroys_and_the_caller_owes_is_saved(
 
 
 def test_apple_packs_the_stack_and_starts_pairs_anywhere() -> None:
-    types = "i64 i128 i64 i64 i64 i64 i64 i8 i16 i8 i128".split()
+    types = ["i64", "i128", "i64", "i64", "i64", "i64", "i64", "i8", "i16", "i8", "i128"]
     params = ", ".join(f"v{n}: {type_}" for n, type_ in enumerate(types))
     text = (f"function %f({', '.join(types)}) -> i128, i8 apple_aarch64 {{\nblock0({params}):\nv11 = ireduce.i8 v8\n"
             "v12 = iadd v7, v9\nv13 = iadd v11, v12\nv14 = iadd v1, v10\nreturn v14, v13\n}")  # fmt: skip
