@@ -31,7 +31,7 @@ def text_of(
     It returns what the first call gave, so that this has to survive the second one. ``conventions``: of the caller, its
     callee, the function from outside and the one that the callee calls.
     """
-    own_conv, convention, outside, inside = (f" {name}" if name else "" for name in conventions)
+    mine, convention, outside, inside = (f" {name}" if name else "" for name in conventions)
     plain = ", ".join(type_ for type_, _ in params)
     taken = [params[n] for n in order]
     declared = ", ".join(f"{type_} {extension}".strip() for type_, extension in taken)
@@ -49,7 +49,7 @@ def text_of(
     )
     address = "" if kind == "direct" else "    v300 = func_addr.i64 fn0\n"
     return (
-        f"function %f({plain}){arrow}{own_conv} {{\n    sig0 = ({declared}){arrow}{convention}\n    fn0 = {near}%g sig0\n"
+        f"function %f({plain}){arrow}{mine} {{\n    sig0 = ({declared}){arrow}{convention}\n    fn0 = {near}%g sig0\n"
         f"    fn1 = %outside({declared}) -> i64{outside}\nblock0({own}):\n{address}"
         f"    {first + ' = ' if first else ''}{called}\n"
         f"    v400 = call fn1({arguments})\n    {second + ' = ' if second else ''}{called}\n"
