@@ -79,7 +79,7 @@ def passing(signature: Signature, machine: Machine) -> Passing:
         sret = param.purpose == "sret" and param.type is I64 and number < len(signature.params)
         if param.purpose and not (sret and (c.sret >= 0 or (not number and not signature.returns))):
             raise ValueError(f"a parameter for {param.purpose}")
-    given_back = c.sret < 0 and any(param.purpose for param in signature.params)
+    given_back = c.sret < 0 and any(param.purpose == "sret" for param in signature.params)
     results, area = result_pieces(signature.returns, c)
     params = (*signature.params, AbiParam(I64)) if area else signature.params
     args, stack = _pieces(params, c, len(c.arguments), len(c.float_arguments), c.positional, c.home)
@@ -106,7 +106,7 @@ def _pieces(
         type_ = param.type
         if positional:
             next_int = next_float = index
-        if param.purpose and c.sret >= 0:
+        if param.purpose == "sret" and c.sret >= 0:
             made.append(Piece(index, 0, type_.mask, False, ints, 0))
             continue
         if type_.is_int and type_.bits == 128 and c.pairs:

@@ -101,7 +101,7 @@ def _arguments(params: tuple[AbiParam, ...]) -> list[int]:
 
 
 def _check_sret(params: tuple[AbiParam, ...]) -> None:
-    if any(param.purpose for param in params[1:]):
+    if any(param.purpose == "sret" for param in params[1:]):
         raise Unsupported("a parameter for sret that is not the first")
 
 
