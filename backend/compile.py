@@ -59,7 +59,7 @@ def compile_module(
 
 def _compile(function: Function, isa: str, options: Options) -> Part:
     target = isa_named(isa)
-    env = target.env(options.registers)
+    env = target.env(options.registers, function.signature.callconv)
 
     verify(function)
     simple = expand(function, target.lacking)
@@ -73,7 +73,9 @@ def _compile(function: Function, isa: str, options: Options) -> Part:
     allocation = allocate(vcode, env)
     if options.check_allocation:
         check_allocation(vcode, allocation, env)
-    frame = layout_frame(simple, allocation, env, target.stack_align, vcode.outgoing)
+    frame = layout_frame(
+        simple, allocation, env, target.stack_align, vcode.outgoing, vcode.clobbers
+    )
     emitter = Emitter(target, frame, options.branch_reach)
     finished = emitter.run(vcode, allocation, options)
     code = finished.code

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from backend.errors import Unsupported
 from backend.ir.entities import Signature
@@ -19,7 +19,6 @@ from backend.machine.rows import Row, RowTable
 
 if TYPE_CHECKING:
     from backend.lower.calls import Calls
-    from backend.lower.driver import Lowering
     from backend.machine.emit import Emitter
     from backend.machine.frame import Frame
     from backend.machine.vcode import MInst
@@ -34,19 +33,23 @@ _ICONST: Final = opcode_named("iconst")
 class Isa:
     """One instruction set.
 
-    ``table``: instruction rows; ``rule_set``: lowering rules; ``env(registers)``: registers for the allocator;
+    ``table``: instruction rows; ``rule_set``: lowering rules; ``env(registers, callconv)``: registers for the
+    allocator;
     ``extends``: (bits, signed) -> the row that extends an i8 or i16 to 32 bits; ``jump``, ``trap``: the rows of
     the unconditional branch and of the undefined instruction; ``label_uses(reach)``: by name;
     ``nop``: the word that pads. ``step_bytes``: the most that an instruction comes to, a move of the
     allocator's or a branch with the jump behind it. ``fixed_width``: is every instruction a word of 32 bits?
 
-    ``lower_arguments(lowering)``: define the parameters at the entry. ``move(to, from, frame)``: the instructions
-    that move between two locations. ``prologue(frame)``, ``epilogue(frame)``: the instructions, without the return.
-    ``max_results``: how many results a function may have. ``crossings``: the rows that move 64 bits
-    from an integer to a float register, and back. ``calls``: how functions are called.
+    ``move(to, from, frame)``: the instructions that move between two locations. ``prologue(frame)``,
+    ``epilogue(frame)``: the instructions, without the return. ``stack_align``: of the stack pointer, bytes.
+    ``crossings``: the rows that move 64 bits from an integer to a float register, and back. ``calls``: how functions
+    are called.
     ``pseudos``: row index -> what emits it.
     ``invert(row, ops)``: the opposite branch.
     """
+
+    max_results: ClassVar[int] = 16
+    """How many results are generated; there is no limit to them."""
 
     def __init__(
         self,
@@ -54,23 +57,21 @@ class Isa:
         *,
         table: RowTable,
         rule_set: RuleSet,
-        env: Callable[[int], MachineEnv],
+        env: Callable[[int, str], MachineEnv],
         extends: Mapping[tuple[int, bool], Row],
         jump: Row,
         trap: Row,
         label_uses: Callable[[int], dict[str, LabelUse]],
         nop: int,
-        lower_arguments: Callable[[Lowering], None],
         move: Callable[[int, int, Frame], list[Step]],
         prologue: Callable[[Frame], list[Step]],
         epilogue: Callable[[Frame], list[Step]],
         pseudos: Mapping[int, Callable[[Emitter, MInst, list[int]], None]],
         invert: Callable[[Row, list[int]], Step],
-        stack_align: int,
         crossings: tuple[Row, Row],
         calls: Calls,
         step_bytes: int = 8,
-        max_results: int,
+        stack_align: int = 16,
     ) -> None:
         self.name = name
         self.table = table
@@ -81,7 +82,6 @@ class Isa:
         self.trap = trap
         self.label_uses = label_uses
         self.nop = nop
-        self.lower_arguments = lower_arguments
         self.move = move
         self.prologue = prologue
         self.epilogue = epilogue
@@ -91,7 +91,6 @@ class Isa:
         self.crossings = crossings
         self.calls = calls
         self.step_bytes = step_bytes
-        self.max_results = max_results
         code = jump.encode([0])
         self.fixed_width = isinstance(code, int)
         self.jump_bytes = 4 if isinstance(code, int) else len(code)

@@ -23,7 +23,7 @@ from backend.errors import Unsupported
 from backend.ir.entities import AbiParam, Inst, Signature
 from backend.ir.rules import callee_signature
 from backend.ir.types import I64, I128, Type
-from backend.machine.registers import FLOAT, INT
+from backend.machine.registers import FIRST_VREG, FLOAT, INT
 from backend.machine.rows import Row
 from backend.machine.vcode import DEF, USE, MInst, Operand
 
@@ -33,21 +33,21 @@ if TYPE_CHECKING:
 Place = int
 """Where 64 bits of a value are passed: a register, or ``-1 - offset`` on the stack or in the area of results."""
 
-MAX_RESULTS: Final = 16
-"""How many results are generated; there is no limit to them."""
 _SLOT: Final = 8
 _STACK_ALIGN: Final = 16
 _MAX_POPPED: Final = 0xFFF0
 """Bytes; what a return can take along on x86-64."""
 _POINTER: Final = AbiParam(I64)
 """To the area of results."""
+_NO_TRAP: Final = -1
 
 
 class Convention(NamedTuple):
     """A calling convention. ``arguments(params)``, ``results(returns)``: the place of each value, two for an i128;
     Unsupported if one can't be passed. ``clobbers``: the registers that a call destroys, as a mask. ``pops``: does a
     function take its stack arguments along when it returns? ``sret_result``: the register in which a function gives
-    back the pointer that it got for its results (``sret``), or -1.
+    back the pointer that it got for its results (``sret``), or -1. ``home``: bytes at the bottom of the stack arguments
+    that are the callee's to write, of every call. ``packed``: a value on the stack takes no more bytes than its type.
     """
 
     arguments: Callable[[tuple[AbiParam, ...]], list[Place]]
@@ -55,6 +55,17 @@ class Convention(NamedTuple):
     clobbers: int
     pops: bool = False
     sret_result: int = -1
+    home: int = 0
+    packed: bool = False
+
+    def slot(self, type_: Type) -> Type:
+        """The type that fills the place on the stack of a value of ``type_``, or of half of one: 8 bytes, of which a
+        float takes its own, unless values are packed."""
+        return type_ if type_.is_float or (self.packed and type_ is not I128) else I64
+
+    def stack(self, places: Sequence[Place]) -> int:
+        """Bytes of the stack arguments at ``places`` and their home, to a multiple of its alignment."""
+        return max(self.home, stack_bytes(places))
 
     def passed(self, signature: Signature) -> tuple[AbiParam, ...]:
         """The parameters, with the pointer to the area of results if there is one."""
@@ -67,22 +78,26 @@ class Calls(NamedTuple):
     """What calls need to know of an ISA.
 
     ``conventions``: by name. ``extends``: by (extension, bits) the instruction that extends a value to 64 bits.
-    ``store(lowering, type, register, offset, base)``: store 64 bits, of a value of that type, ``offset`` bytes above
-    ``base``, a register, or the stack pointer if that is -1; ``load(lowering, type, register, offset)``: load them from
-    above the stack pointer; ``address(lowering, offset)``: a register with an address so far above it. ``linkage``:
-    bytes between a frame and its caller's stack arguments. ``tail_target``: the register of the address in a tail call.
+    ``loads``, ``stores``: by the type that fills a place on the stack the row that moves it from and to there;
+    ``address``: the row that adds a number to the stack pointer; ``reach``: their offsets are below so many times
+    the size, and the number is below it. ``linkage``: bytes between the frame pointer and the caller's stack arguments.
+    ``tail_target``: the register of the address in a tail call.
 
-    The rows: of a call by name and by address, the same of callees that pop, of tail calls; of a return,
-    and of one that pops; of the address of any function, and of one that is near.
+    The rows: of the definition of arguments in registers; of a call by name and by address, the same of callees that
+    pop, of tail calls; of a return, and of one that pops; of the address of any function, and of one that is near.
     """
 
     conventions: Mapping[str, Convention]
     extends: Mapping[tuple[str, int], Row]
-    store: Callable[[Lowering, Type, int, int, int], None]
-    load: Callable[[Lowering, Type, int, int], None]
-    address: Callable[[Lowering, int], int]
+    loads: Mapping[Type, Row]
+    stores: Mapping[Type, Row]
+    address: Row
+    reach: int
+    stack_pointer: int
+    frame_pointer: int
     linkage: int
     tail_target: int
+    args: Row
     call: Row
     call_indirect: Row
     call_popped: Row
@@ -105,7 +120,8 @@ def convention_of(signature: Signature, conventions: Mapping[str, Convention]) -
 
 def stack_bytes(places: Sequence[Place]) -> int:
     """What the places on the stack take, to a multiple of its alignment."""
-    end = _SLOT - 1 - min(places, default=0) if min(places, default=0) < 0 else 0
+    last = -1 - min(places, default=0)
+    end = (last | _SLOT - 1) + 1 if last >= 0 else 0
     return -(-end // _STACK_ALIGN) * _STACK_ALIGN
 
 
@@ -146,6 +162,28 @@ def _class(type_: Type) -> int:
     return FLOAT if type_.is_float else INT
 
 
+def _access(low: Lowering, row: Row, slot: Type, vreg: int, offset: int, base: int) -> None:
+    """Load or store ``vreg``, which fills a place of type ``slot``, ``offset`` bytes above ``base``."""
+    if offset >= low.isa.calls.reach * slot.bytes:
+        raise Unsupported(f"an argument or result on the stack at {offset} bytes")
+    given = {"d": vreg, "v": vreg, "n": base, "imm": offset, "trap": _NO_TRAP}
+    ops = [given[field.name] for field in row.fields]
+    kept = row.operands_without([None if op >= FIRST_VREG else op for op in ops])
+    low.out.append(MInst(row, ops, kept, 0, low.origin))
+
+
+def _address(low: Lowering, offset: int) -> int:
+    """A register with the address ``offset`` bytes above the stack pointer."""
+    calls = low.isa.calls
+    if offset >= calls.reach:
+        raise Unsupported(f"results at {offset} bytes")
+    vreg = low.temp(INT)
+    ops = [vreg, calls.stack_pointer, offset]
+    kept = calls.address.operands_without((None, *ops[1:]))
+    low.out.append(MInst(calls.address, ops, kept, 0, low.origin))
+    return vreg
+
+
 # ---- the caller's side
 
 
@@ -156,7 +194,7 @@ def emit_call(low: Lowering, inst: Inst) -> None:
     assert signature is not None  # the verifier's rule
     convention = convention_of(signature, calls.conventions)
     places = convention.arguments(convention.passed(signature))
-    stack = stack_bytes(places)
+    stack = convention.stack(places)
     results = convention.results(signature.returns)
     area = stack_bytes(results)
     args = inst.args
@@ -172,8 +210,8 @@ def emit_call(low: Lowering, inst: Inst) -> None:
     if convention.pops and stack:
         row = calls.call_popped if inst.ref >= 0 else calls.call_indirect_popped
         ops.append(stack)
-    pointer = calls.address(low, stack) if area else -1
-    uses, registers, classes = _pass(low, args, signature.params, places, pointer, 0)
+    pointer = _address(low, stack) if area else -1
+    uses, registers, classes = _pass(low, args, signature.params, convention, places, pointer, 0)
     defs: list[int] = []
     def_registers: list[int] = []
     def_classes: list[int] = []
@@ -188,14 +226,15 @@ def emit_call(low: Lowering, inst: Inst) -> None:
                 def_registers.append(place)
                 def_classes.append(_class(param.type))
             else:
-                loads.append((param.type, vreg + half, stack - 1 - place))
+                loads.append((convention.slot(param.type), vreg + half, stack - 1 - place))
     operands = _operands(len(ops), registers, classes, tuple(def_registers), tuple(def_classes))
     low.out.append(
         MInst(row, [*ops, *uses, *defs], callee + operands, convention.clobbers, low.origin)
     )
-    for type_, vreg, offset in loads:
-        calls.load(low, type_, vreg, offset)
+    for slot, vreg, offset in loads:
+        _access(low, calls.loads[slot], slot, vreg, offset, calls.stack_pointer)
     low.vcode.outgoing = max(low.vcode.outgoing, stack + area)
+    low.vcode.clobbers |= convention.clobbers
 
 
 def emit_tail_call(low: Lowering, inst: Inst) -> None:
@@ -217,7 +256,7 @@ def emit_tail_call(low: Lowering, inst: Inst) -> None:
         row, target, args = calls.return_call_indirect, low.use(args[0]), args[1:]
         callee = (Operand(0, USE, INT, fixed=calls.tail_target),)
     room = calls.linkage if given or taken else 0
-    uses, registers, classes = _pass(low, args, signature.params, places, pointer, room)
+    uses, registers, classes = _pass(low, args, signature.params, convention, places, pointer, room)
     ops = [target, given, taken]
     operands = _operands(len(ops), registers, classes, (), ())
     low.out.append(MInst(row, [*ops, *uses], callee + operands, 0, low.origin))
@@ -228,6 +267,7 @@ def _pass(
     low: Lowering,
     args: tuple[int, ...],
     params: tuple[AbiParam, ...],
+    convention: Convention,
     places: list[Place],
     pointer: int,
     room: int,
@@ -247,7 +287,9 @@ def _pass(
             registers.append(place)
             classes.append(_class(type_))
         else:
-            calls.store(low, type_, vreg, room - 1 - place, -1)
+            slot = convention.slot(type_)
+            offset = room - 1 - place
+            _access(low, calls.stores[slot], slot, vreg, offset, calls.stack_pointer)
 
     for value, param in zip(args, params, strict=True):
         vreg = extended(low, value, param, calls.extends)
@@ -259,6 +301,42 @@ def _pass(
 
 
 # ---- the callee's side
+
+
+def lower_arguments(low: Lowering) -> None:
+    """Define the parameters that are used: those in registers by one pseudo instruction, the rest by loads."""
+    calls = low.isa.calls
+    signature = low.function.signature
+    convention = convention_of(signature, calls.conventions)
+    arguments = [
+        (low.types[value], low.use(value) if low.is_used(value) else -1)
+        for value in low.function.entry.params
+    ]
+    given = signature.params
+    if low.area >= 0:
+        arguments.append((I64, low.area))
+        given = convention.passed(signature)
+    places = iter(convention.arguments(given))
+    vregs: list[int] = []
+    registers: list[int] = []
+    classes: list[int] = []
+    loads: list[tuple[Type, int, int]] = []
+    for type_, first in arguments:
+        for half in range(_words(type_)):
+            place = next(places)
+            if first < 0:
+                continue
+            if place >= 0:
+                vregs.append(first + half)
+                registers.append(place)
+                classes.append(_class(type_))
+            else:
+                loads.append((convention.slot(type_), first + half, calls.linkage - 1 - place))
+    if vregs:
+        operands = _operands(0, (), (), tuple(registers), tuple(classes))
+        low.out.append(MInst(calls.args, vregs, operands))
+    for slot, vreg, offset in loads:
+        _access(low, calls.loads[slot], slot, vreg, offset, calls.frame_pointer)
 
 
 def area_pointer(low: Lowering, convention: Convention) -> int:
@@ -302,7 +380,8 @@ def emit_return(low: Lowering, inst: Inst) -> None:
                 registers.append(place)
                 classes.append(_class(param.type))
             else:
-                calls.store(low, param.type, vreg + half, -1 - place, pointer)
+                slot = convention.slot(param.type)
+                _access(low, calls.stores[slot], slot, vreg + half, -1 - place, pointer)
     if convention.sret_result >= 0 and (given := _sret(signature)) >= 0:
         if signature.returns:
             raise Unsupported("results beside a parameter for sret")

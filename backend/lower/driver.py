@@ -18,6 +18,7 @@ from backend.errors import Unsupported
 from backend.ir.entities import Block, BlockCall, Function, Inst
 from backend.ir.opcodes import opcode_named
 from backend.ir.types import I128, Type
+from backend.lower.calls import lower_arguments
 from backend.lower.rules import Dispatch, by_second
 from backend.machine.registers import FIRST_VREG, FLOAT, INT
 from backend.machine.vcode import MInst, VBlock, VCode
@@ -307,7 +308,7 @@ class Lowering:
 
     def _enter_arguments(self, entry: VBlock) -> None:
         self.origin = -1
-        self.isa.lower_arguments(self)
+        lower_arguments(self)
         entry.insts[:0] = self.out
         self.out.clear()
 

@@ -31,7 +31,8 @@ MAX_ALIGN: Final = 4096
 
 class Frame:
     """A frame's layout. ``saved``: callee-saved registers to restore, ascending. ``spills``: offset by spill slot;
-    ``slots``: offset by explicit slot; ``saved_bytes``: what the saved registers take, at the top."""
+    ``slots``: offset by explicit slot; ``saved_bytes``: what the saved registers take, at the top, those of 8
+    bytes above those of 16."""
 
     __slots__ = ("align", "saved", "saved_bytes", "size", "slots", "spill_classes", "spills")
 
@@ -51,14 +52,17 @@ def layout_frame(
     env: MachineEnv,
     stack_align: int,
     outgoing: int = 0,
+    clobbers: int = 0,
 ) -> Frame:
-    """Where everything lies, above ``outgoing`` bytes for arguments.
+    """Where everything lies, above ``outgoing`` bytes for arguments; ``clobbers``: what calls destroy, as a mask.
 
     Unsupported for a frame of more than MAX_FRAME bytes or a slot aligned to more than MAX_ALIGN.
     """
     frame = Frame(stack_align)
-    frame.saved = _written(allocation, env)
+    frame.saved = _written(allocation, env, clobbers)
     frame.saved_bytes = 8 * len(frame.saved)
+    if whole := len(env.saved_whole.intersection(frame.saved)):
+        frame.saved_bytes = _up(frame.saved_bytes - 8 * whole, 16) + 16 * whole
     offset = outgoing
     frame.spill_classes = allocation.spill_classes
     for cls in allocation.spill_classes:
@@ -80,8 +84,9 @@ def layout_frame(
     return frame
 
 
-def _written(allocation: Allocation, env: MachineEnv) -> tuple[int, ...]:
-    touched: set[int] = set()
+def _written(allocation: Allocation, env: MachineEnv, clobbers: int) -> tuple[int, ...]:
+    """The callee-saved registers that are written. A call of a function of another convention may write some."""
+    touched = {register for register in env.callee_saved if clobbers >> register & 1}
     for registers in allocation.locations:
         touched.update(registers)
     for edits in allocation.edits.values():

@@ -129,7 +129,7 @@ def find_places(
     finished = emitter.run(vcode, allocation, options)
     if finished.code != code:
         raise InternalError("emitting the same function again gave other bytes")
-    env = isa.env(options.registers)
+    env = isa.env(options.registers, function.signature.callconv)
     homes = _homes(simple, vcode)
     values = _values(function, simple, lowering, vcode, homes, isa)
     spans = emitter.all_spans(finished.label_offsets)

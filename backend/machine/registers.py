@@ -34,7 +34,8 @@ class MachineEnv(NamedTuple):
 
     ``allocatable``: physical registers in order of preference. ``scratch``: one register a class
     that is never allocated; it breaks cycles of moves and carries spill-to-spill moves.
-    ``callee_saved``: those that cost a save in the prologue. ``slot_bytes``: size of a spill slot.
+    ``callee_saved``: those that cost a save in the prologue. ``saved_whole``: those of
+    which 16 bytes are saved, not 8. ``slot_bytes``: size of a spill slot.
     """
 
     allocatable: tuple[tuple[int, ...], tuple[int, ...]]
@@ -42,6 +43,7 @@ class MachineEnv(NamedTuple):
     callee_saved: frozenset[int]
     slot_bytes: tuple[int, int]
     names: tuple[str, ...]
+    saved_whole: frozenset[int] = frozenset()
 
     def name(self, location: int) -> str:
         """``x3``, ``v200`` (virtual, numbered from 0 as ``%0``), ``spill2``."""

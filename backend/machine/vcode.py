@@ -111,7 +111,7 @@ class VBlock:
 class VCode:
     """A function of machine code over virtual registers."""
 
-    __slots__ = ("blocks", "classes", "name", "outgoing", "symbols")
+    __slots__ = ("blocks", "classes", "clobbers", "name", "outgoing", "symbols")
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -120,6 +120,8 @@ class VCode:
         self.classes: list[int] = []
         #: bytes at the bottom of the frame for the stack arguments of calls
         self.outgoing = 0
+        #: the registers that calls destroy, as a mask
+        self.clobbers = 0
         #: by the number of a function reference, its name
         self.symbols: dict[int, str] = {}
 

@@ -16,8 +16,9 @@ from backend.ir.entities import Function, Signature
 from fuzzer.execute import layout
 
 _VALUE: Final = 32
-_FIXED: Final = 512
-"""Return address, frame pointer, every callee-saved register, an outside function's noise below the stack pointer."""
+_FIXED: Final = 576
+"""Return address, frame pointer, every callee-saved register, a home for arguments, an outside function's
+noise below the stack pointer."""
 _ROOM: Final = layout.STACK_SIZE - layout.CALLER_FRAME
 
 

@@ -20,6 +20,7 @@ from unicorn.unicorn_py3 import unicorn as _raw
 
 from backend.ir.entities import Signature
 from fuzzer.execute import layout
+from fuzzer.execute.caller import has_room_to_extend
 from fuzzer.execute.library import LIBRARY, LibraryFunction
 from fuzzer.execute.machines import Machine
 from fuzzer.execute.passing import Piece, passing
@@ -89,9 +90,10 @@ class _Stub:
             self.passing = passing(signature, m)
         except ValueError as error:
             raise ExecutorLimit(str(error)) from None
-        self.args, self.stack, self.results = self.passing[:3]
-        self.batch = Batch([m.sp, *_ids(self.args, (*m.arguments, m.sret), m.float_arguments)])
-        self.written = Batch(_ids(self.results, m.results, m.float_results))
+        c = self.passing.convention
+        self.args, self.stack, self.results = self.passing[1:4]
+        self.batch = Batch([m.sp, *_ids(self.args, (*c.arguments, c.sret), c.float_arguments)])
+        self.written = Batch(_ids(self.results, c.results, c.float_results))
 
 
 def _ids(placed: Sequence[Piece], ints: tuple[int, ...], floats: tuple[int, ...]) -> list[int]:
@@ -120,9 +122,9 @@ class Outside:
         self.error: BaseException | None = None
         self._stubs: list[_Stub] = []
         self._made: dict[tuple[str, Signature], _Stub] = {}
-        #: what a call destroys, and what it must leave of that
-        self._lost = Batch([r for r in machine.poisoned if r != machine.link])
-        self._kept = Batch([saved.id for saved in machine.saved])
+        #: what a call destroys, and what it must leave of that, by the names of the callee's convention and the entry's
+        self._fates: dict[tuple[str, str], tuple[Batch, Batch]] = {}
+        self._entry = ""
         access = unicorn.UC_PROT_READ | unicorn.UC_PROT_EXEC
         uc.mem_map(layout.STUBS, layout.STUBS_SIZE, access)
         uc.mem_write(layout.STUBS, machine.return_code.ljust(layout.STUB, b"\0") * _STUBS)
@@ -160,6 +162,10 @@ class Outside:
             found = self._made[name, signature] = _Stub(name, signature, function, self._machine)
         return found
 
+    def enter(self, callconv: str) -> None:
+        """The function that is run is of this calling convention."""
+        self._entry = callconv
+
     def begin(self, poison: int) -> None:
         """A run begins."""
         self.calls = []
@@ -191,10 +197,10 @@ class Outside:
             self.calls.append((stub.name, tuple(args)))
             results = tuple([external_result(position, i) & param.type.mask
                              for i, param in enumerate(stub.signature.returns)])  # fmt: skip
-        self._destroy(sp, stub.stack)
+        self._destroy(stub, sp)
         self._give(stub, results, area)
         if stub.passing.given_back:
-            self._uc.reg_write(self._machine.results[0], args[0])
+            self._uc.reg_write(stub.passing.convention.results[0], args[0])
         if stub.passing.popped:
             self._pop(sp, stub.passing.popped)
         self._count += 1
@@ -212,12 +218,12 @@ class Outside:
                 at = sp + piece.offset - layout.STACK
                 if not 0 <= at <= layout.STACK_SIZE - 8:
                     raise UndefinedBehaviour(f"stack arguments at {sp:#x}")
-                word = int.from_bytes(self._stack[at : at + 8], "little")
+                word = int.from_bytes(self._stack[at : at + piece.size], "little")
             args[piece.value] |= (word & piece.mask) << piece.shift
             if piece.value == len(params):
                 continue
             param = params[piece.value]
-            if param.extension and not piece.is_float and param.type.bits < 64:
+            if has_room_to_extend(piece, param):
                 value = word & piece.mask
                 if param.extension == "sext":
                     value = ((value ^ param.type.sign) - param.type.sign) & _WORD
@@ -235,8 +241,18 @@ class Outside:
         if m.flags_clear and (wrong := self._uc.reg_read(m.flags) & m.flags_clear):
             self.broken.append((f"{CALL}{stub.name}, flags", 0, wrong))
 
-    def _destroy(self, sp: int, arguments: int) -> None:
-        m, fills, lost, kept = self._machine, self._fills[self._poison], self._lost, self._kept
+    def _fate(self, callconv: str) -> tuple[Batch, Batch]:
+        found = self._fates.get((callconv, self._entry))
+        if found is None:
+            conventions = self._machine.conventions
+            callee = conventions[callconv]
+            kept = [*(saved.id for saved in callee.saved), *conventions[self._entry].reserved]
+            found = self._fates[callconv, self._entry] = Batch(callee.destroyed), Batch(kept)
+        return found
+
+    def _destroy(self, stub: _Stub, sp: int) -> None:
+        m, fills = self._machine, self._fills[self._poison]
+        lost, kept = self._fate(stub.signature.callconv)
         start = 7 * self._count
         for i in range(2 * lost.count):
             lost.values[i] = fills[(start + i) & 63]
@@ -247,7 +263,7 @@ class Outside:
             flags = self._uc.reg_read(m.flags) & ~m.flags_lost
             self._uc.reg_write(m.flags, flags | fills[start & 63] & m.flags_lost)
         top = sp - layout.STACK
-        self._fill(top, top + arguments)
+        self._fill(top, top + stub.stack)
         top -= 0 if m.link >= 0 else 8
         self._fill(max(0, top - _BELOW), top)
 
@@ -282,7 +298,8 @@ class Outside:
             if not param.extension:
                 word |= fills[(self._count + n) & 63] & ~piece.mask & _WORD
             if piece.register < 0:
-                self._memory.store(area + piece.offset, word.to_bytes(8, "little"), None)
+                data = word.to_bytes(8, "little")[: piece.size]
+                self._memory.store(area + piece.offset, data, None)
                 continue
             values[2 * n] = word
             values[2 * n + 1] = fills[(self._count + n + 1) & 63]

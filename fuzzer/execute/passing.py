@@ -13,12 +13,17 @@ They differ in the i128. AAPCS64 begins it at a register of even number, and aft
 register is used any more. System V takes any two, and a register that was left goes to a later integer (so do
 GCC 12 and LLVM 22).
 
-Results are passed as if they were arguments, each on its own: a CLIF function has several, which the
-standards would return in memory. That is what Cranelift does too (``compute_arg_locs`` of its ABIs), with one
-difference, in arguments on AArch64: it still hands out x7 after an i128 that did not fit. The standard counts here.
+Apple's convention differs from AAPCS64 in the i128, which takes any two, and in the stack, where a value has the
+size and the alignment of its type. Microsoft's counts arguments by their place alone, the n-th goes to the n-th
+register of its class, and the stack begins with a home for the four that go to registers.
+
+Results are passed as if they were arguments, each on its own and counted by class: a CLIF function has several, which
+the standards would return in memory. That is what Cranelift does too (``compute_arg_locs`` of its ABIs), with one
+difference, in arguments on AArch64: it still hands out x7 after an i128 that did not fit. The standard counts here
+(and LLVM 22 does as it says, on Apple's platform as well).
 
 Results for which no register is left are laid out as stack arguments are, in an area whose address the caller passes
-as one more integer, the last (Cranelift's way for functions of several results).
+as one more integer, the last (Cranelift's way for functions of several results). It has no home.
 """
 
 from __future__ import annotations
@@ -27,14 +32,18 @@ from typing import Final, NamedTuple
 
 from backend.ir.entities import AbiParam, Signature
 from backend.ir.types import I64
+from fuzzer.execute.conventions import Convention
 from fuzzer.execute.machines import Machine
+
+_SLOT: Final = 8
+_STACK_ALIGN: Final = 16
 
 
 class Piece(NamedTuple):
     """64 bits of a value. ``value``: which one; ``shift``: where they begin in it; ``mask``: those that count.
 
-    ``register``: the place among the integer registers, behind which the machine's own for ``sret`` comes, or among the
-    float ones if ``is_float``; -1: on the stack, at byte ``offset`` from SP.
+    ``register``: the place among the integer registers, behind which the convention's own for ``sret`` comes, or among
+    the float ones if ``is_float``; -1: on the stack, in ``size`` bytes at byte ``offset`` from SP.
     """
 
     value: int
@@ -43,20 +52,16 @@ class Piece(NamedTuple):
     is_float: bool
     register: int
     offset: int
-
-
-CONVENTIONS: Final[dict[str, bool]] = {
-    "": False, "system_v": False, "fast": False, "cold": False, "tail": True,
-}  # fmt: skip
-"""The calling conventions by name: has a function, when it returns, taken its stack arguments off the stack?"""
+    size: int = _SLOT
 
 
 class Passing(NamedTuple):
     """How a signature's values are passed. ``args``: the pieces of the arguments, of which the pointer to the area of
-    results is one more, if ``area``, the area's bytes, is not 0; ``stack``: bytes of the stack arguments. In
-    ``results`` an offset is one in the area. ``popped``: by how much SP is higher after the return. ``given_back``: is
-    the first argument given back in the first register of results?"""
+    results is one more, if ``area``, the area's bytes, is not 0; ``stack``: bytes of the stack arguments, their home
+    included. In ``results`` an offset is one in the area. ``popped``: by how much SP is higher after the return.
+    ``given_back``: is the first argument given back in the first register of results?"""
 
+    convention: Convention
     args: list[Piece]
     stack: int
     results: list[Piece]
@@ -67,52 +72,59 @@ class Passing(NamedTuple):
 
 def passing(signature: Signature, machine: Machine) -> Passing:
     """ValueError for a type or a calling convention that is not known."""
-    pops = CONVENTIONS.get(signature.callconv)
-    if pops is None:
+    c = machine.conventions.get(signature.callconv)
+    if c is None:
         raise ValueError(f"calling convention {signature.callconv}")
-    m = machine
     for number, param in enumerate((*signature.params, *signature.returns)):
         sret = param.purpose == "sret" and param.type is I64 and number < len(signature.params)
-        if param.purpose and not (sret and (m.sret >= 0 or (not number and not signature.returns))):
+        if param.purpose and not (sret and (c.sret >= 0 or (not number and not signature.returns))):
             raise ValueError(f"a parameter for {param.purpose}")
-    given_back = m.sret < 0 and any(param.purpose for param in signature.params)
-    results, area = pieces(signature.returns, m, len(m.results), len(m.float_results))
+    given_back = c.sret < 0 and any(param.purpose == "sret" for param in signature.params)
+    results, area = result_pieces(signature.returns, c)
     params = (*signature.params, AbiParam(I64)) if area else signature.params
-    args, stack = pieces(params, m, len(m.arguments), len(m.float_arguments))
-    popped = stack + 15 & ~15 if pops else 0
-    return Passing(args, stack, results, area + 15 & ~15, popped, given_back)
+    args, stack = _pieces(params, c, len(c.arguments), len(c.float_arguments), c.positional, c.home)
+    popped = _up(stack, _STACK_ALIGN) if c.pops else 0
+    return Passing(c, args, stack, results, _up(area, _STACK_ALIGN), popped, given_back)
 
 
-def pieces(
-    params: tuple[AbiParam, ...], machine: Machine, ints: int, floats: int
-) -> tuple[list[Piece], int]:
-    """The pieces of ``params`` in order, and the bytes they take on the stack.
+def result_pieces(returns: tuple[AbiParam, ...], convention: Convention) -> tuple[list[Piece], int]:
+    """The pieces of results in order, and the bytes they take in the area. ValueError for a type that is not passed."""
+    c = convention
+    return _pieces(returns, c, len(c.results), len(c.float_results), False, 0)
 
-    ``ints``, ``floats``: how many registers of each class there are. ValueError for a type that can't be passed.
+
+def _pieces(
+    params: tuple[AbiParam, ...], c: Convention, ints: int, floats: int, positional: bool, stack: int
+) -> tuple[list[Piece], int]:  # fmt: skip
+    """The pieces of ``params``, and the bytes they take on the stack, of which ``stack`` are taken already.
+
+    ``ints``, ``floats``: how many registers of each class there are; ``positional``: does a parameter's place decide?
     """
     made: list[Piece] = []
-    next_int = next_float = stack = 0
+    next_int = next_float = 0
     for index, param in enumerate(params):
         type_ = param.type
-        if param.purpose and machine.sret >= 0:
+        if positional:
+            next_int = next_float = index
+        if param.purpose == "sret" and c.sret >= 0:
             made.append(Piece(index, 0, type_.mask, False, ints, 0))
             continue
-        if type_.is_int and type_.bits == 128 and machine.pairs:
-            if machine.even_pairs:
+        if type_.is_int and type_.bits == 128 and c.pairs:
+            if c.pairs == "even":
                 next_int += next_int & 1
             register, offset = next_int, 0
             if next_int + 2 <= ints:
                 next_int += 2
             else:
-                if machine.even_pairs:
+                if c.pairs_close:
                     next_int = ints
-                register, offset = -1, stack + 15 & ~15
+                register, offset = -1, _up(stack, 16)
                 stack = offset + 16
             for half in (0, 1):
                 at = register + half if register >= 0 else -1
                 made.append(Piece(index, 64 * half, (1 << 64) - 1, False, at, offset + 8 * half))
             continue
-        is_float = type_.is_float and type_.bits in (32, 64) and bool(machine.float_arguments)
+        is_float = type_.is_float and type_.bits in (32, 64) and bool(c.float_arguments)
         if not is_float and not (type_.is_int and type_.bits <= 64):
             raise ValueError(f"a parameter or result of type {type_.name}")
         register = next_float if is_float else next_int
@@ -121,6 +133,12 @@ def pieces(
             next_int += not is_float
             made.append(Piece(index, 0, type_.mask, is_float, register, 0))
         else:
-            made.append(Piece(index, 0, type_.mask, is_float, -1, stack))
-            stack += machine.stack_slot
+            size = type_.bytes if c.packed else _SLOT
+            stack = _up(stack, size)
+            made.append(Piece(index, 0, type_.mask, is_float, -1, stack, size))
+            stack += size
     return made, stack
+
+
+def _up(size: int, align: int) -> int:
+    return -(-size // align) * align

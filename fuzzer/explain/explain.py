@@ -192,7 +192,7 @@ def _look(case: Case, trial: Trial, code: CompiledCode, index: int, poison: int,
         for step in trace.steps:
             machine.apply(step)
     if cause is None:
-        cause = wrong_end(machine, outcome, trial.trap_codes, case.function.signature.returns)
+        cause = wrong_end(machine, outcome, trial.trap_codes, case.function.signature)
     bad = _bad_words(case.isa, code, places, violation)
     if violation is not None:
         named = _named(violation)

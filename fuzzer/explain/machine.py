@@ -3,31 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from backend.ir.entities import AbiParam
+from backend.ir.entities import Signature
 from fuzzer.execute.decode import decode
 from fuzzer.execute.machines import MACHINES
-from fuzzer.execute.passing import pieces
+from fuzzer.execute.passing import result_pieces
 from fuzzer.explain.tracer import REGISTERS, Trace, TraceStep
+
+IN_MEMORY: Final = "the area of results"
+"""Where a result is for which no register is left."""
 
 
 class ResultPart(NamedTuple):
-    """64 bits of a result from bit ``shift`` on, and the register they come in."""
+    """64 bits of a result from bit ``shift`` on, and the register they come in, or IN_MEMORY."""
 
     register: str
     shift: int
 
 
-def result_parts(isa: str, returns: tuple[AbiParam, ...]) -> list[list[ResultPart]]:
+def result_parts(isa: str, signature: Signature) -> list[list[ResultPart]]:
     """The parts of each result, the lowest first, by the executor's own convention."""
     names = {number: name for name, number in REGISTERS[isa].items()}
-    machine = MACHINES[isa]
-    found: list[list[ResultPart]] = [[] for _ in returns]
-    placed, _ = pieces(returns, machine, len(machine.results), len(machine.float_results))
-    for piece in placed:
-        registers = machine.float_results if piece.is_float else machine.results
-        found[piece.value].append(ResultPart(names[registers[piece.register]], piece.shift))
+    convention = MACHINES[isa].conventions[signature.callconv]
+    found: list[list[ResultPart]] = [[] for _ in signature.returns]
+    for piece in result_pieces(signature.returns, convention)[0]:
+        registers = convention.float_results if piece.is_float else convention.results
+        name = names[registers[piece.register]] if piece.register >= 0 else IN_MEMORY
+        found[piece.value].append(ResultPart(name, piece.shift))
     return found
 
 
@@ -79,6 +82,8 @@ class Machine:
     def origin_of(self, register: str) -> str:
         """Who put there what ``register`` holds, as the end of a sentence; through memory, if it was loaded."""
         writer = self.writers.get(register, -1)
+        if register == IN_MEMORY:
+            return f"it is in {IN_MEMORY}"
         if writer < 0:
             return f"nothing has written {register} since the call"
         said = f"{register} was last changed by {self.asm_of(writer)}"

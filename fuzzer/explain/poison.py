@@ -32,7 +32,8 @@ class _Calm(Emulator):
         super()._prepare_poison(rng)
         if self.calmed == REGISTERS:
             # The low halves of some dead registers are the caller's.
-            saved = [(each.id, self._uc.reg_read(each.id)) for each in self.machine.saved]
+            kept = self.machine.conventions[""].saved
+            saved = [(each.id, self._uc.reg_read(each.id)) for each in kept]
             for register in self.machine.poisoned:
                 self._uc.reg_write(register, 0)
             for register, value in (*saved, (self.machine.link, layout.RETURN)):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from backend.ir.entities import AbiParam, Value
+from backend.ir.entities import Signature, Value
 from fuzzer.execute import layout
 from fuzzer.execute.emulator import EXTENDED_RESULT, FAULT, RETURN, STRAY, TIMEOUT
 from fuzzer.execute.outside import CALL
@@ -58,11 +58,11 @@ class Cause:
 
 def wrong_end(
     machine: Machine, outcome: Outcome, trap_codes: dict[int, tuple[str, ...]],
-    returns: tuple[AbiParam, ...],
+    signature: Signature,
 ) -> Cause | None:  # fmt: skip
     """The first thing about the end of the run that is not as it had to be; None if all is.
 
-    ``machine``: after the last step; ``returns``: the signature's results.
+    ``machine``: after the last step; ``signature``: of the function.
     """
     run = machine.trace.run
     if isinstance(outcome, OutOfFuel):
@@ -77,9 +77,9 @@ def wrong_end(
             text = f"the code returns where the reference traps with {outcome.code}"
             return _cause("trap", machine, text, expected=f"trap {outcome.code}", got="returned")
         return (  # fmt: skip
-            _wrong_result(machine, outcome, returns)
+            _wrong_result(machine, outcome, signature)
             or _wrong_memory(machine, outcome)
-            or _broken(machine, returns)
+            or _broken(machine, signature)
         )
     return _stopped(machine, outcome, trap_codes)
 
@@ -95,19 +95,17 @@ def _cause(kind: str, machine: Machine, text: str, *, step: int = -1, expected: 
     )
 
 
-def _wrong_result(
-    machine: Machine, outcome: Returned, returns: tuple[AbiParam, ...]
-) -> Cause | None:
+def _wrong_result(machine: Machine, outcome: Returned, signature: Signature) -> Cause | None:
     got = machine.trace.run.values
     masks = outcome.open_values or (0,) * len(got)
     for number, (wanted, found, open_) in enumerate(zip(outcome.values, got, masks, strict=True)):
         wrong = (wanted ^ found) & ~open_
         if wrong:
-            places = result_parts(machine.isa, returns)[number]
+            places = result_parts(machine.isa, signature)[number]
             register, shift = next(place for place in places if wrong >> place.shift & _WORD)
             right = wanted >> shift & _WORD
             holders = [name for name, value in machine.registers.items() if value == right != 0]
-            type_ = returns[number].type
+            type_ = signature.returns[number].type
             expected, actual = written(wanted, type_, open_), written(found, type_)
             where = ", ".join(place.register for place in places)
             text = f"result {number} is {actual} in {where} on return, expected {expected}; "
@@ -136,12 +134,12 @@ def _wrong_memory(machine: Machine, outcome: Returned | Trapped) -> Cause | None
     return None
 
 
-def _broken(machine: Machine, returns: tuple[AbiParam, ...]) -> Cause | None:
+def _broken(machine: Machine, signature: Signature) -> Cause | None:
     """A broken promise to the caller."""
     for what, wanted, found in machine.trace.run.frame:
         if what.startswith(EXTENDED_RESULT):
             number, _, promised = what.removeprefix(EXTENDED_RESULT).partition(", ")
-            register = result_parts(machine.isa, returns)[int(number)][0].register
+            register = result_parts(machine.isa, signature)[int(number)][0].register
             text = f"{register} is {found:#x} on return, expected {wanted:#x}, since result {int(number)} is promised"
             return _cause("result", machine, f"{text} as {promised}; {machine.origin_of(register)}",
                           step=machine.writers.get(register, -1), expected=f"{wanted:#x}", got=f"{found:#x}",

@@ -52,9 +52,17 @@ def own(function: Function, pointer: int) -> Callee:
     return Callee(function.name, function.signature, pointer, False)
 
 
+def draw_convention(source: Source, names: Sequence[str], chance: float) -> str:
+    """The first of ``names``, or with ``chance`` one of the others, of which the earlier ones come more often."""
+    if len(names) < 2 or not source.bool(chance):
+        return names[0]
+    return names[1 + source.int(0, source.int(0, len(names) - 2))]
+
+
 def draw_outside(
-    source: Source, name: str, types: Sequence[Type], fits_results: Callable[[list[Type]], bool]
-) -> Callee:
+    source: Source, name: str, types: Sequence[Type], fits_results: Callable[[list[Type]], bool],
+    callconv: str,
+) -> Callee:  # fmt: skip
     """A function from outside: up to 16 parameters and three results of ``types``."""
     params: list[AbiParam] = []
     returns: list[AbiParam] = []
@@ -64,7 +72,7 @@ def draw_outside(
         result = _param(source, types)
         if fits_results([*(param.type for param in returns), result.type]):
             returns.append(result)
-    return Callee(name, Signature(tuple(params), tuple(returns)), -1, True)
+    return Callee(name, Signature(tuple(params), tuple(returns), callconv), -1, True)
 
 
 def _param(source: Source, types: Sequence[Type]) -> AbiParam:

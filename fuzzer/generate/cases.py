@@ -11,7 +11,15 @@ from backend.ir.entities import Function
 from backend.ir.opcodes import opcode_named
 from backend.ir.types import Type
 from fuzzer.case import DATA_BASE, Case, Input, OptionValue
-from fuzzer.generate.calls import CALLEE, CALLEE_TRIPS, TAIL, Callee, draw_outside, own
+from fuzzer.generate.calls import (
+    CALLEE,
+    CALLEE_TRIPS,
+    TAIL,
+    Callee,
+    draw_convention,
+    draw_outside,
+    own,
+)
 from fuzzer.generate.catalogue import DRAWS, Catalogue
 from fuzzer.generate.constants import draw_bits
 from fuzzer.generate.draft import CALLEE_LIMITS, DEFAULT_LIMITS, Limits
@@ -34,6 +42,11 @@ _LEVEL: Final = 0.7
 _CALLS: Final = 0.25
 """How often a case has functions to call, where the target can."""
 _CALLEES: Final = 4
+
+_CONVENTION: Final = 0.3
+"""How often a function that is called, or that calls, is of another calling convention than most; the ``_ALONE`` is
+that of a function in a case without calls."""
+_CONVENTION_ALONE: Final = 0.1
 _CALLING: Final = (opcode_named("call"), opcode_named("call_indirect"))
 
 _PATTERNS: Final = (
@@ -61,6 +74,8 @@ class CaseGenerator:
         self.limits = limits
         self._fits_results = partial(target.fits_results, isa)
         self.catalogue = Catalogue(partial(target.supports, isa), types, target.idioms(isa))
+        self._conventions = target.conventions(isa)
+        self._names = tuple(self._conventions)
         self._calls = calls and all(target.supports(isa, op, None, None) for op in _CALLING)
         self._tails = target.supports(isa, opcode_named("return_call"), None, None)
         self._fixed = dict(fixed or {})
@@ -96,7 +111,9 @@ class CaseGenerator:
         """The generator of the case's function, and the functions that it may call."""
         catalogue, fits = self.catalogue, self._fits_results
         if not self._calls or not source.bool(_CALLS):
-            return FunctionGenerator(source, catalogue, self.limits, fits), []
+            callconv = draw_convention(source, self._names, _CONVENTION_ALONE)
+            return FunctionGenerator(source, catalogue, self.limits, fits, callconv=callconv,
+                                     unpassed=self._unpassed(callconv)), []  # fmt: skip
         group = catalogue.group(source.int(0, DRAWS - 1))
         types = catalogue.repertoire(group).values
         others: list[Function] = []
@@ -106,9 +123,10 @@ class CaseGenerator:
             source.start(CALLEE)
             more = not callees or source.bool(0.6)
             if more and source.bool(0.6):
-                callconv = TAIL if self._tails and source.bool(0.4) else ""
+                callconv = self._draw_convention(source, 0.4)
                 callee = FunctionGenerator(source, catalogue, CALLEE_LIMITS, fits, group=group,
-                                           callees=callees, memory=memory, callconv=callconv)  # fmt: skip
+                                           callees=callees, memory=memory, callconv=callconv,
+                                           unpassed=self._unpassed(callconv))  # fmt: skip
                 callee.trips = CALLEE_TRIPS
                 function = callee.draw()
                 function.name = f"%g{len(others)}"
@@ -116,14 +134,28 @@ class CaseGenerator:
                 callees.append(own(function, callee.pointer_index))
                 memory = memory or callee.memory_size > 0
             elif more:
-                callees.append(draw_outside(source, f"%h{len(callees)}", types, fits))
+                callconv = draw_convention(source, self._names, _CONVENTION)
+                passed = [type_ for type_ in types if type_ not in self._unpassed(callconv)]
+                name = f"%h{len(callees)}"
+                callees.append(draw_outside(source, name, passed, fits, callconv))
             source.end()
             if not more:
                 break
-        callconv = TAIL if self._tails and source.bool(0.2) else ""
+        callconv = self._draw_convention(source, 0.2)
         main = FunctionGenerator(source, catalogue, self.limits, fits, group=group,
-                                 callees=callees, memory=memory, callconv=callconv)  # fmt: skip
+                                 callees=callees, memory=memory, callconv=callconv,
+                                 unpassed=self._unpassed(callconv))  # fmt: skip
         return main, others
+
+    def _draw_convention(self, source: Source, tail: float) -> str:
+        """A calling convention: with the chance ``tail`` the one whose functions may end in a call."""
+        if self._tails and source.bool(tail):
+            return TAIL
+        return draw_convention(source, self._names, _CONVENTION)
+
+    def _unpassed(self, callconv: str) -> frozenset[Type]:
+        """The types of which there are no parameters and results."""
+        return self._conventions.get(callconv, frozenset())
 
     def _draw_options(self, source: Source) -> dict[str, OptionValue]:
         drawn = dict(self._fixed)

@@ -80,15 +80,17 @@ class FunctionGenerator(Draft):
     def __init__(
         self, source: Source, catalogue: Catalogue, limits: Limits, fits_results: FitsResults, *,
         group: int = -1, callees: Sequence[Callee] = (), memory: bool = False, callconv: str = "",
+        unpassed: frozenset[Type] = frozenset(),
     ) -> None:  # fmt: skip
         """``group``: of wide types, -1 if it is to be drawn; ``callees``: what may be called; ``memory``: one of them
-        needs the data region; ``callconv``: the calling convention."""
+        needs the data region; ``callconv``: the calling convention; ``unpassed``: types that it doesn't pass."""
         super().__init__(source, catalogue.repertoire(0), limits)
         self.catalogue = catalogue
         self.fits_results = fits_results
         self.group = group
         self.callees = list(callees)
         self.callconv = callconv
+        self.unpassed = unpassed
         self.memory_size = 4096 if memory else 0
 
     # -- the whole function --------------------------------------------------------------------------
@@ -159,13 +161,18 @@ class FunctionGenerator(Draft):
             source.start(PARAMETER)
             more = source.bool(0.7)
             if more:
-                type_ = self.draw_type()
+                type_ = self._draw_passed()
                 value = self.new(type_)
                 entry.params.append(value)
                 self.scope[type_].append(value)
             source.end()
             if not more:
                 break
+
+    def _draw_passed(self) -> Type:
+        """The type of a parameter or a result."""
+        type_ = self.draw_type()
+        return I64 if type_ in self.unpassed else type_
 
     def _draw_slots(self) -> None:
         source = self.source
@@ -198,7 +205,7 @@ class FunctionGenerator(Draft):
             source.start(RESULT)
             more = not results or source.bool(0.5)
             if more:
-                types.append(self.draw_type())
+                types.append(self._draw_passed())
                 more = self.fits_results(types)
                 if more:
                     results.append(self.operand(types[-1]))

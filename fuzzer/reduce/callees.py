@@ -49,6 +49,7 @@ def callees(reducer: Reducer) -> None:
             for index in range(count - 1, -1, -1):
                 reducer.attempt(partial(change, name=name, index=index))
         reducer.attempt(partial(_plain, name=name))
+        reducer.attempt(partial(_usual, name=name))
 
 
 _INSIDE: Final[Sequence[Callable[[Reducer], None]]] = (
@@ -124,6 +125,19 @@ def _plain(case: Case, name: str) -> bool:
                     tuple([AbiParam(p.type) for p in old.returns]), old.callconv)  # fmt: skip
     if new == old:
         return False
+    for function in case.functions:
+        _redeclared(function, name, new)
+        if function.name == name:
+            function.signature = new
+    return True
+
+
+def _usual(case: Case, name: str) -> bool:
+    """Of no calling convention of its own."""
+    old = _signature(case, name)
+    if not old.callconv:
+        return False
+    new = Signature(old.params, old.returns)
     for function in case.functions:
         _redeclared(function, name, new)
         if function.name == name:

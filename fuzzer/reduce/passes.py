@@ -329,6 +329,17 @@ def extensions(reducer: Reducer) -> None:
             return
 
 
+def convention(reducer: Reducer) -> None:
+    """No calling convention of the function's own."""
+
+    def usual(case: Case) -> bool:
+        signature = case.function.signature
+        case.function.signature = Signature(signature.params, signature.returns)
+        return signature.callconv != ""
+
+    reducer.attempt(usual)
+
+
 def operands(reducer: Reducer) -> None:
     """An operand becomes zero, a parameter, or an earlier value of its type."""
     for where in positions(reducer):
@@ -365,5 +376,5 @@ def _set_operand(case: Case, where: tuple[int, int], place: int, value: Value | 
 
 
 PASSES: Final = (inputs, options, memory, branches, edges, instructions, block_params,
-                 function_params, results, extensions, operands, numbers, opcodes, widths)  # fmt: skip
+                 function_params, results, extensions, convention, operands, numbers, opcodes, widths)  # fmt: skip
 """In this order, until none of them gets anywhere: what removes most comes first."""

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from backend.errors import VerifyError
-from backend.ir.entities import Function
+from backend.ir.entities import Function, Signature
 from backend.ir.printer import print_functions
 from backend.ir.types import F32, F64, Type
 from backend.ir.verifier import verify
@@ -58,6 +58,7 @@ def _cost(function: Function) -> tuple[int, int, int, int, int]:
         + len(function.signatures)
         + sum(len(inst.targets) for inst in instructions)
         + sum(block.cold for block in function.blocks)
+        + sum(map(_words, _signatures(function)))
     )
     numbers = sum(
         _size(inst.imm, inst.type if inst.op in edit.ANY_CONSTANT else None)
@@ -70,6 +71,17 @@ def _cost(function: Function) -> tuple[int, int, int, int, int]:
     types = [inst.type for inst in instructions if inst.type is not None]
     widths = sum((type_.bits != 32) + (type_.bits > 64) for type_ in types)
     return structure, widths, numbers, late, ops
+
+
+def _signatures(function: Function) -> list[Signature]:
+    declared = [ref.sig for ref in function.functions.values() if isinstance(ref.sig, Signature)]
+    return [function.signature, *function.signatures.values(), *declared]
+
+
+def _words(signature: Signature) -> int:
+    """What a signature says beside types."""
+    params = (*signature.params, *signature.returns)
+    return bool(signature.callconv) + sum(1 for param in params if param.extension)
 
 
 _PLAIN: Final = frozenset({"", "eq", "user1", "ne"})

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib.metadata import version
 from typing import ClassVar, Final
 
 from backend.compile import compile_module
+from backend.errors import Unsupported
+from backend.ir.entities import AbiParam
 from backend.ir.opcodes import N64, Opcode, opcode_named
-from backend.ir.types import Type
+from backend.ir.types import SCALARS, Type
 from backend.isa import ISA_NAMES, isa_named
+from backend.lower.calls import Convention
 from backend.machine.compiled import CompiledCode
 from backend.opt.optimise import IDIOMS, OPCODES
 from backend.opt.optimise import RULES as IMPROVEMENTS
@@ -52,6 +56,9 @@ class Builtin(Target):
     def fits_results(self, isa: str, types: Sequence[Type]) -> bool:
         return len(types) <= isa_named(isa).max_results
 
+    def conventions(self, isa: str) -> Mapping[str, frozenset[Type]]:
+        return _conventions(isa)
+
     def rules(self, isa: str) -> list[str]:
         return [*(rule.name for rule in isa_named(isa).rules), *IMPROVEMENTS]
 
@@ -76,3 +83,19 @@ class Builtin(Target):
 
     def rows(self, isa: str) -> list[str]:
         return [row.name for row in isa_named(isa).rows]
+
+
+@cache
+def _conventions(isa: str) -> dict[str, frozenset[Type]]:
+    """Those of the backend's own table; what is but another name of the first comes last."""
+    table = {name: row for name, row in isa_named(isa).calls.conventions.items() if not row.pops}
+    names = sorted(table, key=lambda name: (bool(name), table[name] is table[""]))
+    return {name: frozenset(t for t in SCALARS if not _passes(table[name], t)) for name in names}
+
+
+def _passes(convention: Convention, type_: Type) -> bool:
+    try:
+        convention.arguments((AbiParam(type_),))
+    except Unsupported:
+        return False
+    return True

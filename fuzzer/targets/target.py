@@ -11,7 +11,7 @@ process is seen by its parent.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -73,6 +73,12 @@ class Target(ABC):
              if all(options.get(name, defaults.get(name)) == value for name, value in given.items())),
             "",
         )  # fmt: skip
+
+    def conventions(self, isa: str) -> Mapping[str, frozenset[Type]]:
+        """The calling conventions by which functions of a case are called, each with the types that it does not pass.
+        The first is that of most functions, and of the others the earlier ones are drawn more often. ``tail`` is none
+        of these: it is drawn where ``return_call`` is supported."""
+        return {"": frozenset()}
 
     def result_registers(self, isa: str) -> tuple[int, int]:
         """How many registers there are for the results of a function that the generator draws: for integers, and

@@ -11,7 +11,6 @@ from backend.isa.aarch64.lower import RULES
 from backend.isa.aarch64.pseudos import PSEUDOS, invert
 from backend.isa.aarch64.regs import machine_env
 from backend.isa.isa import Isa
-from backend.lower.calls import MAX_RESULTS
 
 ISA: Final = Isa(
     "aarch64",
@@ -24,14 +23,11 @@ ISA: Final = Isa(
     trap=ROWS["udf"],
     label_uses=label_uses,
     nop=NOP_WORD,
-    lower_arguments=abi.lower_arguments,
     move=abi.move,
     prologue=abi.prologue,
     epilogue=abi.epilogue,
     pseudos=PSEUDOS,
     invert=invert,
-    stack_align=16,
-    max_results=MAX_RESULTS,
     calls=abi.CALLS,
     crossings=(ROWS["fmov_from.x"], ROWS["fmov_to.x"]),
 )  # fmt: skip

@@ -8,16 +8,19 @@ integer goes to a register any more. Results go where arguments of their types w
 to an area of the caller's, whose address is passed behind the arguments.
 
 ``tail`` is the same but for this: a function takes its stack arguments along when it returns.
+
+``apple_aarch64`` (Apple, "Writing ARM64 code for Apple platforms"; Cranelift's ABI of AArch64 for results): an i128
+takes any two consecutive registers, and a value on the stack, be it an argument or a result, has the size and the
+alignment of its type. x18 is the platform's; the allocator never has it.
 """
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Final
 
 from backend.errors import Unsupported
 from backend.ir.entities import AbiParam
-from backend.ir.types import F32, F64, I64, I128, Type
+from backend.ir.types import F32, F64, I8, I16, I32, I64, I128
 from backend.isa.aarch64.insts import ROWS
 from backend.isa.aarch64.regs import (
     ARGUMENTS,
@@ -25,6 +28,7 @@ from backend.isa.aarch64.regs import (
     FLOAT_ARGUMENTS,
     FP,
     LR,
+    PLATFORM,
     RESULTS,
     SCRATCH,
     SP,
@@ -32,29 +36,17 @@ from backend.isa.aarch64.regs import (
     TEMP,
 )
 from backend.isa.isa import Step
-from backend.lower.calls import Calls, Convention, convention_of
-from backend.lower.driver import Lowering
+from backend.lower.calls import Calls, Convention
 from backend.machine.frame import Frame
 from backend.machine.registers import FLOAT, INT, spill_slot
 from backend.machine.rows import Row
-from backend.machine.vcode import DEF, MInst, Operand
 
 LINKAGE: Final = 16
 """Bytes of the frame record: the caller's x29 and the return address."""
 _SCALED_LIMIT: Final = 4096
 _FIRST_VECTOR: Final = 32
 
-_LOAD_ARGUMENT: Final = {F32: ROWS["ldr.s_ui"], F64: ROWS["ldr.d_ui"]}
-_LOAD_INTEGER: Final = ROWS["ldr.x_ui"]
 _NO_TRAP: Final = -1
-
-
-@cache
-def _fixed(role: int, registers: tuple[int, ...]) -> tuple[Operand, ...]:
-    return tuple(
-        Operand(i, role, FLOAT if register >= _FIRST_VECTOR else INT, fixed=register)
-        for i, register in enumerate(registers)
-    )
 
 
 def _check_param(param: AbiParam) -> None:
@@ -64,11 +56,13 @@ def _check_param(param: AbiParam) -> None:
         raise Unsupported(f"a parameter for {param.purpose}")
 
 
-def _locate(params: tuple[AbiParam, ...], registers: tuple[int, ...], sret: int = -1) -> list[int]:
+def _locate(
+    params: tuple[AbiParam, ...], registers: tuple[int, ...], sret: int = -1, apple: bool = False
+) -> list[int]:
     """Where the registers' worth of each parameter is passed: a register, or ``-1 - offset`` on the stack.
 
-    ``registers``: those for integers, in order; ``sret``: that of the pointer to results. An i128 has two entries,
-    any other type one.
+    ``registers``: those for integers, in order; ``sret``: that of the pointer to results; ``apple``: by Apple's
+    rules. An i128 has two entries, any other type one.
     """
     places: list[int] = []
     ints = floats = offset = 0
@@ -84,21 +78,30 @@ def _locate(params: tuple[AbiParam, ...], registers: tuple[int, ...], sret: int 
                 floats += 1
                 continue
         elif type_ is I128:
-            ints += ints & 1
-            if ints < len(registers):
+            if not apple:
+                ints += ints & 1
+            if ints + 2 <= len(registers):
                 places += registers[ints : ints + 2]
                 ints += 2
                 continue
-            offset += offset & LINKAGE - 1
-            places.append(-1 - offset)
-            offset += 8
+            ints = len(registers)
+            offset = _up(offset, 16)
+            places += (-1 - offset, -9 - offset)
+            offset += 16
+            continue
         elif ints < len(registers):
             places.append(registers[ints])
             ints += 1
             continue
+        size = type_.bytes if apple else 8
+        offset = _up(offset, size)
         places.append(-1 - offset)
-        offset += 8
+        offset += size
     return places
+
+
+def _up(offset: int, align: int) -> int:
+    return -(-offset // align) * align
 
 
 _SYSTEM: Final = Convention(
@@ -109,44 +112,13 @@ _SYSTEM: Final = Convention(
 CONVENTIONS: Final = {
     **dict.fromkeys(("", "fast", "cold", "system_v"), _SYSTEM),
     "tail": _SYSTEM._replace(pops=True),
+    "apple_aarch64": _SYSTEM._replace(
+        arguments=lambda params: _locate(params, ARGUMENTS, SRET, apple=True),
+        results=lambda returns: _locate(returns, RESULTS, apple=True),
+        clobbers=_SYSTEM.clobbers & ~(1 << PLATFORM),
+        packed=True,
+    ),
 }
-
-
-def lower_arguments(low: Lowering) -> None:
-    """Define the parameters that are used: registers by one pseudo instruction, the rest by loads."""
-    signature = low.function.signature
-    convention = convention_of(signature, CONVENTIONS)
-    vregs: list[int] = []
-    registers: list[int] = []
-    loads: list[MInst] = []
-    params = low.function.entry.params
-    arguments = [
-        (low.types[value], low.use(value) if low.is_used(value) else -1) for value in params
-    ]
-    given = signature.params
-    if low.area >= 0:
-        arguments.append((I64, low.area))
-        given = convention.passed(signature)
-    places = iter(convention.arguments(given))
-    for type_, first in arguments:
-        for half in range(2 if type_ is I128 else 1):
-            place = next(places)
-            if first < 0:
-                continue
-            vreg = first + half
-            if place >= 0:
-                vregs.append(vreg)
-                registers.append(place)
-                continue
-            offset = LINKAGE - 1 - place
-            row = _LOAD_ARGUMENT.get(type_, _LOAD_INTEGER)
-            if offset >= (4 if type_ is F32 else 8) * _SCALED_LIMIT:
-                raise Unsupported(f"{len(params)} parameters")
-            kept = row.operands_without((None, FP, 0, -1))
-            loads.append(MInst(row, [vreg, FP, offset, _NO_TRAP], kept))
-    if vregs:
-        low.out.append(MInst(ROWS["args"], vregs, _fixed(DEF, tuple(registers))))
-    low.out += loads
 
 
 _EXTENDS: Final[dict[tuple[str, int], Row]] = {
@@ -155,47 +127,24 @@ _EXTENDS: Final[dict[tuple[str, int], Row]] = {
 }  # fmt: skip
 
 
-# ---- the caller's side
-
-_STORE_ARGUMENT: Final = {F32: ROWS["str.s_ui"], F64: ROWS["str.d_ui"]}
-_STORE_INTEGER: Final = ROWS["str.x_ui"]
-_ADD: Final = ROWS["add_ri.x"]
-
-
-def _access(low: Lowering, type_: Type, row: Row, vreg: int, offset: int, base: int) -> None:
-    if offset >= (4 if type_ is F32 else 8) * _SCALED_LIMIT:
-        raise Unsupported(f"a stack argument at {offset} bytes")
-    kept = row.operands_without((None, SP, 0, -1)) if base < 0 else None
-    low.out.append(
-        MInst(row, [vreg, SP if base < 0 else base, offset, _NO_TRAP], kept, 0, low.origin)
-    )
-
-
-def _store_word(low: Lowering, type_: Type, vreg: int, offset: int, base: int) -> None:
-    _access(low, type_, _STORE_ARGUMENT.get(type_, _STORE_INTEGER), vreg, offset, base)
-
-
-def _load_word(low: Lowering, type_: Type, vreg: int, offset: int) -> None:
-    _access(low, type_, _LOAD_ARGUMENT.get(type_, _LOAD_INTEGER), vreg, offset, -1)
-
-
-def _address(low: Lowering, offset: int) -> int:
-    if offset >= 1 << 12:
-        raise Unsupported(f"results at {offset} bytes")
-    vreg = low.temp(INT)
-    kept = _ADD.operands_without((None, SP, 0))
-    low.out.append(MInst(_ADD, [vreg, SP, offset], kept, 0, low.origin))
-    return vreg
-
-
 CALLS: Final = Calls(
     conventions=CONVENTIONS,
     extends=_EXTENDS,
-    store=_store_word,
-    load=_load_word,
-    address=_address,
+    loads={
+        I8: ROWS["ldrb_ui"], I16: ROWS["ldrh_ui"], I32: ROWS["ldr.w_ui"], I64: ROWS["ldr.x_ui"],
+        F32: ROWS["ldr.s_ui"], F64: ROWS["ldr.d_ui"],
+    },
+    stores={
+        I8: ROWS["strb_ui"], I16: ROWS["strh_ui"], I32: ROWS["str.w_ui"], I64: ROWS["str.x_ui"],
+        F32: ROWS["str.s_ui"], F64: ROWS["str.d_ui"],
+    },
+    address=ROWS["add_ri.x"],
+    reach=_SCALED_LIMIT,
+    stack_pointer=SP,
+    frame_pointer=FP,
     linkage=LINKAGE,
     tail_target=15,
+    args=ROWS["args"],
     call=ROWS["call"],
     call_indirect=ROWS["blr"],
     call_popped=ROWS["call_popped"],
@@ -206,7 +155,7 @@ CALLS: Final = Calls(
     ret_pop=ROWS["ret_pop"],
     func_addr=ROWS["func_addr"],
     near_func_addr=ROWS["func_addr"],
-)
+)  # fmt: skip
 
 
 # ---- the frame
@@ -246,9 +195,9 @@ def epilogue(frame: Frame) -> list[Step]:
     return [*steps, (ROWS["ldp_post.x"], [FP, LR, SP, LINKAGE])]
 
 
-def pop_arguments(size: int) -> list[Step]:
-    """Behind the epilogue: the stack arguments are no more."""
-    return _add_sp(size, ROWS["add_ri.x"])
+def pop_return(size: int) -> list[Step]:
+    """Behind the epilogue: the return of a function that takes its stack arguments along."""
+    return [*_add_sp(size, ROWS["add_ri.x"]), (ROWS["ret"], [])]
 
 
 def popped(size: int) -> list[Step]:

@@ -2,83 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final
 
-from backend.isa.aarch64.abi import (
-    epilogue,
-    pop_arguments,
-    popped,
-    slot_address,
-    tail_epilogue,
-)
+from backend.isa.aarch64 import abi
 from backend.isa.aarch64.fields import HS, UXTW
 from backend.isa.aarch64.insts import ROWS
 from backend.isa.aarch64.regs import SCRATCH, TEMP
 from backend.isa.isa import Step
+from backend.isa.pseudos import FrameSteps, Pseudo, frame_pseudos
 from backend.machine.emit import Emitter
 from backend.machine.link import ABSOLUTE
 from backend.machine.rows import Row
 from backend.machine.vcode import MInst
 
 _MAX_IMMEDIATE: Final = 4095
-
-
-def _args(emitter: Emitter, inst: MInst, ops: list[int]) -> None:
-    """Nothing: the caller did it."""
-
-
-def _slot_addr(emitter: Emitter, inst: MInst, ops: list[int]) -> None:
-    register, slot, offset = ops
-    for row, values in slot_address(register, emitter.frame.slots[slot] + offset):
-        emitter.put(row, values)
-
-
-def _ret(emitter: Emitter, inst: MInst, ops: list[int]) -> None:
-    for row, values in epilogue(emitter.frame):
-        emitter.put(row, values)
-    emitter.put(ROWS["ret"], [])
-
-
-def _call(emitter: Emitter, inst: MInst, ops: list[int]) -> None:
-    emitter.put_reloc(ROWS["bl"], [0], emitter.symbols[ops[0]])
-
-
-def _call_popped(emitter: Emitter, inst: MInst, ops: list[int]) -> None:
-    _call(emitter, inst, ops)
-    _put_all(emitter, popped(ops[1]))
-
-
-def _call_indirect_popped(emitter: Emitter, inst: MInst, ops: list[int]) -> None:
-    emitter.put(ROWS["blr"], ops[:1])
-    _put_all(emitter, popped(ops[1]))
-
-
-def _ret_pop(emitter: Emitter, inst: MInst, ops: list[int]) -> None:
-    _put_all(emitter, epilogue(emitter.frame) + pop_arguments(ops[0]))
-    emitter.put(ROWS["ret"], [])
-
-
-def _leave(emitter: Emitter, ops: list[int]) -> None:
-    _, given, taken, *_ = ops
-    steps = tail_epilogue(emitter.frame, given, taken)
-    emitter.reserve(4 * len(steps) + 4)
-    _put_all(emitter, steps)
-
-
-def _return_call(emitter: Emitter, inst: MInst, ops: list[int]) -> None:
-    _leave(emitter, ops)
-    emitter.put_reloc(ROWS["b"], [0], emitter.symbols[ops[0]], ROWS["bl"].use)
-
-
-def _return_call_indirect(emitter: Emitter, inst: MInst, ops: list[int]) -> None:
-    _leave(emitter, ops)
-    emitter.put(ROWS["br"], ops[:1])
-
-
-def _put_all(emitter: Emitter, steps: list[Step]) -> None:
-    for row, values in steps:
-        emitter.put(row, values)
 
 
 def _func_addr(emitter: Emitter, inst: MInst, ops: list[int]) -> None:
@@ -119,16 +56,23 @@ def _br_table(emitter: Emitter, inst: MInst, ops: list[int]) -> None:
         buffer.put_data(bytes(4), "jump table")
 
 
-PSEUDOS: Final[dict[int, Callable[[Emitter, MInst, list[int]], None]]] = {
-    ROWS["args"].index: _args,
-    ROWS["slot_addr"].index: _slot_addr,
-    ROWS["ret"].index: _ret,
-    ROWS["call"].index: _call,
-    ROWS["call_popped"].index: _call_popped,
-    ROWS["call_indirect_popped"].index: _call_indirect_popped,
-    ROWS["ret_pop"].index: _ret_pop,
-    ROWS["return_call"].index: _return_call,
-    ROWS["return_call_indirect"].index: _return_call_indirect,
+PSEUDOS: Final[dict[int, Pseudo]] = {
+    **frame_pseudos(
+        abi.CALLS,
+        ROWS["slot_addr"],
+        FrameSteps(
+            slot_address=abi.slot_address,
+            epilogue=abi.epilogue,
+            tail_epilogue=abi.tail_epilogue,
+            pop_return=abi.pop_return,
+            popped=abi.popped,
+            call=ROWS["bl"],
+            jump=ROWS["b"],
+            jump_indirect=ROWS["br"],
+            ret=ROWS["ret"],
+            step_bytes=4,
+        ),
+    ),
     ROWS["func_addr"].index: _func_addr,
     ROWS["br_table"].index: _br_table,
 }

@@ -20,6 +20,8 @@ XZR: Final = 31
 SP: Final = 64
 FP: Final = 29
 LR: Final = 30
+PLATFORM: Final = 18
+"""Not for programs where the platform has a use for it. Never allocated."""
 SCRATCH: Final = 16
 """The allocator's, for cycles of moves."""
 TEMP: Final = 17
@@ -51,8 +53,9 @@ _FEW_FLOATS: Final = tuple(v(n) for n in (8, 9, 10, 0, 11, 12, 1, 13, 14, 2, 15,
 
 
 @cache
-def machine_env(registers: int = 0) -> MachineEnv:
-    """The allocator's environment; ``registers``: how many of each class it may use, 0 for all."""
+def machine_env(registers: int = 0, callconv: str = "") -> MachineEnv:
+    """The allocator's environment, the same in all calling conventions; ``registers``: how many of each class it may
+    use, 0 for all."""
     ints, floats = _INTS, _FLOATS
     if registers:
         ints, floats = _FEW_INTS[:registers], _FEW_FLOATS[:registers]

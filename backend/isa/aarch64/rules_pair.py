@@ -1,24 +1,21 @@
 # ruff: noqa: E501  # a table: one row a line
 """AArch64's lowering rules for i128, a pair of registers; see :mod:`backend.lower.rules` for the notation.
 
-Only what the carry and the conditions make shorter than 64-bit operations on the halves, and what the halves are
-made of and taken from; the rest is rewritten before lowering (:mod:`backend.lower.pairs`).
+Only what the carry and the conditions make shorter than 64-bit operations on the halves, besides what all ISAs have
+(:mod:`backend.isa.rules_pair`).
 """
 
 from __future__ import annotations
 
-from backend.lower.rules import ALL, RuleSet
+from backend.isa.rules_pair import add_shared_pair_rules
+from backend.lower.rules import RuleSet
 
 
 def add_pair_rules(rules: RuleSet) -> None:
     """Append the rules for i128."""
+    add_shared_pair_rules(rules, move="mov_rr.x", branch="b_cond", condition="cset.w d, c")
     _rule = rules.rule
     # fmt: off
-    _rule("iconcat_i64", "iconcat x, y", "mov_rr.x d, x; mov_rr.x d', y", types="i64")
-    _rule("isplit_i128", "isplit x", "mov_rr.x d, x; mov_rr.x d2, x'", types="i128")
-    _rule("ireduce_i128", "ireduce x", "mov_rr.x d, x", types=ALL, second="i128")
-    _rule("bitcast_i128", "bitcast x", "mov_rr.x d, x; mov_rr.x d', x'", types="i128", second="i128")
-
     # ---- carries ----------------------------------------------------------------------------------------------
     for _op, _first, _second, _unsigned in (("add", "adds", "adc", "HS"), ("sub", "subs", "sbc", "LO")):
         _rule(f"i{_op}_pair", f"i{_op} x, y", f"{_first}_rr.x d, x, y; {_second}_rr.x d', x', y'", types="i128")
@@ -32,10 +29,6 @@ def add_pair_rules(rules: RuleSet) -> None:
     _rule("cmp_pair_less", "cmp x, y", "cmp_rr.x x, y; cmp_borrow.x x', y'; -> CC[cc]", types="i128", when="cc in ('slt', 'sge', 'ult', 'uge')")
     _rule("cmp_pair_greater", "cmp x, y", "cmp_rr.x y, x; cmp_borrow.x y', x'; -> CC[SWAP[cc]]", types="i128")
     _rule("nz_pair", "nz x", "orr_rr.x t, x, x'; cmp_ri.x t, {0}; -> NE", types="i128")
-    _rule("icmp_pair", "icmp ?c", "cset.w d, c", types="i128")
     _rule("bmask_pair", "bmask ?c", "csetm.x d, c; csetm.x d', c", types="i128")
     _rule("select_pair", "select|select_spectre_guard ?c, x, y", "csel.x d, x, y, c; csel.x d', x', y', c", types="i128")
-    _rule("brif_pair", "brif ?c", "b_cond c, then, else", types="i128")
-    _rule("trapz_pair", "trapz ?c", "b_cond {c ^ 1}, !inst, {-1}", types="i128")
-    _rule("trapnz_pair", "trapnz ?c", "b_cond c, !inst, {-1}", types="i128")
     # fmt: on

@@ -6,13 +6,11 @@ from typing import Final
 
 from backend.isa.isa import Isa
 from backend.isa.x86_64 import abi
-from backend.isa.x86_64.calls import CALLS
 from backend.isa.x86_64.insts import ROWS
 from backend.isa.x86_64.labels import NOP_WORD, label_uses
 from backend.isa.x86_64.lower import RULES
 from backend.isa.x86_64.pseudos import PSEUDOS, invert
 from backend.isa.x86_64.regs import machine_env
-from backend.lower.calls import MAX_RESULTS
 
 ISA: Final = Isa(
     "x86_64",
@@ -25,15 +23,12 @@ ISA: Final = Isa(
     trap=ROWS["ud2"],
     label_uses=label_uses,
     nop=NOP_WORD,
-    lower_arguments=abi.lower_arguments,
     move=abi.move,
     prologue=abi.prologue,
     epilogue=abi.epilogue,
     pseudos=PSEUDOS,
     invert=invert,
-    stack_align=16,
-    max_results=MAX_RESULTS,
-    calls=CALLS,
+    calls=abi.CALLS,
     crossings=(ROWS["mov_to_x.d"], ROWS["mov_from_x.d"]),
     step_bytes=16,
 )  # fmt: skip

@@ -9,11 +9,16 @@ an area of the caller's, whose address is passed behind the arguments. A pointer
 that is a parameter (``sret``) is the first one, and is given back in rax. The red zone is not used.
 
 ``tail`` is the same but for this: a function takes its stack arguments along when it returns.
+
+``windows_fastcall`` (Microsoft, "x64 calling convention", "x64 stack usage"): the first four arguments go to rcx, rdx,
+r8, r9 or to xmm0-xmm3, by their places, whatever the classes of the others; the stack arguments begin with 32 bytes of
+home for those four, which the callee may write. rsi, rdi and xmm6-xmm15, all of their bits, belong to the caller, too.
+Results are as Cranelift has them where Microsoft has none: a second integer in rdx, and of floats the first one
+alone in a register. There is no i128: Cranelift refuses it too, but for an extension after LLVM.
 """
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Final
 
 from backend.errors import Unsupported
@@ -24,8 +29,13 @@ from backend.isa.x86_64.insts import ROWS
 from backend.isa.x86_64.regs import (
     ARGUMENTS,
     CALLER_SAVED,
+    FASTCALL,
+    FASTCALL_ARGUMENTS,
+    FASTCALL_CLOBBERS,
+    FASTCALL_FLOATS,
     FLOAT_ARGUMENTS,
     FLOAT_RESULTS,
+    R10,
     RAX,
     RBP,
     RESULTS,
@@ -33,28 +43,18 @@ from backend.isa.x86_64.regs import (
     SCRATCH,
     xmm,
 )
-from backend.lower.calls import Convention, convention_of
-from backend.lower.driver import Lowering
+from backend.lower.calls import Calls, Convention
 from backend.machine.frame import Frame
 from backend.machine.registers import FLOAT, INT, spill_slot
 from backend.machine.rows import Row
-from backend.machine.vcode import DEF, MInst, Operand
 
 LINKAGE: Final = 16
 """Bytes between rbp and the caller's stack arguments: the caller's rbp and the return address."""
 _FIRST_VECTOR: Final = xmm(0)
+_REACH: Final = 1 << 28
+"""So that eight times as many bytes fit a displacement."""
 
-_LOAD_ARGUMENT: Final = {F32: ROWS["fload.s_o"], F64: ROWS["fload.d_o"]}
-_LOAD_INTEGER: Final = ROWS["load.q_o"]
 _NO_TRAP: Final = -1
-
-
-@cache
-def _fixed(role: int, registers: tuple[int, ...]) -> tuple[Operand, ...]:
-    return tuple(
-        Operand(i, role, FLOAT if register >= _FIRST_VECTOR else INT, fixed=register)
-        for i, register in enumerate(registers)
-    )
 
 
 def _check_param(param: AbiParam) -> None:
@@ -64,7 +64,7 @@ def _check_param(param: AbiParam) -> None:
         raise Unsupported(f"a parameter for {param.purpose}")
 
 
-def locate(
+def _locate(
     params: tuple[AbiParam, ...], registers: tuple[int, ...], vectors: tuple[int, ...]
 ) -> list[int]:
     """Where the registers' worth of each parameter is passed: a register, or ``-1 - offset`` on the stack.
@@ -96,15 +96,44 @@ def locate(
 
 
 def _arguments(params: tuple[AbiParam, ...]) -> list[int]:
-    if any(param.purpose for param in params[1:]):
+    _check_sret(params)
+    return _locate(params, ARGUMENTS, FLOAT_ARGUMENTS)
+
+
+def _check_sret(params: tuple[AbiParam, ...]) -> None:
+    if any(param.purpose == "sret" for param in params[1:]):
         raise Unsupported("a parameter for sret that is not the first")
-    return locate(params, ARGUMENTS, FLOAT_ARGUMENTS)
 
 
 def _results(returns: tuple[AbiParam, ...]) -> list[int]:
     if any(param.purpose for param in returns):
         raise Unsupported("a result for sret")
-    return locate(returns, RESULTS, FLOAT_RESULTS)
+    return _locate(returns, RESULTS, FLOAT_RESULTS)
+
+
+def _fastcall_arguments(params: tuple[AbiParam, ...]) -> list[int]:
+    _check_sret(params)
+    places: list[int] = []
+    for number, param in enumerate(_narrow(params)):
+        _check_param(param)
+        if number < len(FASTCALL_ARGUMENTS):
+            registers = FASTCALL_FLOATS if param.type.is_float else FASTCALL_ARGUMENTS
+            places.append(registers[number])
+        else:
+            places.append(-1 - 8 * number)
+    return places
+
+
+def _fastcall_results(returns: tuple[AbiParam, ...]) -> list[int]:
+    if any(param.purpose for param in returns):
+        raise Unsupported("a result for sret")
+    return _locate(_narrow(returns), RESULTS, FLOAT_RESULTS[:1])
+
+
+def _narrow(params: tuple[AbiParam, ...]) -> tuple[AbiParam, ...]:
+    if any(param.type is I128 for param in params):
+        raise Unsupported(f"an i128 passed by {FASTCALL}")
+    return params
 
 
 _SYSTEM: Final = Convention(
@@ -116,74 +145,93 @@ _SYSTEM: Final = Convention(
 CONVENTIONS: Final = {
     **dict.fromkeys(("", "fast", "cold", "system_v"), _SYSTEM),
     "tail": _SYSTEM._replace(pops=True),
+    FASTCALL: Convention(
+        arguments=_fastcall_arguments,
+        results=_fastcall_results,
+        clobbers=sum(1 << register for register in FASTCALL_CLOBBERS),
+        sret_result=RAX,
+        home=8 * len(FASTCALL_ARGUMENTS),
+    ),
 }
 
 
-def lower_arguments(low: Lowering) -> None:
-    """Define the parameters that are used: registers by one pseudo instruction, the rest by loads."""
-    signature = low.function.signature
-    convention = convention_of(signature, CONVENTIONS)
-    vregs: list[int] = []
-    registers: list[int] = []
-    loads: list[MInst] = []
-    arguments = [
-        (low.types[value], low.use(value) if low.is_used(value) else -1)
-        for value in low.function.entry.params
-    ]
-    given = signature.params
-    if low.area >= 0:
-        arguments.append((I64, low.area))
-        given = convention.passed(signature)
-    places = iter(convention.arguments(given))
-    for type_, first in arguments:
-        for half in range(2 if type_ is I128 else 1):
-            place = next(places)
-            if first < 0:
-                continue
-            vreg = first + half
-            if place >= 0:
-                vregs.append(vreg)
-                registers.append(place)
-                continue
-            offset = LINKAGE - 1 - place
-            row = _LOAD_ARGUMENT.get(type_, _LOAD_INTEGER)
-            kept = row.operands_without((None, RBP, 0, -1))
-            loads.append(MInst(row, [vreg, RBP, offset, _NO_TRAP], kept))
-    if vregs:
-        low.out.append(MInst(ROWS["args"], vregs, _fixed(DEF, tuple(registers))))
-    low.out += loads
-
-
-EXTENDS: Final[dict[tuple[str, int], Row]] = {
+_EXTENDS: Final[dict[tuple[str, int], Row]] = {
     ("uext", 8): ROWS["movzx_b.l"], ("uext", 16): ROWS["movzx_w.l"], ("uext", 32): ROWS["mov_rr.l"],
     ("sext", 8): ROWS["movsx_b.q"], ("sext", 16): ROWS["movsx_w.q"], ("sext", 32): ROWS["movsx_l.q"],
 }  # fmt: skip
+
+
+CALLS: Final = Calls(
+    conventions=CONVENTIONS,
+    extends=_EXTENDS,
+    loads={I64: ROWS["load.q_o"], F32: ROWS["fload.s_o"], F64: ROWS["fload.d_o"]},
+    stores={I64: ROWS["store.q_o"], F32: ROWS["fstore.s_o"], F64: ROWS["fstore.d_o"]},
+    address=ROWS["lea_o.q"],
+    reach=_REACH,
+    stack_pointer=RSP,
+    frame_pointer=RBP,
+    linkage=LINKAGE,
+    tail_target=R10,
+    args=ROWS["args"],
+    call=ROWS["call_function"],
+    call_indirect=ROWS["call_r"],
+    call_popped=ROWS["call_popped"],
+    call_indirect_popped=ROWS["call_indirect_popped"],
+    return_call=ROWS["return_call"],
+    return_call_indirect=ROWS["return_call_indirect"],
+    ret=ROWS["ret"],
+    ret_pop=ROWS["ret_pop"],
+    func_addr=ROWS["func_addr"],
+    near_func_addr=ROWS["near_func_addr"],
+)
 
 
 # ---- the frame
 
 
 def prologue(frame: Frame) -> list[Step]:
-    """Frame pointer, saved registers, stack pointer."""
+    """Frame pointer, saved registers, stack pointer. Of a vector register all bits are saved, below those pushed."""
+    pushed, vectors = _saved(frame)
     steps: list[Step] = [
         (ROWS["push"], [RBP]),
         (ROWS["mov_rr.q"], [RBP, RSP]),
-        *((ROWS["push"], [register]) for register in frame.saved),
+        *((ROWS["push"], [register]) for register in pushed),
     ]
-    if below := frame.size - frame.saved_bytes:
+    if below := frame.size - 8 * len(pushed):
         steps.append((ROWS["sub_ri.q"], [RSP, below, RSP]))
     if frame.align > LINKAGE:
         steps.append((ROWS["and_ri.q"], [RSP, -frame.align, RSP]))
-    return steps
+    return steps + [(ROWS["movaps_store"], [RBP, offset, register]) for register, offset in vectors]
 
 
 def epilogue(frame: Frame) -> list[Step]:
     """What the prologue did, undone."""
-    steps: list[Step] = []
-    if frame.size != frame.saved_bytes or frame.align > LINKAGE:
-        steps.append((ROWS["lea_o.q"], [RSP, RBP, -frame.saved_bytes]))
-    steps += [(ROWS["pop"], [register]) for register in reversed(frame.saved)]
+    pushed, vectors = _saved(frame)
+    steps: list[Step] = [
+        (ROWS["movaps_load"], [register, RBP, offset]) for register, offset in vectors
+    ]
+    if frame.size != 8 * len(pushed) or frame.align > LINKAGE:
+        steps.append((ROWS["lea_o.q"], [RSP, RBP, -8 * len(pushed)]))
+    steps += [(ROWS["pop"], [register]) for register in reversed(pushed)]
     return [*steps, (ROWS["pop"], [RBP])]
+
+
+def _saved(frame: Frame) -> tuple[list[int], list[tuple[int, int]]]:
+    """The saved registers that are pushed, and the vector registers with their offsets from rbp."""
+    pushed = [register for register in frame.saved if register < _FIRST_VECTOR]
+    top = -8 * len(pushed) & -16
+    vectors = [register for register in frame.saved if register >= _FIRST_VECTOR]
+    return pushed, [(register, top - 16 * n) for n, register in enumerate(vectors, 1)]
+
+
+def pop_return(size: int) -> list[Step]:
+    """Behind the epilogue: the return of a function that takes its stack arguments along."""
+    return [(ROWS["ret_i"], [size])]
+
+
+def popped(size: int) -> list[Step]:
+    """Behind a call of a function that popped so much: the stack pointer back to where the frame has it."""
+    return [(ROWS["sub_ri.q"], [RSP, size, RSP])]
 
 
 def tail_epilogue(frame: Frame, given: int, taken: int) -> list[Step]:

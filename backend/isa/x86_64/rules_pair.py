@@ -1,25 +1,21 @@
 # ruff: noqa: E501  # a table: one row a line
 """x86-64's lowering rules for i128, a pair of registers; see :mod:`backend.lower.rules` for the notation.
 
-Only what the carry and the conditions make shorter than 64-bit operations on the halves, and what the halves are
-made of and taken from; the rest is rewritten before lowering (:mod:`backend.lower.pairs`). Between the two halves of a carry
-stand moves at most, which leave the flags alone.
+Only what the carry and the conditions make shorter than 64-bit operations on the halves, besides what all ISAs have
+(:mod:`backend.isa.rules_pair`). Between the two halves of a carry stand moves at most, which leave the flags alone.
 """
 
 from __future__ import annotations
 
-from backend.lower.rules import ALL, RuleSet
+from backend.isa.rules_pair import add_shared_pair_rules
+from backend.lower.rules import RuleSet
 
 
 def add_pair_rules(rules: RuleSet) -> None:
     """Append the rules for i128."""
+    add_shared_pair_rules(rules, move="mov_rr.q", branch="jcc", condition="setcc c, d")
     _rule = rules.rule
     # fmt: off
-    _rule("iconcat_i64", "iconcat x, y", "mov_rr.q d, x; mov_rr.q d', y", types="i64")
-    _rule("isplit_i128", "isplit x", "mov_rr.q d, x; mov_rr.q d2, x'", types="i128")
-    _rule("ireduce_i128", "ireduce x", "mov_rr.q d, x", types=ALL, second="i128")
-    _rule("bitcast_i128", "bitcast x", "mov_rr.q d, x; mov_rr.q d', x'", types="i128", second="i128")
-
     # ---- carries ----------------------------------------------------------------------------------------------
     for _op, _first, _second in (("add", "add", "adc"), ("sub", "sub", "sbb")):
         _rule(f"i{_op}_pair", f"i{_op} x, y", f"{_first}_rr.q d, y, x; {_second}_rr.q d', y', x'", types="i128")
@@ -34,10 +30,6 @@ def add_pair_rules(rules: RuleSet) -> None:
     _rule("cmp_pair_less", "cmp x, y", "cmp_rr.q x, y; sbb_rr.q t, y', x'; -> CC[cc]", types="i128", when="cc in ('slt', 'sge', 'ult', 'uge')")
     _rule("cmp_pair_greater", "cmp x, y", "cmp_rr.q y, x; sbb_rr.q t, x', y'; -> CC[SWAP[cc]]", types="i128")
     _rule("nz_pair", "nz x", "or_rr.q t, x', x; -> NE", types="i128")
-    _rule("icmp_pair", "icmp ?c", "setcc c, d", types="i128")
     _rule("bmask_pair", "bmask ?c", "setcc c, t; movzx_b.l t0, t; neg_r.q d, t0; mov_rr.q d', d", types="i128")
     _rule("select_pair", "select|select_spectre_guard ?c, x, y", "cmov.q c, d, x, y; cmov.q c, d', x', y'", types="i128")
-    _rule("brif_pair", "brif ?c", "jcc c, then, else", types="i128")
-    _rule("trapz_pair", "trapz ?c", "jcc {c ^ 1}, !inst, {-1}", types="i128")
-    _rule("trapnz_pair", "trapnz ?c", "jcc c, !inst, {-1}", types="i128")
     # fmt: on

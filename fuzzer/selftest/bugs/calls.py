@@ -243,7 +243,7 @@ BUGS: Final = (
         "frame",
         2,
         _POPS,
-        lambda: edited(abi.pop_arguments, "_add_sp(size,", "_add_sp(0,"),
+        lambda: edited(abi.pop_return, "_add_sp(size,", "_add_sp(0,"),
     ),
     Bug(
         "tail-call-in-place",
@@ -262,7 +262,7 @@ BUGS: Final = (
         2,
         _AREA,
         lambda: edited(
-            abi.lower_arguments,
+            calls.lower_arguments,
             "arguments.append((I64, low.area))",
             "arguments.insert(0, (I64, low.area))",
         ),

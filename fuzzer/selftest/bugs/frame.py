@@ -10,7 +10,7 @@ from typing import Any, Final
 from backend.isa.aarch64 import abi
 from backend.isa.aarch64.fields import KINDS
 from backend.isa.aarch64.insts import ROWS
-from backend.isa.aarch64.regs import SP
+from backend.isa.aarch64.regs import ARGUMENTS, SP
 from backend.lower import calls
 from backend.machine import frame
 from fuzzer.selftest.bug import Bug
@@ -120,14 +120,14 @@ BUGS: Final = (
         "frame", 2, _CONSTANT,
         lambda: together(_no_writeback(), _zero_frame_pointer(), _store_for_load())),
     Bug("stack-argument-offset", "frame", "stack arguments are read without the frame record's size",
-        "result", 2, _NINE, lambda: edited(abi.lower_arguments, "LINKAGE - 1 - place", "-1 - place")),
+        "result", 2, _NINE, lambda: edited(calls.lower_arguments, "calls.linkage - 1 - place", "-1 - place")),
     Bug("stack-argument-spread", "frame", "stack arguments are taken to be 16 bytes apart",
         "result", 2, _NINE.replace("return v8", "return v9"),
-        lambda: edited(abi.lower_arguments, "LINKAGE - 1 - place", "LINKAGE + 2 * (-1 - place)")),
+        lambda: edited(calls.lower_arguments, "calls.linkage - 1 - place", "calls.linkage + 2 * (-1 - place)")),
     Bug("ninth-argument-in-register", "frame", "the ninth argument is expected in x8",
         "result", 2, _NINE,
-        lambda: edited(abi.lower_arguments, "convention.arguments(given)",
-                       "_locate(given, (*ARGUMENTS, 8))")),
+        lambda: item(abi.CONVENTIONS, "", abi.CONVENTIONS[""]._replace(
+            arguments=lambda params: abi._locate(params, (*ARGUMENTS, 8))))),
     Bug("results-swapped", "frame", "results beyond the first come in the wrong order",
         "result", 3, _TWO,
         lambda: edited(calls.emit_return, "tuple(registers)", "tuple(registers[::-1])")),

@@ -10,6 +10,7 @@ from backend.isa.x86_64 import abi, pseudos
 from backend.isa.x86_64.fields import KINDS
 from backend.isa.x86_64.labels import label_uses
 from backend.isa.x86_64.regs import RDI, RSI, machine_env
+from backend.lower import calls
 from backend.machine import intel_notation
 from fuzzer.selftest import patch
 from fuzzer.selftest.bug import Bug
@@ -107,16 +108,16 @@ BUGS: Final = (
         lambda: _rule("umulhi", emit=("y, t, d, x", "y, d, t, x")), isa=ISA),
     Bug("x86-pop-missing", "frame", "the epilogue does not pop the register that was pushed last",
         "frame", 12, _SAVED,
-        lambda: edited(abi.epilogue, "reversed(frame.saved)", "reversed(frame.saved[1:])", "-frame.saved_bytes", "8 - frame.saved_bytes"),
+        lambda: edited(abi.epilogue, "reversed(pushed)", "reversed(pushed[1:])", "-8 * len(pushed)])", "8 - 8 * len(pushed)])"),
         (("registers", 3),), isa=ISA),
     Bug("x86-pops-in-order", "frame", "saved registers are popped in the order they were pushed",
-        "frame", 14, _SAVED, lambda: edited(abi.epilogue, "reversed(frame.saved)", "frame.saved"),
+        "frame", 14, _SAVED, lambda: edited(abi.epilogue, "reversed(pushed)", "pushed"),
         (("registers", 3),), isa=ISA),
     Bug("x86-register-not-saved", "frame", "rbx is taken for a register of the callee's",
-        "frame", 12, _SAVED, lambda: edited(machine_env, "callee_saved=CALLEE_SAVED", "callee_saved=CALLEE_SAVED - {RBX}"),
+        "frame", 12, _SAVED, lambda: edited(machine_env, "callee_saved=saved", "callee_saved=saved - {RBX}"),
         (("registers", 3),), isa=ISA),
     Bug("x86-argument-offset", "frame", "stack arguments are read as if no return address were there",
         "result", 3,
         clif("i64 i64 i64 i64 i64 i64 i64", "i64", "return v6", "1, 2, 3, 4, 5, 6, 7"),
-        lambda: edited(abi.lower_arguments, "LINKAGE - 1 - place", "LINKAGE - 9 - place"), isa=ISA),
+        lambda: edited(calls.lower_arguments, "calls.linkage - 1 - place", "calls.linkage - 9 - place"), isa=ISA),
 )  # fmt: skip

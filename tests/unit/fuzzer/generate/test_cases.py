@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from backend.ir.entities import Signature
 from backend.ir.literals import parse_float, print_float
 from backend.ir.opcodes import Opcode
 from backend.ir.printer import print_function
@@ -22,6 +23,7 @@ from fuzzer.generate.draft import Limits
 from fuzzer.generate.operations import FAMILIES, INTEGERS, STRUCTURES
 from fuzzer.outcome import OutOfFuel, Returned
 from fuzzer.reference.evaluate import outcomes_of, prepare
+from fuzzer.targets import target_named
 from fuzzer.targets.target import Option, Target
 
 
@@ -257,3 +259,42 @@ def test_seeds_of_shards_and_slices_do_not_meet() -> None:
         for shard in range(64) for slice_ in range(20) for index in range(32)
     ]  # fmt: skip
     assert len(set(seeds)) == len(seeds)
+
+
+def _signatures(case: Case) -> list[Signature]:
+    return [
+        *(function.signature for function in case.functions),
+        *(ref.sig for function in case.functions for ref in function.functions.values()
+          if isinstance(ref.sig, Signature)),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("isa", "own"), [("aarch64", "apple_aarch64"), ("x86_64", "windows_fastcall")]
+)
+def test_conventions_are_those_of_the_isa_and_pass_what_they_can(isa: str, own: str) -> None:
+    target = target_named("builtin")
+    conventions = target.conventions(isa)
+    assert list(conventions)[:2] == ["", own]
+    assert "tail" not in conventions
+    generator = CaseGenerator(target, isa)
+    drawn: Counter[str] = Counter()
+    wide = 0
+    for seed in range(1500):
+        case = generator.from_seed(seed)
+        drawn[f"entry {case.function.signature.callconv}"] += 1
+        for signature in _signatures(case):
+            drawn[signature.callconv] += 1
+            types = {param.type for param in (*signature.params, *signature.returns)}
+            wide += I128 in types
+            assert not types & conventions.get(signature.callconv, frozenset())
+    assert set(drawn) >= {"tail", own, f"entry {own}", "entry tail", "fast", "system_v", "cold"}
+    assert drawn[f"entry {own}"] < 300
+    assert wide > 100
+    assert (I128 in conventions[own]) == (isa == "x86_64")
+
+
+def test_a_target_that_names_no_conventions_gets_none() -> None:
+    for seed in range(400):
+        names = {signature.callconv for signature in _signatures(GENERATOR.from_seed(seed))}
+        assert names <= {"", "tail"}

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from backend.ir.entities import Function
+from backend.ir.filetest import parse_file
 from backend.ir.parser import parse_function
-from backend.ir.printer import print_function
+from backend.ir.printer import print_function, print_functions
 from backend.ir.verifier import verify
 from fuzzer.case import DATA_BASE, Case
 from fuzzer.reduce import edit
@@ -176,3 +177,51 @@ class TestEdits:
         verify(function)
         assert [block.id for block in function.blocks] == [0, 1, 2]
         assert print_function(parse_function(print_function(function))) == print_function(function)
+
+
+def test_a_convention_that_does_not_matter_goes() -> None:
+    """From the case's function, from a callee and those who call it, by name and by address, and from the outside."""
+    text = """
+function %f(i64) -> i64 windows_fastcall {
+    sig0 = (i64 uext) -> i64 fast
+    fn0 = %g sig0
+    fn1 = %h(i64) -> i64 windows_fastcall
+block0(v0: i64):
+    v1 = func_addr.i64 fn0
+    v2 = call_indirect sig0, v1(v0)
+    v3 = call fn0(v2)
+    v4 = call fn1(v3)
+    return v4
+}
+function %g(i64 uext) -> i64 fast {
+block0(v0: i64):
+    return v0
+}
+"""
+    functions = [entry.function for entry in parse_file(text).functions]
+
+    def calls_all(case: Case) -> bool:
+        insts = list(case.function.instructions())
+        of = {inst.op.name: inst for inst in insts}
+        address, by_address = of.get("func_addr"), of.get("call_indirect")
+        return (
+            [inst.op.name for inst in insts].count("call") == 2
+            and address is not None
+            and by_address is not None
+            and by_address.args[:1] == address.results
+            and len(case.others) == 1
+        )
+
+    small, _ = reduce_case(Case(functions[0], [(1,)], isa="x86_64", others=functions[1:]), calls_all)  # fmt: skip
+    assert calls_all(small)
+    assert not {"windows_fastcall", "fast", "uext"} & set(print_functions(small.functions).split())
+
+
+def test_a_convention_that_matters_stays() -> None:
+    text = "function %f(i64) -> i64 windows_fastcall {\nblock0(v0: i64):\n    return v0\n}\n"
+
+    def by_the_place(case: Case) -> bool:
+        return case.function.signature.callconv == "windows_fastcall"
+
+    small, _ = reduce_case(case_of(text, (5,)), by_the_place)
+    assert by_the_place(small)

@@ -1,0 +1,147 @@
+"""The calling conventions that the executor knows: one row a convention, by ISA and name.
+
+Sources: AAPCS64 (Procedure Call Standard for the Arm 64-bit Architecture, 6.1 machine registers, 6.8 parameter
+passing, 6.9 results by way of x8); Apple's "Writing ARM64 code for Apple platforms" (x18, arguments on the stack);
+System V Application Binary Interface, AMD64 Architecture Processor Supplement (3.2.1 registers, 3.2.3 parameter
+passing); Microsoft's "x64 calling convention" and "x64 stack usage" (registers by position, home space, xmm6-xmm15).
+What these leave open of functions with several results, and of results in memory, is as Cranelift has it. Nothing here
+is shared with the backend on purpose: where the two disagree, that is a finding.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+from unicorn import arm64_const as arm64
+from unicorn import x86_const as x86
+
+WORD: Final = (1 << 64) - 1
+_WHOLE_VECTOR: Final = (1 << 128) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """A register that a function must give back as it got it; ``mask``: the bits that count."""
+
+    name: str
+    id: int
+    mask: int = WORD
+
+
+@dataclass(frozen=True, slots=True)
+class Convention:
+    """A calling convention. Register ids are Unicorn's.
+
+    ``arguments``/``results``: integer registers in order; ``float_arguments``/``float_results``: float registers, 128
+    bits each, of which a float takes the low ones (none: no floats in signatures). What does not fit in registers is
+    on the stack from SP upward.
+
+    ``saved``: what a function gives back as it got it. ``destroyed``: what a call destroys, but for the bits that are
+    saved. ``reserved``: registers that nobody touches while a function of this convention runs, not
+    even one of another that it calls: they are the platform's.
+
+    ``pairs``: an i128 goes to two consecutive integer registers, the first of them ``"any"`` or one of
+    an ``"even"`` place in the order (``""``: no i128 in signatures); ``pairs_close``: after one that did not fit no
+    integer register is used.
+
+    ``positional``: the register of an argument is that of its place among all arguments, whatever their classes.
+    ``home``: bytes at the bottom of the stack arguments, which are the callee's to write. ``packed``: a stack
+    argument takes no more bytes than its type, else at least 8. ``pops``: a function has, when it returns, taken its
+    stack arguments off the stack.
+
+    ``sret``: the register of a pointer to results that is a parameter, or -1: it is the first argument, which a
+    function gives back in the first register of results.
+    """
+
+    arguments: tuple[int, ...]
+    results: tuple[int, ...]
+    saved: tuple[Saved, ...]
+    destroyed: tuple[int, ...]
+    float_arguments: tuple[int, ...] = ()
+    float_results: tuple[int, ...] = ()
+    reserved: tuple[int, ...] = ()
+    pairs: str = ""
+    pairs_close: bool = False
+    positional: bool = False
+    home: int = 0
+    packed: bool = False
+    pops: bool = False
+    sret: int = -1
+
+
+def x(number: int) -> int:
+    """Unicorn's id of x0..x30 (x29 and x30 are out of line)."""
+    if number < 29:
+        return int(arm64.UC_ARM64_REG_X0) + number
+    return int((arm64.UC_ARM64_REG_X29, arm64.UC_ARM64_REG_X30)[number - 29])
+
+
+def q(number: int) -> int:
+    """Unicorn's id of q0..q31."""
+    return int(arm64.UC_ARM64_REG_Q0) + number
+
+
+_AAPCS64: Final = Convention(
+    arguments=tuple(x(n) for n in range(8)),
+    results=tuple(x(n) for n in range(8)),
+    saved=tuple(Saved(f"x{n}", x(n)) for n in range(19, 30))
+    + tuple(Saved(f"d{n}", int(arm64.UC_ARM64_REG_D0) + n) for n in range(8, 16)),
+    destroyed=tuple(x(n) for n in range(19)) + tuple(q(n) for n in range(32)),
+    float_arguments=tuple(q(n) for n in range(8)),
+    float_results=tuple(q(n) for n in range(8)),
+    pairs="even",
+    pairs_close=True,
+    sret=x(8),
+)
+_APPLE: Final = replace(
+    _AAPCS64,
+    saved=(Saved("x18", x(18)), *_AAPCS64.saved),
+    destroyed=tuple(each for each in _AAPCS64.destroyed if each != x(18)),
+    reserved=(x(18),),
+    pairs="any",
+    packed=True,
+)
+
+
+def r(*names: str) -> tuple[int, ...]:
+    """Unicorn's ids of registers of x86-64 by name."""
+    return tuple(int(getattr(x86, f"UC_X86_REG_{name.upper()}")) for name in names)
+
+
+def _xmm(*numbers: int) -> tuple[int, ...]:
+    return r(*(f"xmm{n}" for n in numbers))
+
+
+_SYSTEM_V: Final = Convention(
+    arguments=r("rdi", "rsi", "rdx", "rcx", "r8", "r9"),
+    results=r("rax", "rdx"),
+    saved=tuple(Saved(name, *r(name)) for name in ("rbx", "rbp", "r12", "r13", "r14", "r15")),
+    destroyed=r("rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11") + _xmm(*range(16)),
+    float_arguments=_xmm(*range(8)),
+    float_results=_xmm(0, 1),
+    pairs="any",
+)
+_FASTCALL: Final = Convention(
+    arguments=r("rcx", "rdx", "r8", "r9"),
+    results=r("rax", "rdx"),
+    saved=tuple(Saved(name, *r(name)) for name in ("rbx", "rbp", "rdi", "rsi", "r12", "r13", "r14", "r15"))
+    + tuple(Saved(f"xmm{n}", _xmm(n)[0], _WHOLE_VECTOR) for n in range(6, 16)),
+    destroyed=r("rax", "rcx", "rdx", "r8", "r9", "r10", "r11") + _xmm(*range(6)),
+    float_arguments=_xmm(0, 1, 2, 3),
+    float_results=_xmm(0),
+    positional=True,
+    home=32,
+)  # fmt: skip
+
+
+def _with_aliases(system: Convention, **others: Convention) -> dict[str, Convention]:
+    plain = dict.fromkeys(("", "system_v", "fast", "cold"), system)
+    return {**plain, "tail": replace(system, pops=True), **others}
+
+
+CONVENTIONS: Final[dict[str, dict[str, Convention]]] = {
+    "aarch64": _with_aliases(_AAPCS64, apple_aarch64=_APPLE),
+    "x86_64": _with_aliases(_SYSTEM_V, windows_fastcall=_FASTCALL),
+}
+"""By the name of the ISA, by that of the convention as CLIF has it."""
