@@ -123,7 +123,8 @@ def find_places(
     InternalError if observing the compiler again gives another code than ``code``.
     """
     positions = _positions(function, isa.lacking)
-    lowering = _ObservedLowering(simple, isa, isa.rule_set.dispatch(options.disabled_rules))
+    rules = isa.rule_set.dispatch(options.disabled_rules, options.features(isa.name))
+    lowering = _ObservedLowering(simple, isa, rules)
     lowering.run()
     emitter = _ObservedEmitter(isa, frame, options.branch_reach)
     finished = emitter.run(vcode, allocation, options)

@@ -99,6 +99,10 @@ for _digit, _name, _sizes in ((0, "rol", _ALL), (1, "ror", _ALL), (4, "shl", _WI
 _row("btc_ri.q", "btc {d:q}, {imm:bit}", "REX.W 0F BA /7 ib MI(d, imm)", extra="s:q", tied="d=s")
 _row("bsf", "bsf {d:R}, {m:R}", "@ 0F BC /r RM(d, m)", _WIDE)
 _row("bsr", "bsr {d:R}, {m:R}", "@ 0F BD /r RM(d, m)", _WIDE)
+# TZCNT and LZCNT run as BSF and BSR on processors that lack them
+_row("tzcnt", "tzcnt {d:R}, {m:R}", "F3 @ 0F BC /r RM(d, m)", _WIDE)
+_row("lzcnt", "lzcnt {d:R}, {m:R}", "F3 @ 0F BD /r RM(d, m)", _WIDE)
+_row("popcnt", "popcnt {d:R}, {m:R}", "F3 @ 0F B8 /r RM(d, m)", _WIDE)
 _row("bswap.l", "bswap {d:l}", "0F C8+r O(d)", extra="s:l", tied="d=s")
 _row("bswap.q", "bswap {d:q}", "REX.W 0F C8+r O(d)", extra="s:q", tied="d=s")
 

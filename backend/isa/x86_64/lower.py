@@ -184,6 +184,12 @@ for _op, _row in (("rotl", "rol"), ("rotr", "ror")):
     _rule(_op, f"{_op} x, y", f"{_row}_cl.T d, x, y")
 
 # ---- counting and reordering bits -------------------------------------------------------------------------
+_rule("clz_lzcnt", "clz x", "lzcnt.R d, x", types=WIDE, needs="has_lzcnt")
+_rule("clz_narrow_lzcnt", "clz x:u", "lzcnt.l t, x; lea_o.l d, t, {B - 32}", types=NARROW, needs="has_lzcnt")
+_rule("cls_lzcnt", "cls x:s", "sar_ri.R t, {RB - 1}, x; xor_rr.R t0, t, x; lzcnt.R t1, t0; lea_o.R d, t1, {B - RB - 1}", needs="has_lzcnt")
+# The bit behind the value's own is the one that stops the count.
+_rule("ctz_tzcnt", "ctz x", "tzcnt.R d, x", types=WIDE, needs="has_bmi1")
+_rule("ctz_narrow_tzcnt", "ctz x", "or_ri.l t, {1 << B}, x; tzcnt.l d, t", types=NARROW, needs="has_bmi1")
 # BSR and BSF leave the result undefined and the zero flag set if there is no bit.
 _rule("clz", "clz x", "bsr.R t, x; cmov.R EQ, t0, =2 * B - 1, t; xor_ri.R d, {B - 1}, t0", types=WIDE)
 # The highest bit of 2x + 1 is one above that of x, and there is one.
@@ -215,6 +221,7 @@ _rule("bitrev_64", "bitrev x", _reversed("q", "d"), types="i64")
 _rule("bitrev_narrow", "bitrev x", _reversed("l", "t") + "; shr_ri.l d, {32 - B}, t", types=NARROW)
 _rule("bswap", "bswap x", "bswap.R d, x", types=WIDE)
 _rule("bswap_16", "bswap x", "rol_ri.w d, {8}, x", types="i16")
+_rule("popcnt_insn", "popcnt x:u", "popcnt.R d, x", needs="has_popcnt")
 # Warren, Hacker's Delight, 5-1: sums of 2, 4 and 8 bits side by side, then all bytes by a multiplication.
 _rule("popcnt", "popcnt x:u",
       "shr_ri.R t0, {1}, x; and_rr.R t1, =BYTES_55[RB], t0; sub_rr.R t2, t1, x;"

@@ -245,6 +245,10 @@ def branching(made: Builder, op: Opcode, args: tuple[Leaf | Node, ...], type_: T
     return function
 
 
+def features(rule: Rule) -> dict[str, bool]:
+    return {rule.needs: True} if rule.needs else {}
+
+
 def firing(
     isa: Isa, rule: Rule, root: str, type_: Type, count: int, pick: random.Random
 ) -> Iterator[Builder]:
@@ -256,7 +260,8 @@ def firing(
             function = build(made, rule, root, type_)
         except Unsupported:
             continue
-        lowering = Lowering(returnable(function, isa)[0], isa, isa.rule_set.dispatch(without))
+        dispatch = isa.rule_set.dispatch(without, tuple(features(rule)))
+        lowering = Lowering(returnable(function, isa)[0], isa, dispatch)
         lowering.run()
         if rule.index in lowering.hits:
             yield made
@@ -355,7 +360,7 @@ def test_the_rule_fires_and_is_right(isa: Isa, rule: Rule, root: str, name: str)
     for made in firing(isa, rule, root, type_named(name), 2, pick):
         verify(made.function)
         found += 1
-        options = {"disabled_rules": BEHIND.get((rule.name, name), "")}
+        options = {"disabled_rules": BEHIND.get((rule.name, name), ""), **features(rule)}
         given = inputs(made, isa)
         for function in returnable(made.function, isa):
             case = Case(
