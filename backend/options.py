@@ -46,7 +46,7 @@ OPTIONS: Final = (
     OptionRow("pad", (0, 33000), "bytes of padding behind the first block"),
     OptionRow("disabled_rules",
               ("", "immediate", "fusion", "shift", "extend", "multiply", "logic", "bitfield", "select",
-               "address", "pool", "vector"),
+               "address", "pool", "vector", "fold"),
               "a group of lowering rules to do without"),
     _feature("has_sse41", "x86_64", "the processor has SSE4.1"),
     _feature("has_popcnt", "x86_64", "the processor has POPCNT"),

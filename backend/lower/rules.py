@@ -15,13 +15,14 @@ for the opcode and type. An operand is
 ``t`` ``f0``   ``t``, ``t0``, ``t1`` ..: a new integer register; ``f0`` ..: a new float register
 ``{expr}``     a Python expression over bound constants, ``cc`` (the root's condition code), ``imm`` (its
                offset or constant), ``B`` (bits of T), ``RB`` (bits of its register: 32 or 64), ``MASK`` (of T),
-               ``bits(x)`` (width of what x bound), ``fuses(c)`` (is it a comparison of one use), ``i1`` ``i2`` ..
-               (the inner instructions), ``$S`` (as ``$M``) and the ISA's names
+               ``bits(x)`` (width of what x bound), ``constant(x)`` (is it one), ``fuses(c)`` (is it a comparison
+               of one use), ``i1`` ``i2`` .. (the inner instructions), ``$S`` (as ``$M``) and the ISA's names
 ``=expr``      the constant that the expression gives, in a register of RB bits (``=64:expr``: of 64)
 ``zr``         a register that the ISA names
 ``then``       the block of the first edge; ``else``: of the second
 ``!code``      where to go to trap with that code (``!inst``: with the instruction's own)
-``trap``       the number of the trap code in the instruction's memory flags, -1 for none
+``trap``       the number of the trap code in the instruction's memory flags, -1 for none; ``trap1``: in those
+               of ``i1``
 =============  ======================================================================================
 
 A line ``-> expr`` gives the result of a rule that makes a condition. Instead of lines, ``emit`` may be a

@@ -95,7 +95,8 @@ class Places:
     stack slot, ``spills``: of each spill slot, in bytes from the stack pointer after the prologue; ``rules``:
     by position of a CLIF instruction the names of the lowering rules that fired for it, -1 the arguments;
     ``encoded``: by offset the bytes that an instruction's row encodes it as, its label patched in; ``misplaced``:
-    numbers of instructions that were emitted with other registers than they were allocated.
+    numbers of instructions that were emitted with other registers than they were allocated; ``moved``: by position of
+    a load that another instruction makes, the position of that one.
     """
 
     insts: list[PlacedInst]
@@ -106,6 +107,7 @@ class Places:
     rules: dict[int, tuple[str, ...]]
     encoded: dict[int, bytes]
     misplaced: set[int]
+    moved: dict[int, int]
 
 
 def find_places(
@@ -143,6 +145,7 @@ def find_places(
         lowering.fired(positions),
         _encoded(emitter, finished),
         _misplaced(emitter, spans, vcode, allocation),
+        lowering.moved(positions),
     )
 
 
@@ -216,6 +219,14 @@ class _ObservedLowering(Lowering):
             position = positions[origin] if origin >= 0 else -1
             names = tuple(self.isa.rules[number].name for number in numbers)
             found[position] = tuple(dict.fromkeys((*found.get(position, ()), *names)))
+        return found
+
+    def moved(self, positions: list[int]) -> dict[int, int]:
+        """The position of each load that another instruction makes, and of that one."""
+        found: dict[int, int] = {}
+        for inst, position in zip(self.function.instructions(), positions, strict=True):
+            if inst.results and inst.results[0] in self.sunk:
+                found[position] = positions[self.sunk[inst.results[0]]]
         return found
 
 

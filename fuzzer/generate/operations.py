@@ -38,7 +38,7 @@ FAMILIES: Final[dict[str, dict[str, int]]] = {
     "divide": {"udiv": 1, "sdiv": 1, "urem": 1, "srem": 1},
     "trap": {"trapz": 1, "trapnz": 1, "uadd_overflow_trap": 1},
     "memory": {"load": 4, "store": 5, "uload8": 1, "sload8": 1, "uload16": 1, "sload16": 1,
-               "uload32": 1, "sload32": 1, "istore8": 1, "istore16": 1, "istore32": 1},
+               "uload32": 1, "sload32": 1, "istore8": 1, "istore16": 1, "istore32": 1, "fold": 8},
     "slot": {"stack_load": 4, "stack_store": 5},
     "flow": {"brif": 6, "br_table": 2, "loop": 4, "pressure": 1},
     "call": {"calls": 16},
@@ -53,8 +53,8 @@ FAMILIES: Final[dict[str, dict[str, int]]] = {
     "float from int": {"fcvt_from_uint": 4, "fcvt_from_sint": 4},
     "float bits": {"bitcast": 5},
 }  # fmt: skip
-"""Weights by family. ``loop``, ``pressure``, ``funnel`` and ``calls`` are not opcodes but shapes of instructions;
-``stack_load`` and ``stack_store`` stand for accesses through ``stack_addr``."""
+"""Weights by family. ``loop``, ``fold``, ``pressure``, ``funnel`` and ``calls`` are not opcodes but shapes of
+instructions; ``stack_load`` and ``stack_store`` stand for accesses through ``stack_addr``."""
 
 NESTED: Final = ("iadd", "ishl", "bnot", "imul", "uextend", "sextend", "ushr", "sshr", "band", "ineg",
                 "rotr", "bxor", "icmp", "isub", "ishl", "uextend", "sextend",
@@ -62,7 +62,15 @@ NESTED: Final = ("iadd", "ishl", "bnot", "imul", "uextend", "sextend", "ushr", "
 """What an operand is made of when it is made for one use only: the trees that instruction selectors fold.
 An opcode stands as often as its weight."""
 
-STRUCTURES: Final = frozenset({"loop", "pressure", "funnel", "calls", "stack_load", "stack_store"})
+USERS: Final = ("iadd", "isub", "band", "bor", "bxor", "imul", "icmp", "select", "uextend", "sextend",
+               "fadd", "fsub", "fmul", "fdiv", "fcmp", "fpromote", "fdemote", "fcvt_from_sint",
+               "fcvt_from_sint")  # fmt: skip
+"""What a loaded value is used by when it is used once: the operations that may take the load into their instruction.
+An opcode stands as often as its weight."""
+
+STRUCTURES: Final = frozenset(
+    {"loop", "fold", "pressure", "funnel", "calls", "stack_load", "stack_store"}
+)
 _NAMES: Final = tuple(FAMILIES)
 FAMILY_COUNT: Final = len(FAMILIES)
 CALL: Final = _NAMES.index("call")
@@ -174,8 +182,8 @@ def _drawable(
 class Repertoire:
     """All operations on ``types`` that a target supports, and the weighted tables cut from them by swarm masks.
 
-    ``nested``: by result type, the opcodes an operand may be made of, each as its forms; ``floats``: are some of
-    the types?
+    ``nested``: by result type, the opcodes an operand may be made of, each as its forms; ``users``: by operand type,
+    the opcodes that a load may be folded into, each as its forms; ``floats``: are some of the types?
     """
 
     def __init__(self, supports: Supports, types: tuple[Type, ...] = INTEGERS) -> None:
@@ -197,6 +205,12 @@ class Repertoire:
             giving = [[form for forms in operation.forms.values() for form in forms
                        if form.results[0] is type_] for operation in operations]  # fmt: skip
             self.nested[type_] = tuple(tuple(forms) for forms in giving if forms)
+        using = [Operation(name, 0, by_name[name], supports, types) for name in USERS]
+        self.users: dict[Type, tuple[tuple[Form, ...], ...]] = {}
+        for type_ in types:
+            taking = [[form for forms in operation.forms.values() for form in forms
+                       if type_ in form.operands] for operation in using]  # fmt: skip
+            self.users[type_] = tuple(tuple(forms) for forms in taking if forms)
         self._kindred: dict[tuple[str, Type], tuple[Form, ...]] = {}
         self._tables: dict[int, tuple[Operation, ...]] = {}
         self._focus: list[Operation] = []

@@ -84,6 +84,7 @@ def add_float_rules(rules: RuleSet) -> None:
         _rule(f"{_type}const", f"{_type}const", f"mov_to_x.{_f} d, ={_width}:imm")
 
     # ---- arithmetic -------------------------------------------------------------------------------------------
+    _rule("float_load", "fadd|fsub|fmul|fdiv x, (load a)", "$A_rm.F d, a, {i1.imm}, x, trap1", types=FLOATS, group="fold")
     for _op in ("add", "sub", "mul", "div"):
         _rule(f"f{_op}", f"f{_op} x, y", f"{_op}.F d, y, x", types=FLOATS)
     _rule("sqrt", "sqrt x", "sqrt.F d, x", types=FLOATS)
@@ -117,6 +118,7 @@ def add_float_rules(rules: RuleSet) -> None:
     for _type, _f, _width, _r in _WIDTHS:
         _rule(f"fcmp_mask_{_type}", "cmp x, y", f"cmp_mask.{_f} {{MASK_PREDICATE[cc]}}, f0, y, x; mov_from_x.{_f} t, f0; test_rr.{_r} t, t; -> NE",
               types=_type, when="cc in MASK_PREDICATE")
+    _rule("fcmp_load", "cmp x, (load a)", "ucomi_rm.F x, a, {i1.imm}, trap1; -> FCC[cc]", types=FLOATS, when="cc in FCC", group="fold")
     _rule("fcmp", "cmp x, y", "ucomi.F x, y; -> FCC[cc]", types=FLOATS, when="cc in FCC")
     _rule("fcmp_exchanged", "cmp x, y", "ucomi.F y, x; -> FCC[SWAP[cc]]", types=FLOATS)
     _rule("fcmp_value", "fcmp ?c", "setcc c, d", types=FLOATS)
@@ -124,6 +126,8 @@ def add_float_rules(rules: RuleSet) -> None:
     _rule("select_float", "select|select_spectre_guard ?c, x, y", "mov_from_x.F t, x; mov_from_x.F t0, y; cmov.R c, t1, t, t0; mov_to_x.F d, t1", types=FLOATS)
 
     # ---- conversions ------------------------------------------------------------------------------------------------
+    _rule("fpromote_load", "fpromote (load a)", "cvt_rm.d d, a, {i1.imm}, trap1", types="f64", second="f32", group="fold")
+    _rule("fdemote_load", "fdemote (load a)", "cvt_rm.s d, a, {i1.imm}, trap1", types="f32", second="f64", group="fold")
     _rule("fpromote", "fpromote x", "cvt.d d, x", types="f64", second="f32")
     _rule("fdemote", "fdemote x", "cvt.s d, x", types="f32", second="f64")
     for _type, _f, _width, _r in _WIDTHS:
@@ -155,6 +159,7 @@ def add_float_rules(rules: RuleSet) -> None:
               f"cvtt_{_f}.R t, x; mov_to_x.{_f} f0, ={_width}:high_bound(True, B, {_width}); ucomi.{_f} x, f0; cmov.R ABOVE_OR_EQUAL, t0, =MASK >> 1, t;"
               f" ucomi.{_f} x, x; cmov.R UNORDERED, d, =0, t0", types="i32 i64", second=_type)
         for _int, _size in (("i32", "l"), ("i64", "q")):
+            _rule(f"fcvt_from_sint_load_{_int}_{_type}", "fcvt_from_sint (load a)", f"cvtsi_{_f}_rm.{_size} d, a, {{i1.imm}}, trap1", types=_type, second=_int, group="fold")
             _rule(f"fcvt_from_sint_{_int}_{_type}", "fcvt_from_sint x", f"cvtsi_{_f}.{_size} d, x", types=_type, second=_int)
         for _int, _letter in (("i8", "b"), ("i16", "w")):
             for _name, _extend in (("uint", "movzx"), ("sint", "movsx")):

@@ -68,6 +68,7 @@ class Builder:
         self.params: list[int] = []
         #: parameters that may point to memory: no sum of two others does
         self.bases: set[int] = set()
+        self.named: dict[str, int] = {}
         self.block = Block(0)
         self.function.blocks.append(self.block)
 
@@ -94,7 +95,9 @@ class Builder:
             return self.inst(
                 opcode_named("icmp"), over, args, (I8,), keyword=self.pick.choice(INT_CC)
             ).results[0]
-        value = self.param(type_)
+        value = self.named.get(leaf.name, -1)
+        if value < 0 or self.function.value_types[value] is not type_:
+            value = self.named[leaf.name] = self.param(type_)
         if leaf.name in ("a", "x") and type_ is I64:
             self.bases.add(value)
         return value
