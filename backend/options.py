@@ -48,6 +48,7 @@ OPTIONS: Final = (
               ("", "immediate", "fusion", "shift", "extend", "multiply", "logic", "bitfield", "select",
                "address", "pool", "vector", "fold"),
               "a group of lowering rules to do without"),
+    OptionRow("long_branches", (False, True), "leave branches in their long form", isas=("x86_64",)),
     _feature("has_sse41", "x86_64", "the processor has SSE4.1"),
     _feature("has_popcnt", "x86_64", "the processor has POPCNT"),
     _feature("has_bmi1", "x86_64", "the processor has TZCNT"),
@@ -75,6 +76,7 @@ class Options:
         "has_popcnt",
         "has_sse41",
         "homes",
+        "long_branches",
         "opt_level",
         "pad",
         "registers",
@@ -87,6 +89,7 @@ class Options:
     branch_reach: int
     pad: int
     disabled_rules: str
+    long_branches: bool
     has_sse41: bool
     has_popcnt: bool
     has_bmi1: bool

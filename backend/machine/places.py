@@ -135,7 +135,7 @@ def find_places(
     env = isa.env(options.registers)
     homes = _homes(simple, vcode)
     values = _values(function, simple, lowering, vcode, homes, isa)
-    spans = emitter.all_spans(finished.label_offsets)
+    spans = emitter.all_spans(finished)
     return Places(
         _insts(vcode, allocation, positions, values, env),
         _blocks(simple, vcode, homes, values),
@@ -348,12 +348,14 @@ def _encoded(emitter: Emitter, finished: Finished) -> dict[int, bytes]:
     for offset, row, ops in emitter.items:
         code = row.encode(ops)
         made[offset] = code.to_bytes(4, "little") if isinstance(code, int) else code
+    near = {use.short.use.name for use in emitter.uses.values() if use.short is not None}
     for patched, owner, target, kind in finished.audit.fixups:
         if owner in made:
-            head, tail = made[owner][:-4], made[owner][-4:]
+            size = 1 if kind in near else 4
+            head, tail = made[owner][:-size], made[owner][-size:]
             # Relative to the word that is patched, which should be the owner's.
             word = emitter.uses[kind].patch(int.from_bytes(tail, "little"), target - patched)
-            made[owner] = head + word.to_bytes(4, "little")
+            made[owner] = head + word.to_bytes(size, "little")
     return made
 
 
@@ -443,8 +445,13 @@ class _ObservedEmitter(Emitter):
         code = row.encode([0] * len(row.fields))
         return 4 if isinstance(code, int) else len(code)
 
-    def all_spans(self, label_offsets: list[int]) -> list[Span]:
+    def all_spans(self, finished: Finished) -> list[Span]:
         """Every span, those of the traps behind the code included."""
+        label_offsets, moved = finished.label_offsets, finished.moved
+        if moved is not None:
+            self.spans = [
+                span._replace(start=moved(span.start), end=moved(span.end)) for span in self.spans
+            ]
         known = {span.start for span in self.spans}
         for (label, _), owner in zip(self._traps, self.owners, strict=True):
             at = label_offsets[label]

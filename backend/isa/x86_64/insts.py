@@ -169,6 +169,10 @@ _row("setcc", "set{c:cc} {d:b}", "0F 90+cc /0 CM(c, d)")
 # -- branches and traps -------------------------------------------------------------------------------------
 _row("jmp", "jmp {at:jump}", "E9 cd D(at)", flow=JUMP)
 _row("jcc", "j{c:cc} {at:cond}", "0F 80+cc cd CD(c, at)", extra="else", flow=BRANCH)
+_row("jmp_short", "jmp {at:jump8}", "EB cb D(at)", flow=JUMP)
+_row("jcc_short", "j{c:cc} {at:cond8}", "70+cc cb CD(c, at)", extra="else", flow=BRANCH)
+for _name in ("jmp", "jcc"):
+    ROWS[_name].short = ROWS[f"{_name}_short"]
 _row("jmp_r", "jmp {n:q}", "FF /4 M(n)")
 _row("lea_table", "lea {d:q}, [rip{at:table}]", "REX.W 8D /r RM(d, [rip at])")
 _row("call", "call {at:call}", "E8 cd D(at)")

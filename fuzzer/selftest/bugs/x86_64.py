@@ -75,7 +75,8 @@ BUGS: Final = (
     Bug("x86-branch-origin", "branches", "the distance of a conditional branch counts from its last byte",
         "encoding", 5,
         clif("i32", "i32", "trapz v0, user1; return v0", "1"),
-        lambda: attribute(label_uses(0)["cond32"], "origin", 3), isa=ISA),
+        lambda: together(attribute(label_uses(0)["cond32"], "origin", 3),
+                         attribute(label_uses(0)["cond8"], "origin", 0)), isa=ISA),
     Bug("x86-branch-not-inverted", "branches", "a branch turned around keeps its condition",
         "result", 9,
         clif("i32", "i32", "brif v0, block1, block2; block1:; v1 = iconst.i32 1; return v1; block2:;"
