@@ -27,7 +27,7 @@ INPUT: Final = 104
 _STRESS: Final = 0.25
 """How often a case departs from the target's default options at all."""
 
-_FEATURES: Final = 0.4
+_FEATURES: Final = 0.5
 """How often the processor has more than the baseline."""
 
 _LEVEL: Final = 0.7

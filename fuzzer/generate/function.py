@@ -380,5 +380,6 @@ _STRUCTURE_OF: Final[dict[str, Callable[[Draft, Operation], None]]] = {
     "loop": structures.loop,
     "pressure": structures.pressure,
     "funnel": structures.funnel,
+    "shifted": structures.shifted,
     "calls": calls.call,
 }

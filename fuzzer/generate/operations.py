@@ -25,12 +25,13 @@ FAMILIES: Final[dict[str, dict[str, int]]] = {
     "add": {"iadd": 6, "isub": 4, "ineg": 2},
     "logic": {"band": 3, "bor": 3, "bxor": 3, "bnot": 2},
     "multiply": {"imul": 4, "umulhi": 2, "smulhi": 2},
-    "shift": {"ishl": 3, "ushr": 3, "sshr": 3, "rotl": 2, "rotr": 2, "funnel": 1},
+    "shift": {"ishl": 3, "ushr": 3, "sshr": 3, "rotl": 2, "rotr": 2, "funnel": 1,
+              "shifted": 4},
     "width": {"uextend": 3, "sextend": 3, "ireduce": 3, "bmask": 1, "iconcat": 1, "isplit": 1},
     "compare": {"icmp": 5},
     "select": {"select": 4, "bitselect": 2, "select_spectre_guard": 1},
     "minmax": {"smin": 1, "umin": 1, "smax": 1, "umax": 1, "iabs": 2},
-    "bits": {"clz": 1, "ctz": 1, "cls": 1, "bitrev": 1, "bswap": 1, "popcnt": 1,
+    "bits": {"clz": 2, "ctz": 3, "cls": 1, "bitrev": 1, "bswap": 1, "popcnt": 2,
              "nop": 1},
     "overflow": {"uadd_overflow": 1, "sadd_overflow": 1, "usub_overflow": 1, "ssub_overflow": 1,
                  "umul_overflow": 1, "smul_overflow": 1, "uadd_overflow_cin": 1, "sadd_overflow_cin": 1,
@@ -53,8 +54,8 @@ FAMILIES: Final[dict[str, dict[str, int]]] = {
     "float from int": {"fcvt_from_uint": 4, "fcvt_from_sint": 4},
     "float bits": {"bitcast": 5},
 }  # fmt: skip
-"""Weights by family. ``loop``, ``fold``, ``pressure``, ``funnel`` and ``calls`` are not opcodes but shapes of
-instructions; ``stack_load`` and ``stack_store`` stand for accesses through ``stack_addr``."""
+"""Weights by family. ``loop``, ``fold``, ``pressure``, ``funnel``, ``shifted`` and ``calls`` are not opcodes but
+shapes of instructions; ``stack_load`` and ``stack_store`` stand for accesses through ``stack_addr``."""
 
 NESTED: Final = ("iadd", "ishl", "bnot", "imul", "uextend", "sextend", "ushr", "sshr", "band", "ineg",
                 "rotr", "bxor", "icmp", "isub", "ishl", "uextend", "sextend",
@@ -69,7 +70,7 @@ USERS: Final = ("iadd", "isub", "band", "bor", "bxor", "imul", "icmp", "select",
 An opcode stands as often as its weight."""
 
 STRUCTURES: Final = frozenset(
-    {"loop", "fold", "pressure", "funnel", "calls", "stack_load", "stack_store"}
+    {"loop", "fold", "pressure", "funnel", "shifted", "calls", "stack_load", "stack_store"}
 )
 _NAMES: Final = tuple(FAMILIES)
 FAMILY_COUNT: Final = len(FAMILIES)

@@ -8,7 +8,7 @@ from backend.ir.entities import Block, BlockCall, Inst, Value
 from backend.ir.opcodes import INT_CC, opcode_named
 from backend.ir.types import I8, I32, I64, I128, Type
 from fuzzer.generate.draft import Draft
-from fuzzer.generate.operations import Operation
+from fuzzer.generate.operations import INTEGERS, Operation
 
 _IADD: Final = opcode_named("iadd")
 _ISUB: Final = opcode_named("isub")
@@ -17,6 +17,11 @@ _BOR: Final = opcode_named("bor")
 _BXOR: Final = opcode_named("bxor")
 _ISHL: Final = opcode_named("ishl")
 _USHR: Final = opcode_named("ushr")
+_BNOT: Final = opcode_named("bnot")
+_UEXTEND: Final = opcode_named("uextend")
+_SEXTEND: Final = opcode_named("sextend")
+_LOGIC: Final = (_BAND, _BOR, _BXOR)
+_SHIFTS: Final = (_ISHL, _USHR, opcode_named("sshr"), opcode_named("rotr"))
 _FSUB: Final = opcode_named("fsub")
 _FMIN: Final = opcode_named("fmin")
 _FCMP: Final = opcode_named("fcmp")
@@ -46,6 +51,28 @@ def funnel(g: Draft, operation: Operation) -> None:
     up = g.emit(_ISHL, type_, (high, g.constant(by, left)))
     down = g.emit(_USHR, type_, (low, g.constant(by, right)))
     g.scope[type_].append(g.emit(_BOR, type_, (up, down)))
+
+
+def shifted(g: Draft, operation: Operation) -> None:
+    """A sum with an operand that is extended and shifted, as an index is; or a logical operation with one that is
+    shifted or rotated by a constant and mostly inverted: operands as machines take them."""
+    source = g.source
+    type_ = g.draw_integer_type()
+    by = I64 if type_ is I128 else type_
+    narrower = [t for t in INTEGERS if t.bits < type_.bits]
+    if narrower and source.int(0, 7) < 3:
+        op = (_IADD, _ISUB)[source.int(0, 1)]
+        extend = (_UEXTEND, _SEXTEND)[source.int(0, 1)]
+        value = g.emit(extend, type_, (g.operand(narrower[source.int(0, 3) % len(narrower)]),))
+        value = g.emit(_ISHL, type_, (value, g.constant(by, source.int(0, 4))))
+    else:
+        op = _LOGIC[source.int(0, len(_LOGIC) - 1)]
+        shift = _SHIFTS[source.int(0, len(_SHIFTS) - 1)]
+        amount = g.constant(by, source.int(1, type_.bits - 1))
+        value = g.emit(shift, type_, (g.operand(type_), amount))
+        if source.bool(0.6):
+            value = g.emit(_BNOT, type_, (value,))
+    g.scope[type_].append(g.emit(op, type_, (g.operand(type_), value)))
 
 
 def _carried(g: Draft) -> list[Type]:
