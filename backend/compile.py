@@ -66,7 +66,9 @@ def _compile(function: Function, isa: str, options: Options) -> Part:
     improved: set[int] = set()
     if options.opt_level == "speed":
         simple, improved = optimise(simple)
-    lowering = Lowering(simple, target, target.rule_set.dispatch(options.disabled_rules))
+    lowering = Lowering(
+        simple, target, target.rule_set.dispatch(options.disabled_rules, options.features(isa))
+    )
     vcode = lowering.run()
     if options.homes != "int":
         move_homes(vcode, target, options.homes)

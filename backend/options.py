@@ -2,6 +2,10 @@
 
 Most exist to make rare paths common: few registers force spilling, padding and a pretended reach force veneers,
 a disabled group of rules uncovers the general rules behind it. None changes what the code computes.
+
+Features of an ISA's processors are options too, by the names that Cranelift gives them. All are off by default, as
+they are there: a file that says nothing of them means the baseline, and shrinking leads to it. An option of one ISA
+has no effect on another.
 """
 
 from __future__ import annotations
@@ -18,12 +22,19 @@ class OptionError(BackendError):
 
 
 class OptionRow(NamedTuple):
-    """``values``: what it may be, the default first. ``drawn``: does a fuzzer vary it?"""
+    """``values``: what it may be, the default first. ``drawn``: does a fuzzer vary it? ``isas``: those that have it,
+    () for all. ``feature``: has the processor more than the baseline?"""
 
     name: str
     values: tuple[Value, ...]
     doc: str
     drawn: bool = True
+    isas: tuple[str, ...] = ()
+    feature: bool = False
+
+
+def _feature(name: str, isa: str, doc: str) -> OptionRow:
+    return OptionRow(name, (False, True), doc, isas=(isa,), feature=True)
 
 
 OPTIONS: Final = (
@@ -35,9 +46,22 @@ OPTIONS: Final = (
     OptionRow("pad", (0, 33000), "bytes of padding behind the first block"),
     OptionRow("disabled_rules",
               ("", "immediate", "fusion", "shift", "extend", "multiply", "logic", "bitfield", "select",
-               "address", "pool", "vector"),
+               "address", "pool", "vector", "fold"),
               "a group of lowering rules to do without"),
+    OptionRow("long_branches", (False, True), "leave branches in their long form", isas=("x86_64",)),
+    _feature("has_sse41", "x86_64", "the processor has SSE4.1"),
+    _feature("has_popcnt", "x86_64", "the processor has POPCNT"),
+    _feature("has_bmi1", "x86_64", "the processor has TZCNT"),
+    _feature("has_lzcnt", "x86_64", "the processor has LZCNT"),
 )  # fmt: skip
+
+
+def features_of(isa: str) -> tuple[str, ...]:
+    """The names of an ISA's features."""
+    return tuple(row.name for row in OPTIONS if row.feature and isa in row.isas)
+
+
+_FEATURES: Final = {isa: features_of(isa) for row in OPTIONS for isa in row.isas}
 
 
 class Options:
@@ -47,7 +71,12 @@ class Options:
         "branch_reach",
         "check_allocation",
         "disabled_rules",
+        "has_bmi1",
+        "has_lzcnt",
+        "has_popcnt",
+        "has_sse41",
         "homes",
+        "long_branches",
         "opt_level",
         "pad",
         "registers",
@@ -60,6 +89,11 @@ class Options:
     branch_reach: int
     pad: int
     disabled_rules: str
+    long_branches: bool
+    has_sse41: bool
+    has_popcnt: bool
+    has_bmi1: bool
+    has_lzcnt: bool
 
     def __init__(self) -> None:
         for row in OPTIONS:
@@ -80,6 +114,10 @@ class Options:
                 raise OptionError(f"option {name} can't be {value!r}; it can be {shown}")
             setattr(made, name, value)
         return made
+
+    def features(self, isa: str) -> tuple[str, ...]:
+        """The features of ``isa`` that are on."""
+        return tuple([name for name in _FEATURES.get(isa, ()) if getattr(self, name)])
 
     def to_dict(self) -> dict[str, Value]:
         """What differs from the defaults."""

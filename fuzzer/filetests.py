@@ -4,6 +4,10 @@ Counted are run lines. A line is *unsupported*, not failed, if its function uses
 does not know, or if the case has no meaning (undefined behaviour, no end in sight, a result that nothing is known of
 but that it depends on a NaN's open bits). A file that can't be
 read, parsed or verified is an error: its lines count for nothing, the other files still run.
+
+A ``target`` line of the ISA says which features the processor has (``target x86_64 has_popcnt has_sse41=false``):
+those that are options of the compiler are set, other words pass. A run line must hold under each such line of its file;
+without one it runs on the baseline.
 """
 
 from __future__ import annotations
@@ -23,7 +27,7 @@ from backend.ir.literals import print_float, print_hex_bytes, sign_extend
 from backend.ir.types import Type
 from backend.ir.verifier import verify
 from fuzzer.campaign.isolated import Death, run_isolated
-from fuzzer.case import Case, Input
+from fuzzer.case import Case, Input, OptionValue
 from fuzzer.corpus.entry import EntryError, read_text
 from fuzzer.execute import layout
 from fuzzer.execute.emulator import FAULT, RETURN, TIMEOUT, ExecutorLimit, Run, emulator_for
@@ -39,11 +43,13 @@ from fuzzer.targets.target import Target
 @dataclass(slots=True)
 class Surroundings:
     """What a file says beside the function that is run. ``functions``: all of the file's, the valid ones that it may
-    call among them; ``canonical_nans``: the header sets ``enable_nan_canonicalization``.
+    call among them; ``canonical_nans``: the header sets ``enable_nan_canonicalization``; ``flags``: what the target
+    line says of flags.
     """
 
     functions: list[Function] = field(default_factory=list)
     canonical_nans: bool = False
+    flags: dict[str, bool] = field(default_factory=dict)
 
 
 Executor = Callable[[Function, list[Input], str, str, Surroundings], "list[Outcome | Unsupported]"]
@@ -84,7 +90,9 @@ def on_target(name: str) -> Executor:
             raise Unsupported(f"{name} has no ISA {isa}")
         if opt_level not in target.opt_levels:
             raise Unsupported(f"{name} has no opt level {opt_level}")
-        options = dict(target.opt_levels[opt_level])
+        features = {option.name for option in target.options_of(isa) if option.feature}
+        options: dict[str, OptionValue] = dict(target.opt_levels[opt_level])
+        options |= {name: value for name, value in file.flags.items() if name in features}
         named = {each.name: each for each in reversed(file.functions)} | {function.name: function}
         others = [each for each in _reachable(function, named) if each is not function]
         case = Case(function, inputs, isa=isa, options=options, others=others)
@@ -240,7 +248,10 @@ def run_file(path: Path, execute: Executor, isa: str, opt_level: str) -> FileRes
         result.errors.append(str(error))
         return result
     named = {entry.function.name: entry.function for entry in reversed(file.functions)}
-    surroundings = Surroundings([entry.function for entry in file.functions], _canonical_nans(file))
+    functions = [entry.function for entry in file.functions]
+    surroundings = [
+        Surroundings(functions, _canonical_nans(file), flags) for flags in _flags(file, isa)
+    ]
     verdicts: dict[int, ClifError | None] = {}
     for entry in file.functions:
         for function, lines in _by_function(entry, named):
@@ -263,6 +274,24 @@ def _canonical_nans(file: FileTest) -> bool:
     settings = [word for command in file.commands("set") for word in command.words[1:]]
     on = ("", "=true", "=1", "=on", "=yes")
     return any(f"enable_nan_canonicalization{value}" in settings for value in on)
+
+
+_SAID: Final = {"": True, "true": True, "1": True, "on": True, "yes": True,
+                "false": False, "0": False, "off": False, "no": False}  # fmt: skip
+"""What a flag's value means; none at all sets it."""
+
+
+def _flags(file: FileTest, isa: str) -> list[dict[str, bool]]:
+    """The flags of each target line of ``isa``; those of none if there is no such line."""
+    found: list[dict[str, bool]] = []
+    for command in file.commands("target"):
+        if command.words[1].partition("-")[0] != isa:
+            continue
+        words = [word.partition("=") for word in command.words[2:]]
+        flags = {name: _SAID[value] for name, _, value in words if value in _SAID}
+        if flags not in found:
+            found.append(flags)
+    return found or [{}]
 
 
 def _by_function(
@@ -311,18 +340,28 @@ def _run_function(
     execute: Executor,
     isa: str,
     opt_level: str,
-    surroundings: Surroundings,
+    surroundings: list[Surroundings],
     result: FileResult,
 ) -> None:
     inputs = [line.args for line in lines]
-    outcomes: list[Outcome | Unsupported | Exception]
-    try:
-        outcomes = list(execute(function, inputs, isa, opt_level, surroundings))
-    except Exception as error:  # a compiler's failure is a failed line, not the end of the run
-        outcomes = [error] * len(inputs)
     types = [param.type for param in function.signature.returns]
-    for line, outcome in zip(lines, outcomes, strict=True):
-        _judge(line, outcome, types, result)
+    runs: list[list[Outcome | Unsupported | Exception]] = []
+    for file in surroundings:
+        try:
+            runs.append(list(execute(function, inputs, isa, opt_level, file)))
+        except Exception as error:  # a compiler's failure is a failed line, not the end of the run
+            runs.append([error] * len(inputs))
+    for line, *outcomes in zip(lines, *runs, strict=True):
+        # One that fails under any of the targets fails.
+        _judge(line, min(outcomes, key=lambda o: _verdict(line, o, types)), types, result)
+
+
+def _verdict(line: RunLine, outcome: Outcome | Unsupported | Exception, types: list[Type]) -> int:
+    """0: it fails, 1: it holds, 2: unsupported."""
+    if isinstance(outcome, OutOfFuel | Unsupported):
+        return 2
+    holds = _holds(line, outcome, types) if isinstance(outcome, Returned) else False
+    return 2 if holds is None else int(holds)
 
 
 def _holds(line: RunLine, outcome: Returned, types: list[Type]) -> bool | None:

@@ -4,7 +4,8 @@ Blocks are lowered from the last to the first (postorder), instructions from the
 every use of a value is seen before its definition. A value nobody asked for by then, because all its users
 took its computation into their own instructions or because there are none, is not lowered at all.
 
-Invariants: what is moved to its user is pure and has that one user; constants are made anew for each use;
+Invariants: what is moved to its user has that one user, and is pure or a load of the same block with nothing in
+between that could tell (:meth:`Lowering.sinks`); constants are made anew for each use;
 unreachable blocks vanish; blocks come out in reverse postorder, an edge block right behind the block it leaves;
 an i128 is two integer registers with consecutive numbers, the lower half first.
 """
@@ -52,11 +53,13 @@ class Lowering:
     ``consts``: value -> unsigned bits, of every iconst. ``defs``: value -> the instruction that defines it.
     ``counts``: value -> number of uses in the CLIF. ``out``: machine instructions of the current CLIF instruction.
     ``hits``: numbers of the rules that fired. ``origin``: position of the current CLIF instruction, or -1.
+    ``sunk``: value of a load that was moved to its user -> the position that it was moved to.
     ``area``: the register with the pointer to where results go that don't fit in registers, or -1.
     """
 
-    __slots__ = ("_edge_numbers", "_vregs", "area", "classes", "consts", "counts", "defs", "dispatch", "function",
-                 "has_pairs", "hits", "isa", "origin", "out", "types", "vcode")  # fmt: skip
+    __slots__ = ("_edge_numbers", "_first", "_insts", "_vregs", "area", "classes", "consts", "counts", "defs",
+                 "dispatch", "function", "has_pairs", "hits", "isa", "origin", "out", "sunk", "types",
+                 "vcode")  # fmt: skip
 
     def __init__(self, function: Function, isa: Isa, dispatch: Dispatch) -> None:
         self.function = function
@@ -70,6 +73,10 @@ class Lowering:
         self.counts: dict[int, int] = {}
         self.out: list[MInst] = []
         self.hits: set[int] = set()
+        self.sunk: dict[int, int] = {}
+        #: instructions of the current block, and the position of the first
+        self._insts: list[Inst] = []
+        self._first = 0
         self.origin = -1
         self.area = -1
         self.has_pairs = I128 in self.types.values()
@@ -146,6 +153,21 @@ class Lowering:
         inst = self.defs.get(value)
         return (inst is not None and (inst.op is _ICMP or inst.op is _FCMP)
                 and self.counts[value] == 1 and self.dispatch.fusion)  # fmt: skip
+
+    def sinks(self, load: Inst) -> bool:
+        """May ``load`` be made where the current instruction is, instead of where it stands?
+
+        It has to be in the same block, with nothing in between that writes memory or has another effect, nor, unless
+        it can't trap, anything that can: which trap comes first, and what was stored by then, is to be seen.
+        """
+        calm = load.flags.trap is None
+        for at in range(self.origin - self._first - 1, -1, -1):
+            inst = self._insts[at]
+            if inst is load:
+                return True
+            if inst.op.side_effects and not (calm and inst.op.shape == "load"):
+                return False
+        return False
 
     def compare(self, inst: Inst) -> int:
         """Emits the comparison of an icmp or fcmp; the machine condition under which it holds."""
@@ -230,6 +252,7 @@ class Lowering:
         targets = _distinct(terminator)
         self._edge_numbers = {}
         self.origin = origin + len(block.insts) - 1
+        self._insts, self._first = block.insts, origin
         if len(targets) > 1:
             extra = number
             for call in targets:
@@ -249,16 +272,19 @@ class Lowering:
             self._lower_inst(terminator)
         reverse += self.out[::-1]
         self.out.clear()
-        vregs = self._vregs
+        vregs, sunk = self._vregs, self.sunk
         for inst in reversed(block.insts[:-1]):
             self.origin -= 1
             op = inst.op
             results = inst.results
-            if results and not op.side_effects:
-                for value in results:
-                    if value in vregs:
-                        break
-                else:
+            if results:
+                if not op.side_effects:
+                    for value in results:
+                        if value in vregs:
+                            break
+                    else:
+                        continue
+                elif results[0] in sunk:
                     continue
             self._lower_inst(inst)
             reverse += self.out[::-1]

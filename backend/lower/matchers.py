@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 TRAP_NUMBER: Final = {code: number for number, code in enumerate(TRAP_CODES)}
 _TEMP: Final = re.compile(r"[tf]\d*")
+_TRAP: Final = re.compile(r"trap(\d*)")
 
 Emit = Callable[..., None]
 Wanted = tuple["Rule", str, "Opcode | None", Type]
@@ -60,6 +61,8 @@ class _Compiler:
         self.substitutes: Mapping[str, str] = rules.substitutes.get((root, type_.name), {})
         self.lines: list[str] = []
         self.nodes = 0
+        #: variables of the inner instructions that are loads
+        self.sinking: list[str] = []
         #: SSA value's variable of each name bound to a register, a condition or a value
         self.values: dict[str, str] = {}
 
@@ -94,6 +97,7 @@ class _Compiler:
 
     def _variant(self, args: tuple[Leaf | Node, ...], swapped: bool) -> None:
         self.values.clear()
+        self.sinking.clear()
         self.nodes = 0
         rule = self.rule
         self.lines.append("    while True:")
@@ -103,10 +107,14 @@ class _Compiler:
             self._put("cc = SWAP[inst.keyword]" if swapped else "cc = inst.keyword")
         elif re.search(r"\bcc\b", texts):
             self._put("cc = inst.keyword")
-        if re.search(r"\bimm\b", texts):
+        if re.search(r"(?<!\.)\bimm\b", texts):
             self._put("imm = inst.imm")
         if rule.when:
             self._put(f"if not ({self._expression(rule.when)}): break")
+        for load in self.sinking:
+            self._put(f"if not low.sinks({load}): break")
+        for load in self.sinking:
+            self._put(f"low.sunk[{load}.results[0]] = low.origin")
         if isinstance(rule.emit, str):
             self._emit_lines(rule.emit, args)
         else:
@@ -119,6 +127,8 @@ class _Compiler:
             value = f"{args_name}[{i}]"
             if isinstance(arg, Node):
                 self._match_node(value, arg)
+            elif arg.name in self.values:
+                self._put(f"if {value} != {self.values[arg.name]}: break")
             elif arg.kind == "const":
                 self._put(f"{arg.name} = {self._lookup('known', 'consts', value)}")
                 self._put(f"if {arg.name} is None: break")
@@ -135,6 +145,8 @@ class _Compiler:
         self.names[op] = node.op
         self._put(f"{name} = {self._lookup('inner', 'defs', value)}")
         self._put(f"if {name} is None or {name}.op is not {op} or counts[{value}] != 1: break")
+        if node.sinks:
+            self.sinking.append(name)
         self._match(f"{name}.args", node.args)
 
     @staticmethod
@@ -146,6 +158,7 @@ class _Compiler:
     def _expression(self, text: str) -> str:
         text = self._substitute(text)
         text = re.sub(r"\bfuses\((\w+)\)", lambda m: f"low.fuses({self.values[m[1]]})", text)
+        text = re.sub(r"\bconstant\((\w+)\)", lambda m: f"({self.values[m[1]]} in consts)", text)
         return re.sub(r"\bbits\((\w+)\)", lambda m: f"low.types[{self.values[m[1]]}].bits", text)
 
     def _substitute(self, text: str) -> str:
@@ -223,8 +236,10 @@ class _Compiler:
         for name in sorted(used):
             if _TEMP.fullmatch(name) and name not in self.values:
                 self._put(f"{name} = low.temp({int(name[0] == 'f')})")
-        if "trap" in used:
-            self._put("trap = -1 if inst.flags.trap is None else TRAP_NUMBER[inst.flags.trap]")
+        for name in sorted(used):
+            if found := _TRAP.fullmatch(name):
+                flags = f"i{found[1]}.flags" if found[1] else "inst.flags"
+                self._put(f"{name} = -1 if {flags}.trap is None else TRAP_NUMBER[{flags}.trap]")
         if "then" in used:
             self._put("then = low.edge(inst.targets[0])")
         if "else" in used:

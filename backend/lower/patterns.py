@@ -8,9 +8,12 @@
                               in a register
     select ?c, x, y           the machine's condition under which the operand is not zero
     call %v                   the SSA value itself, not put in a register
+    iadd x, (load a)          a load that may as well be made where the iadd is
+    store (bor (load a), x), a    a name that stands twice: the same SSA value
 
 Alternatives of the root's opcode are separated by ``|``. An inner instruction must be pure, so that it may
-be computed where its user is: never a load, never one that traps.
+be computed where its user is: never one that traps. A load is the exception: whether it may is asked of each
+(:meth:`backend.lower.driver.Lowering.sinks`).
 """
 
 from __future__ import annotations
@@ -39,10 +42,14 @@ class Leaf:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """An instruction and its operands' patterns."""
+    """An instruction and its operands' patterns. ``sinks``: is it a load?"""
 
     op: Opcode
     args: tuple[Leaf | Node, ...]
+
+    @property
+    def sinks(self) -> bool:
+        return self.op.reads
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +80,7 @@ def _parse_args(tokens: list[str]) -> tuple[Leaf | Node, ...]:
             args.append(_parse_leaf(token))
             continue
         op = opcode_named(tokens.pop(0))
-        if op.side_effects or op.reads:
+        if op.shape != "load" and (op.side_effects or op.reads):
             raise ValueError(f"{op.name} may not move to its user")
         args.append(Node(op, _parse_args(tokens)))
         if not tokens or tokens.pop(0) != ")":

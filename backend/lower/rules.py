@@ -15,13 +15,14 @@ for the opcode and type. An operand is
 ``t`` ``f0``   ``t``, ``t0``, ``t1`` ..: a new integer register; ``f0`` ..: a new float register
 ``{expr}``     a Python expression over bound constants, ``cc`` (the root's condition code), ``imm`` (its
                offset or constant), ``B`` (bits of T), ``RB`` (bits of its register: 32 or 64), ``MASK`` (of T),
-               ``bits(x)`` (width of what x bound), ``fuses(c)`` (is it a comparison of one use), ``i1`` ``i2`` ..
-               (the inner instructions), ``$S`` (as ``$M``) and the ISA's names
+               ``bits(x)`` (width of what x bound), ``constant(x)`` (is it one), ``fuses(c)`` (is it a comparison
+               of one use), ``i1`` ``i2`` .. (the inner instructions), ``$S`` (as ``$M``) and the ISA's names
 ``=expr``      the constant that the expression gives, in a register of RB bits (``=64:expr``: of 64)
 ``zr``         a register that the ISA names
 ``then``       the block of the first edge; ``else``: of the second
 ``!code``      where to go to trap with that code (``!inst``: with the instruction's own)
-``trap``       the number of the trap code in the instruction's memory flags, -1 for none
+``trap``       the number of the trap code in the instruction's memory flags, -1 for none; ``trap1``: in those
+               of ``i1``
 =============  ======================================================================================
 
 A line ``-> expr`` gives the result of a rule that makes a condition. Instead of lines, ``emit`` may be a
@@ -31,7 +32,9 @@ function of (lowering, instruction, everything bound, in order).
 condition that it is not 0. ``const``: a constant ``k`` wanted in a register of RB bits.
 
 All rules of an opcode at a type are compiled to one function, when it is first needed
-(:mod:`backend.lower.matchers`). A group can be switched off, to reach the more general rules behind its own.
+(:mod:`backend.lower.matchers`). A group can be switched off, to reach the more general rules behind its own. A rule
+that ``needs`` a feature of the processor (:mod:`backend.options`) is there only with it; what an ISA supports is what
+its rules lower without any.
 """
 
 from __future__ import annotations
@@ -44,6 +47,7 @@ from backend.ir.types import I64, I128, INTS, Type, type_named
 from backend.lower.matchers import FAILURE, Emit, Matcher, Wanted, compile_matcher
 from backend.lower.patterns import parse_pattern
 from backend.machine.rows import RowTable
+from backend.options import OPTIONS
 
 ALL: Final = "i8 i16 i32 i64"
 NARROW: Final = "i8 i16"
@@ -62,13 +66,25 @@ _BY_SECOND: Final = frozenset({
 
 
 class Rule:
-    """One row. ``index`` is its number, ``types`` the T it is for (names), ``second`` the S or "" for any."""
+    """One row. ``index`` is its number, ``types`` the T it is for (names), ``second`` the S or "" for any, ``needs``
+    the feature without which it does not hold, or ""."""
 
-    __slots__ = ("emit", "group", "index", "name", "pattern", "second", "text", "types", "when")
+    __slots__ = (
+        "emit",
+        "group",
+        "index",
+        "name",
+        "needs",
+        "pattern",
+        "second",
+        "text",
+        "types",
+        "when",
+    )
 
     def __init__(
         self, index: int, name: str, text: str, emit: str | Emit, types: str, second: str, when: str,
-        group: str,
+        group: str, needs: str,
     ) -> None:  # fmt: skip
         self.index = index
         self.name = name
@@ -79,6 +95,7 @@ class Rule:
         self.second = second
         self.when = when
         self.group = group
+        self.needs = needs
 
     def __repr__(self) -> str:
         return f"<rule {self.index} {self.name}: {self.text}>"
@@ -151,7 +168,7 @@ class RuleSet:
         self.swap = dict(swap)
         self.substitutes = substitutes
         self.rules: list[Rule] = []
-        self._dispatches: dict[str, Dispatch] = {}
+        self._dispatches: dict[tuple[str, tuple[str, ...]], Dispatch] = {}
         #: by root, T and rules: most functions are the same whichever group is disabled
         self._compiled: dict[tuple[object, ...], Matcher] = {}
 
@@ -165,19 +182,22 @@ class RuleSet:
         second: str = "",
         when: str = "",
         group: str = "",
+        needs: str = "",
     ) -> None:
-        """Append a rule. ValueError if the name is taken or the pattern is none."""
+        """Append a rule. ValueError if the name is taken, the pattern is none or there is no such feature."""
+        if needs and not any(row.feature and row.name == needs for row in OPTIONS):
+            raise ValueError(f"{name} needs {needs}, which is no feature")
         if any(rule.name == name for rule in self.rules):
             raise ValueError(f"two rules are called {name}")
         self.rules.append(
-            Rule(len(self.rules), name, pattern, emit, types, second, when, group)
+            Rule(len(self.rules), name, pattern, emit, types, second, when, group, needs)
         )  # fmt: skip
 
-    def dispatch(self, disabled: str = "") -> Dispatch:
-        """The compiled rules without the group ``disabled``."""
-        found = self._dispatches.get(disabled)
+    def dispatch(self, disabled: str = "", features: tuple[str, ...] = ()) -> Dispatch:
+        """The compiled rules without the group ``disabled`` for a processor with ``features``."""
+        found = self._dispatches.get((disabled, features))
         if found is None:
-            found = self._dispatches[disabled] = self._compile(disabled)
+            found = self._dispatches[disabled, features] = self._compile(disabled, features)
         return found
 
     def recompile(self) -> None:
@@ -196,7 +216,10 @@ class RuleSet:
 
     def compile_all(self) -> int:
         """Compile every rule now; how many functions there are. ValueError for a rule that is wrong."""
-        tables = self.dispatch().all()
+        needed = tuple(
+            row.name for row in OPTIONS if any(rule.needs == row.name for rule in self.rules)
+        )
+        tables = [table for on in ((), needed) for table in self.dispatch("", on).all()]
         return sum(table[at] is not None for table in tables for at in table.wanted)
 
     def groups(self) -> tuple[str, ...]:
@@ -217,10 +240,10 @@ class RuleSet:
         """Are there rules for an i128 as a condition, and so for one that is an amount or a mask's source?"""
         return I128.index in self.dispatch().nonzero.wanted
 
-    def _compile(self, disabled: str) -> Dispatch:
+    def _compile(self, disabled: str, features: tuple[str, ...]) -> Dispatch:
         made = Dispatch(self, fusion=disabled != "fusion")
         for rule in self.rules:
-            if disabled and rule.group == disabled:
+            if (disabled and rule.group == disabled) or (rule.needs and rule.needs not in features):
                 continue
             for root in rule.pattern.roots:
                 self._enter(made, rule, root)

@@ -21,6 +21,10 @@ constant with its padding, and ``growth`` bytes for each word still to come, whi
 one instruction can add to it (:meth:`use_label` and :meth:`constant` refuse more).
 The invariant is not trusted but checked: patching beyond a format's reach is a BufferError.
 
+**Short forms.** Formats that have one (:class:`~backend.machine.labels.ShortForm`) are emitted long, and made short at
+the end where they reach their label (:mod:`backend.machine.relaxation`). Not in code that has an island or
+anything aligned: its bytes keep their places.
+
 A use, a trap or a relocation is announced *before* the word it belongs to is put, at the current
 offset.
 """
@@ -35,6 +39,7 @@ from backend.machine.code import CodeBuffer
 from backend.machine.compiled import BufferAudit, Reloc
 from backend.machine.encoding import Encoded
 from backend.machine.labels import LabelUse
+from backend.machine.relaxation import Branch, Moved, choose, distance
 
 JUMP_AROUND: Final = 4
 """Default of ``around``: bytes of the branch that leads around an island."""
@@ -60,10 +65,20 @@ class Fixup:
 
 class Finished:
     """Finished code: ``traps`` (offset, code) by offset, ``label_offsets`` by label,
-    ``data_ranges`` (lo, hi). ``base``: where it begins once it is linked with others.
+    ``data_ranges`` (lo, hi). ``base``: where it begins once it is linked with others. ``moved``: where what was put at
+    an offset lies now that some branches are short; None if none is.
     """
 
-    __slots__ = ("audit", "base", "code", "data_ranges", "label_offsets", "relocs", "traps")
+    __slots__ = (
+        "audit",
+        "base",
+        "code",
+        "data_ranges",
+        "label_offsets",
+        "moved",
+        "relocs",
+        "traps",
+    )
 
     def __init__(
         self,
@@ -73,8 +88,10 @@ class Finished:
         label_offsets: list[int],
         audit: BufferAudit,
         data_ranges: list[tuple[int, int]],
+        moved: Moved | None,
     ) -> None:
         self.code = code
+        self.moved = moved
         self.base = 0
         self.traps = traps
         self.relocs = relocs
@@ -89,7 +106,7 @@ class MachBuffer:
     """
 
     __slots__ = ("_around", "_constant_labels", "_constants", "_data", "_deadlines", "_fixups", "_growth",
-                 "_labels", "_late", "_nop", "_pool", "_pool_bytes", "_relocs", "_spans", "_traps",
+                 "_immovable", "_labels", "_late", "_nop", "_pool", "_pool_bytes", "_relocs", "_spans", "_traps",
                  "_uses", "_veneer_bytes", "_waiting", "calm", "code")  # fmt: skip
 
     def __init__(self, nop_word: int, capacity: int = 16, *, growth: int = GROWTH,
@@ -115,7 +132,9 @@ class MachBuffer:
         self._constants: dict[tuple[bytes, int], int] = {}
         self._constant_labels: dict[int, tuple[bytes, int]] = {}
         self._spans: list[tuple[int, int, str]] = []
-        self._fixups: list[tuple[int, int, int, str]] = []
+        #: word, owner, target, use of what is patched
+        self._fixups: list[tuple[int, int, int, LabelUse]] = []
+        self._immovable = False
         self._traps: list[tuple[int, str]] = []
         self._relocs: list[Reloc] = []
         self._data: list[tuple[int, int]] = []
@@ -152,6 +171,7 @@ class MachBuffer:
     def align_to(self, align: int) -> None:
         """Pad to a multiple of ``align`` bytes, with no-ops where a whole word fits."""
         at = self.code.length
+        self._immovable = True
         if pad := -at % align:
             self._spans.append((at, pad, "padding"))
             if pad % 4:
@@ -230,7 +250,7 @@ class MachBuffer:
         offset = fixup.offset
         word = self.code.read4(offset)
         self.code.patch4(offset, fixup.use.patch(word, target - offset))
-        self._fixups.append((offset, fixup.owner, target, fixup.use.name))
+        self._fixups.append((offset, fixup.owner, target, fixup.use))
 
     # ---- constants
 
@@ -303,6 +323,7 @@ class MachBuffer:
         """
         if not self._pool and not self.island_needed(upcoming_bytes):
             return
+        self._immovable = True
         known = self._uses
         behind = -1
         if around is not None:
@@ -348,11 +369,14 @@ class MachBuffer:
 
     # ---- the end
 
-    def finish(self) -> Finished:
-        """The finished code: pool and last veneers placed, everything patched, the bytes taken.
+    def finish(self, *, shorten: bool = True) -> Finished:
+        """The finished code: pool and last veneers placed, everything patched, the bytes taken. ``shorten``: make
+        branches short that can be.
 
         BufferError if a label that is used was never bound, or if this was called before.
         """
+        self._patch_late()
+        moved = self._shorten() if shorten and not self._immovable else None
         self._emit_pool()
         for label, waiting in self._waiting.items():
             if any(fixup.open for fixup in waiting):
@@ -362,8 +386,7 @@ class MachBuffer:
             fixup = heappop(deadlines)[2]
             if fixup.open:
                 self._emit_veneer(fixup)
-        for fixup in self._late:
-            self._patch(fixup, self._labels[fixup.label])
+        self._patch_late()
         code = self.code
         if self._traps and self._traps[-1][0] >= code.length:
             raise BufferError("a trap was announced for an instruction that was never put")
@@ -375,12 +398,56 @@ class MachBuffer:
             length=code.length,
             taken=code.taken,
             spans=self._spans,
-            fixups=self._fixups,
+            fixups=[(at, owner, to, use.name) for at, owner, to, use in self._fixups],
             red_zone_damage=code.damage(),
         )
-        return Finished(
-            data, self._traps, self._relocs, self._labels, audit, _merge_ranges(self._data)
-        )
+        data_ranges = _merge_ranges(self._data)
+        return Finished(data, self._traps, self._relocs, self._labels, audit, data_ranges, moved)
+
+    def _patch_late(self) -> None:
+        late, self._late = self._late, []
+        for fixup in late:
+            self._patch(fixup, self._labels[fixup.label])
+
+    def _shorten(self) -> Moved | None:
+        """Make branches short that reach their labels then, and move all that lies behind one."""
+        code = self.code
+        branches: list[Branch] = []
+        for at, owner, target, use in self._fixups:
+            if use.short is not None:
+                head = use.short.heads.get(code.read(owner, at))
+                if head is not None:
+                    branches.append(Branch(owner, at + 4, target, use.short.use, head))
+        chosen = choose(branches)
+        if not chosen:
+            return None
+        moved = Moved(chosen)
+        chosen.sort(key=lambda branch: branch.start)
+        code.shorten([
+            (b.start, b.end, b.short_head + bytes((b.short.patch(0, distance(b, moved)),)))
+            for b in chosen
+        ])  # fmt: skip
+        short = {branch.start: branch.short for branch in chosen}
+        fixups, self._fixups = self._fixups, []
+        for at, owner, target, use in fixups:
+            here, there = moved(at), moved(target)
+            if owner in short:
+                use = short[owner]
+                here = moved(at + 4) - 1
+            elif there - here != target - at:
+                code.patch4(here, use.patch(code.read4(here), there - here))
+            self._fixups.append((here, moved(owner), there, use))
+        self._labels = [moved(offset) if offset >= 0 else offset for offset in self._labels]
+        self._spans = [
+            (moved(at), moved(at + size) - moved(at), what) for at, size, what in self._spans
+        ]
+        self._traps = [(moved(at), trap) for at, trap in self._traps]
+        self._data = [(moved(lo), moved(hi)) for lo, hi in self._data]
+        for reloc in self._relocs:
+            reloc.offset = moved(reloc.offset)
+        for _, _, fixup in self._deadlines:
+            fixup.offset, fixup.owner = moved(fixup.offset), moved(fixup.owner)
+        return moved
 
 
 def word_at(code: Encoded) -> int:

@@ -9,12 +9,14 @@ and everything but the claimed part holds a known pattern, so :meth:`CodeBuffer.
 which bytes were written that nobody had claimed. Invariants:
 
 - ``length <= capacity``, and a write that would break this grows the storage first (doubling);
+- bytes that are given up again hold the pattern again;
 - growing looks for damage before it lets the old storage go, so that evidence outlives it;
 - the code is handed out once; afterwards nothing can be put, patched or taken.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from struct import Struct
 from typing import Final
 
@@ -66,6 +68,10 @@ class CodeBuffer:
         self._store[ZONE + at : ZONE + end] = data
         self.length = end
 
+    def read(self, start: int, end: int) -> bytes:
+        """The claimed bytes from ``start`` to ``end``."""
+        return bytes(self._store[ZONE + start : ZONE + min(end, self.length)])
+
     def read4(self, offset: int) -> int:
         """The word at ``offset``. BufferError if it is not wholly inside the claimed bytes."""
         self._check_claimed(offset)
@@ -78,6 +84,24 @@ class CodeBuffer:
         """
         self._check_claimed(offset)
         _pack_word(self._store, ZONE + offset, word)
+
+    def shorten(self, pieces: Sequence[tuple[int, int, bytes]]) -> None:
+        """Put each piece's bytes in the place of those from its start to its end, which are no fewer. Pieces come in
+        order. BufferError if one is not inside the claimed bytes."""
+        claimed = bytes(self._store[ZONE : ZONE + self.length])
+        parts: list[bytes] = []
+        at = 0
+        for start, end, data in pieces:
+            if self.taken or not at <= start <= end <= self.length or len(data) > end - start:
+                raise BufferError(f"bytes {start}..{end} can't be replaced by {len(data)}")
+            parts += [claimed[at:start], data]
+            at = end
+        parts.append(claimed[at:])
+        kept = b"".join(parts)
+        self._store[ZONE : ZONE + self.length] = (
+            kept + _pattern(ZONE + self.length)[ZONE + len(kept) :]
+        )
+        self.length = len(kept)
 
     def take(self) -> bytes:
         """Hand the code out. BufferError the second time: it has an owner by then."""

@@ -19,6 +19,7 @@ from backend.errors import InternalError
 from backend.ir.opcodes import TRAP_CODES
 from backend.machine.buffer import Finished, MachBuffer, word_at
 from backend.machine.frame import Frame
+from backend.machine.relaxation import Moved
 from backend.machine.rows import BRANCH, JUMP, NEXT, Row
 from backend.machine.vcode import Allocation, MInst, VCode
 
@@ -142,7 +143,23 @@ class Emitter:
                 blocks[number].insts, starts[number], allocation, bool(options.branch_reach)
             )
         self._emit_traps()
-        return buffer.finish()
+        finished = buffer.finish(shorten=not options.long_branches)
+        if finished.moved is not None:
+            self._settle(finished.moved)
+        return finished
+
+    def _settle(self, moved: Moved) -> None:
+        """Say of each instruction where it lies now, and of a branch that became short that it is."""
+        starts = moved.starts
+        settled: list[Item] = []
+        for at, row, ops in self.items:
+            now = moved(at)
+            if now in starts:
+                if row.short is None:
+                    raise InternalError(f"{row.name} has no short form")
+                row = row.short
+            settled.append((now, row, ops))
+        self.items = settled
 
     def _emit_block(
         self, insts: list[MInst], index: int, allocation: Allocation, short: bool

@@ -9,16 +9,17 @@ row's fields::
     8D /r RM(d, [n m s imm])      memory: base n + index m * 2^s, displacement imm
     REX.W 8D /r RM(d, [rip at])   memory: a label, relative to the instruction's end
     0F 80+cc cd CD(cc, at)        a condition added to the opcode, a label
+    EB cb D(at)                   a label of one byte
     B8+r id OI(d, imm)            the register in the opcode
 
 ``M`` goes to ModRM.rm, ``R`` to ModRM.reg, ``O`` and ``C`` to the opcode's low bits, ``I`` to the
-immediate, ``D`` to the label's four bytes; ``ZO()`` has none. A REX prefix without W appears when a register needs it.
+immediate, ``D`` to the label's bytes; ``ZO()`` has none. A REX prefix without W appears when a register needs it.
 Alternatives stand between bars; the first whose immediate fits is taken::
 
     83 /0 ib MI(d, imm) | 81 /0 id MI(d, imm)
 
 Invariants: legacy prefixes come first, REX right before the opcode; a displacement is the shortest that is
-right; a label's bytes are the instruction's last four.
+right; a label's bytes are the instruction's last, four of them unless ``cb`` says one.
 
 Source: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2: 2.1 (instruction format), 2.2.1
 (REX), 3.1.1 (the notation).
@@ -41,6 +42,7 @@ _PREFIXES: Final = ("66", "F2", "F3")
 _FORM: Final = re.compile(r"(.*?)\s*([A-Z]+)\((.*)\)")
 _OPCODE: Final = re.compile(r"([0-9A-F]{2})(\+r|\+cc)?")
 _WIDTHS: Final = {"ib": 1, "iw": 2, "id": 4, "io": 8}
+_LABELS: Final = {"cb": 1, "cd": 4}
 _DISP32: Final = Struct("<i").pack
 _DISP8: Final = Struct("<b").pack
 _BYTE: Final = tuple(bytes((n,)) for n in range(256))
@@ -51,7 +53,7 @@ REX: Final = (b"", *(bytes((0x40 | n & 15,)) for n in range(1, 32)))
 
 class _Form(NamedTuple):
     """One alternative: legacy prefixes, REX.W, opcode bytes, ModRM (``r``, a digit or nothing), bytes of the
-    immediate, and the operand encoding."""
+    immediate and of the label, and the operand encoding."""
 
     prefixes: bytes
     wide: bool
@@ -59,7 +61,7 @@ class _Form(NamedTuple):
     added: str
     modrm: str
     immediate: int
-    label: bool
+    label: int
     letters: str
     names: tuple[str, ...]
 
@@ -78,15 +80,15 @@ def _parse(text: str) -> _Form:
     while len(words) > 1 and words[0] in _PREFIXES:
         prefixes += bytes.fromhex(words.pop(0))
     wide = words[0] == "REX.W"
-    opcode, added, modrm, immediate, label = bytearray(), "", "", 0, False
+    opcode, added, modrm, immediate, label = bytearray(), "", "", 0, 0
     for word in words[wide:]:
         if found := _OPCODE.fullmatch(word):
             opcode += bytes.fromhex(found[1])
             added = found[2] or ""
         elif word in _WIDTHS:
             immediate = _WIDTHS[word]
-        elif word == "cd":
-            label = True
+        elif word in _LABELS:
+            label = _LABELS[word]
         elif word[0] == "/" and word[1:] in "r01234567":
             modrm = word[1:]
         else:
@@ -100,7 +102,7 @@ def _parse(text: str) -> _Form:
         and (added == "+r") == ("O" in letters)
         and (added == "+cc") == ("C" in letters)
         and bool(immediate) == ("I" in letters)
-        and label == ("D" in letters)
+        and bool(label) == ("D" in letters)
     )
     if not agree or not opcode:
         raise ValueError(f"{text!r}: the encoding and its operands do not agree")
@@ -219,7 +221,7 @@ class _Compiler:
         elif "M" in given:
             parts.append(f"BYTE[0xC0 | ({reg} & 7) << 3 | {given['M']} & 7]")
         if form.label:
-            parts.append(repr(bytes(4)))
+            parts.append(repr(bytes(form.label)))
         if form.immediate:
             width = 8 * form.immediate
             imm = given["I"]

@@ -8,11 +8,22 @@ from the first byte of the patched word to the label; what a format counts from 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import NamedTuple
+
 from backend.errors import BufferError
 
 
+class ShortForm(NamedTuple):
+    """What an instruction may become whose label is near. ``use``: of the single byte that holds the distance then;
+    ``heads``: what comes before the word -> what comes before that byte."""
+
+    use: LabelUse
+    heads: Mapping[bytes, bytes]
+
+
 class LabelUse:
-    """One way to refer to a label from a 32-bit word.
+    """One way to refer to a label from a 32-bit word, or from a byte.
 
     ``max_pos``, ``max_neg``: the reach in bytes, forwards and backwards (both not negative).
     ``slices``: ``(source_lo, width, word_lo)``: ``width`` bits of the delta, from bit ``source_lo``
@@ -20,10 +31,11 @@ class LabelUse:
     ``origin``: where the encoded distance begins, in bytes from the patched word (x86: 4, its end).
     ``veneer``: the use inside the piece of code that this one can branch to when the label is too
     far (None: there is no such code); ``veneer_code``: that code; ``veneer_at``: offset in it of
-    the word that ``veneer`` patches.
+    the word that ``veneer`` patches. ``short``: the short form of instructions that refer to a label
+    in this way (None: they have none).
     """
 
-    __slots__ = ("_clear", "align", "max_neg", "max_pos", "name", "origin", "slices", "veneer",
+    __slots__ = ("_clear", "align", "max_neg", "max_pos", "name", "origin", "short", "slices", "veneer",
                  "veneer_at", "veneer_code")  # fmt: skip
 
     def __init__(
@@ -38,6 +50,7 @@ class LabelUse:
         veneer: LabelUse | None = None,
         veneer_code: bytes = b"",
         veneer_at: int = 0,
+        short: ShortForm | None = None,
     ) -> None:
         self.name = name
         self.max_pos = max_pos
@@ -48,6 +61,7 @@ class LabelUse:
         self.veneer = veneer
         self.veneer_code = veneer_code
         self.veneer_at = veneer_at
+        self.short = short
         clear = 0
         for _, width, word_lo in slices:
             clear |= ((1 << width) - 1) << word_lo

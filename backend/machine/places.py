@@ -95,7 +95,8 @@ class Places:
     stack slot, ``spills``: of each spill slot, in bytes from the stack pointer after the prologue; ``rules``:
     by position of a CLIF instruction the names of the lowering rules that fired for it, -1 the arguments;
     ``encoded``: by offset the bytes that an instruction's row encodes it as, its label patched in; ``misplaced``:
-    numbers of instructions that were emitted with other registers than they were allocated.
+    numbers of instructions that were emitted with other registers than they were allocated; ``moved``: by position of
+    a load that another instruction makes, the position of that one.
     """
 
     insts: list[PlacedInst]
@@ -106,6 +107,7 @@ class Places:
     rules: dict[int, tuple[str, ...]]
     encoded: dict[int, bytes]
     misplaced: set[int]
+    moved: dict[int, int]
 
 
 def find_places(
@@ -123,7 +125,8 @@ def find_places(
     InternalError if observing the compiler again gives another code than ``code``.
     """
     positions = _positions(function, isa.lacking)
-    lowering = _ObservedLowering(simple, isa, isa.rule_set.dispatch(options.disabled_rules))
+    rules = isa.rule_set.dispatch(options.disabled_rules, options.features(isa.name))
+    lowering = _ObservedLowering(simple, isa, rules)
     lowering.run()
     emitter = _ObservedEmitter(isa, frame, options.branch_reach)
     finished = emitter.run(vcode, allocation, options)
@@ -132,7 +135,7 @@ def find_places(
     env = isa.env(options.registers, function.signature.callconv)
     homes = _homes(simple, vcode)
     values = _values(function, simple, lowering, vcode, homes, isa)
-    spans = emitter.all_spans(finished.label_offsets)
+    spans = emitter.all_spans(finished)
     return Places(
         _insts(vcode, allocation, positions, values, env),
         _blocks(simple, vcode, homes, values),
@@ -142,6 +145,7 @@ def find_places(
         lowering.fired(positions),
         _encoded(emitter, finished),
         _misplaced(emitter, spans, vcode, allocation),
+        lowering.moved(positions),
     )
 
 
@@ -215,6 +219,14 @@ class _ObservedLowering(Lowering):
             position = positions[origin] if origin >= 0 else -1
             names = tuple(self.isa.rules[number].name for number in numbers)
             found[position] = tuple(dict.fromkeys((*found.get(position, ()), *names)))
+        return found
+
+    def moved(self, positions: list[int]) -> dict[int, int]:
+        """The position of each load that another instruction makes, and of that one."""
+        found: dict[int, int] = {}
+        for inst, position in zip(self.function.instructions(), positions, strict=True):
+            if inst.results and inst.results[0] in self.sunk:
+                found[position] = positions[self.sunk[inst.results[0]]]
         return found
 
 
@@ -336,12 +348,14 @@ def _encoded(emitter: Emitter, finished: Finished) -> dict[int, bytes]:
     for offset, row, ops in emitter.items:
         code = row.encode(ops)
         made[offset] = code.to_bytes(4, "little") if isinstance(code, int) else code
+    near = {use.short.use.name for use in emitter.uses.values() if use.short is not None}
     for patched, owner, target, kind in finished.audit.fixups:
         if owner in made:
-            head, tail = made[owner][:-4], made[owner][-4:]
+            size = 1 if kind in near else 4
+            head, tail = made[owner][:-size], made[owner][-size:]
             # Relative to the word that is patched, which should be the owner's.
             word = emitter.uses[kind].patch(int.from_bytes(tail, "little"), target - patched)
-            made[owner] = head + word.to_bytes(4, "little")
+            made[owner] = head + word.to_bytes(size, "little")
     return made
 
 
@@ -431,8 +445,13 @@ class _ObservedEmitter(Emitter):
         code = row.encode([0] * len(row.fields))
         return 4 if isinstance(code, int) else len(code)
 
-    def all_spans(self, label_offsets: list[int]) -> list[Span]:
+    def all_spans(self, finished: Finished) -> list[Span]:
         """Every span, those of the traps behind the code included."""
+        label_offsets, moved = finished.label_offsets, finished.moved
+        if moved is not None:
+            self.spans = [
+                span._replace(start=moved(span.start), end=moved(span.end)) for span in self.spans
+            ]
         known = {span.start for span in self.spans}
         for (label, _), owner in zip(self._traps, self.owners, strict=True):
             at = label_offsets[label]

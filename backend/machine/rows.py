@@ -46,14 +46,14 @@ class Row:
 
     ``flow``: NEXT, JUMP, BRANCH or LEAVE. ``traps``: ``ops[-1]`` is a trap code's number, or -1.
     ``label``: position in ``ops`` of the label that is patched into the word, or -1, and ``use`` the
-    name of its label use. ``inverse``: the row of the opposite branch. ``pseudo``: expanded by the ISA
-    when it is emitted. ``aliases``: (condition over field names, text): what a disassembler prints instead
-    where the condition holds.
+    name of its label use. ``inverse``: the row of the opposite branch; ``short``: that of this one's short form, of the
+    same fields, or None. ``pseudo``: expanded by the ISA when it is emitted. ``aliases``: (condition over field names,
+    text): what a disassembler prints instead where the condition holds.
     """
 
     __slots__ = ("_printed", "_text", "_texts", "aliases", "encode", "fields", "flow", "index",
                  "inverse", "is_move", "label", "mask", "match", "name", "notation", "operands",
-                 "pattern", "pseudo", "template", "tie", "traps", "use")  # fmt: skip
+                 "pattern", "pseudo", "short", "template", "tie", "traps", "use")  # fmt: skip
 
     def __init__(
         self,
@@ -78,6 +78,7 @@ class Row:
         self.flow = flow
         self.is_move = is_move
         self.inverse: Row = self
+        self.short: Row | None = None
         self.pseudo = not pattern
         self.traps = bool(fields) and fields[-1].name == "trap"
         places = [i for i, field in enumerate(fields) if field.kind.label]

@@ -45,7 +45,7 @@ _KNOWN_GOOD: Final = {
         seta setae setb setbe setg setge setl setle seto ret ud2 movq movaps
         movd movss movsd addss addsd subss subsd mulss mulsd divss divsd minss minsd maxss maxsd sqrtss sqrtsd
         ucomiss ucomisd andps andnps orps xorps cvttss2si cvttsd2si cvtsi2ss cvtsi2sd cvtss2sd cvtsd2ss roundss roundsd
-        setp setnp
+        setp setnp popcnt tzcnt lzcnt
         """.split()  # noqa: SIM905  # as above
     ),
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn
 
@@ -106,10 +106,12 @@ def find_isas(target: Target, names: str | None) -> tuple[str, ...]:
     return isas
 
 
-def find_options(target: Target, pairs: tuple[str, ...]) -> dict[str, OptionValue]:
-    """``--opt name=value`` checked against the target's table."""
+def find_options(
+    target: Target, pairs: tuple[str, ...], isas: Sequence[str]
+) -> dict[str, OptionValue]:
+    """``--opt name=value`` checked against the target's table: of the options that one of ``isas`` has."""
     options: dict[str, OptionValue] = {}
-    known = {option.name: option for option in target.options}
+    known = {option.name: option for isa in isas for option in target.options_of(isa)}
     for pair in pairs:
         name, equals, text = pair.partition("=")
         if name not in known or not equals:

@@ -35,7 +35,7 @@ def command(file: Path, target: str, isa: str | None, emit: str, options: tuple[
         case.isa = default
     elif case.isa not in made.isas:
         fail(f"{file}: {target} has no ISA {one_line(case.isa)!r}; --isa names another")
-    case.options = {**case.options, **find_options(made, options)}
+    case.options = {**case.options, **find_options(made, options, [case.isa])}
     try:
         code = made.compile(case)
     except InternalError as error:

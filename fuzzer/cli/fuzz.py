@@ -158,7 +158,7 @@ def command(
         shards=shard[1],
         seconds=seconds,
         max_findings=1 if stop_on_first else max_findings,
-        options=find_options(made, options),
+        options=find_options(made, options, isas),
         plants=plants,
         timeout=timeout,
         memory=mem,

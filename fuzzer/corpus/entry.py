@@ -36,6 +36,7 @@ from backend.ir.literals import print_float
 from backend.ir.printer import print_function
 from backend.ir.types import Type
 from backend.ir.verifier import verify
+from backend.options import features_of
 from fuzzer.case import DATA_LIMIT, Case, OptionValue
 from fuzzer.outcome import Outcome, OutOfFuel, Returned
 
@@ -143,7 +144,8 @@ def print_entry(entry: Entry, outcomes: list[Outcome]) -> str:
         fields["memory_size"] = len(case.memory)
         fields["memory"] = _period(case.memory).hex()
     lines = [_OPEN, *(f"; {name} = {_toml(value)}" for name, value in fields.items()), _CLOSE]
-    lines += ["test interpret", "test run", f"target {case.isa}", ""]
+    on = [name for name in features_of(case.isa) if case.options.get(name)]
+    lines += ["test interpret", "test run", " ".join(["target", case.isa, *on]), ""]
     lines.append(print_function(case.function).rstrip("\n"))
     run_lines = _run_lines(case, outcomes)
     if run_lines:

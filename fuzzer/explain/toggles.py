@@ -56,7 +56,7 @@ def changes(case: Case, target: Target, rules: list[str]) -> Iterator[Change]:
     """Everything that can be changed about the case on its target. ``rules``: names of those that fired,
     the likeliest first."""
     levels = {name for level in target.opt_levels.values() for name in level}
-    for option in target.options:
+    for option in target.options_of(case.isa):
         now = case.options.get(option.name, option.default)
         if option.name == "disabled_rules":
             values = _groups(case.isa, rules) if not now else [option.default]
@@ -85,6 +85,9 @@ def changes(case: Case, target: Target, rules: list[str]) -> Iterator[Change]:
         if isa != case.isa:
             other = case.copy()
             other.isa = isa
+            there = {option.name for option in target.options_of(isa)}
+            here = {option.name for option in target.options_of(case.isa)}
+            other.options = {n: v for n, v in case.options.items() if n in there or n not in here}
             yield Change("isa", isa, f"isa={isa}", other, target)
     for name in TARGETS:
         if name != target.name:

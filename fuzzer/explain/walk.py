@@ -205,6 +205,11 @@ class Walk:
     def _position(self, visit: Visit) -> int:
         return self.history.position[visit.block] + visit.executed - 1
 
+    def _trap_position(self, visit: Visit) -> int:
+        """Where the code is to trap: at the instruction that makes the load, if it is a load that another one makes."""
+        position = self._position(visit)
+        return self.places.moved.get(position, position)
+
     # ---- one instruction
 
     def _begin(self, number: int) -> None:
@@ -213,7 +218,7 @@ class Walk:
         if visit is None:
             return
         if visit.trapped and self.next == len(self.history.visits):
-            trapped = self._position(visit)
+            trapped = self._trap_position(visit)
             if inst.origin > trapped and self.words:
                 name = self.history.insts[trapped].op.name
                 known = any(each.origin == trapped for each in self.places.insts)
@@ -389,7 +394,7 @@ class Walk:
             return
         inst = self.history.insts[origin]
         last = visit is self.history.visits[-1]
-        if not (last and visit.trapped and self._position(visit) == origin):
+        if not (last and visit.trapped and self._trap_position(visit) == origin):
             self._part("trap", f"{inst.op.name} does not trap in the reference, but after {self._previous()} "
                        f"the code goes to {self.machine.asm(offset)}", expected="no trap", got="trap",
                        position=origin)  # fmt: skip
@@ -403,7 +408,7 @@ class Walk:
             return
         inst = self.history.insts[origin]
         wanted = self._store(inst, visit)
-        if wanted is None or (visit.trapped and self._position(visit) == origin):
+        if wanted is None or (visit.trapped and self._trap_position(visit) == origin):
             return
         wrote = {access.address + i: access.value >> 8 * i & 0xFF
                  for step in steps for access in step.writes for i in range(access.size)}  # fmt: skip

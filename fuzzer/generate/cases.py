@@ -36,6 +36,9 @@ INPUT: Final = 104
 _STRESS: Final = 0.25
 """How often a case departs from the target's default options at all."""
 
+_FEATURES: Final = 0.5
+"""How often the processor has more than the baseline."""
+
 _LEVEL: Final = 0.7
 """How often one of the target's levels of optimisation is drawn, be it the default's."""
 
@@ -78,8 +81,11 @@ class CaseGenerator:
         self._names = tuple(self._conventions)
         self._calls = calls and all(target.supports(isa, op, None, None) for op in _CALLING)
         self._tails = target.supports(isa, opcode_named("return_call"), None, None)
-        self._fixed = dict(fixed or {})
-        self._options: Sequence[Option] = [o for o in target.options if o.name not in self._fixed]
+        mine = {option.name for option in target.options_of(isa)}
+        self._fixed = {name: value for name, value in (fixed or {}).items() if name in mine}
+        drawn = [o for o in target.options_of(isa) if o.name not in self._fixed]
+        self._options: Sequence[Option] = [o for o in drawn if not o.feature]
+        self._features: Sequence[Option] = [o for o in drawn if o.feature]
         defaults = {option.name: option.default for option in self._options}
         self._levels = [
             {name: value for name, value in level.items() if defaults.get(name, value) != value}
@@ -170,6 +176,11 @@ class CaseGenerator:
                         drawn[option.name] = value
                     else:
                         drawn.pop(option.name, None)
+        if self._features and source.bool(_FEATURES):
+            for option in self._features:
+                value = option.values[source.int(0, len(option.values) - 1)]
+                if value != option.default:
+                    drawn[option.name] = value
         source.end()
         return drawn
 

@@ -379,6 +379,7 @@ class FunctionGenerator(Draft):
 _STRUCTURE_OF: Final[dict[str, Callable[[Draft, Operation], None]]] = {
     "load": memory.access,
     "store": memory.access,
+    "fold": memory.fold,
     "stack_load": memory.slot_access,
     "stack_store": memory.slot_access,
     "brif": structures.branch,

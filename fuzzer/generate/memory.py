@@ -3,6 +3,9 @@
 A float that may be a NaN of open bits is stored as it is only where no other access can see a part of it: in the last
 quarter of the data region, of which one half is for aligned f32 and one for aligned f64, and in slots that are kept for
 one float type. Anything else in memory has no open bits.
+
+Some loads have one user, close behind: what instruction selectors make one instruction of, unless what stands in
+between forbids it.
 """
 
 from __future__ import annotations
@@ -24,6 +27,10 @@ _SEXTEND: Final = opcode_named("sextend")
 _LOAD: Final = opcode_named("load")
 _STORE: Final = opcode_named("store")
 _STACK_ADDR: Final = opcode_named("stack_addr")
+_CHANGES: Final = (*map(opcode_named, ("iadd", "isub", "band", "bor", "bxor")),)
+"""What is done to a value in memory, for it to be stored where it was loaded from."""
+_FOLD_BYTES: Final = 8
+"""The widest value of those that are loaded and used at once."""
 
 
 def access(g: Draft, operation: Operation) -> None:
@@ -151,6 +158,60 @@ def _load_or_store(
     if keep:
         g.open.add(value)
     g.scope[type_].append(value)
+
+
+def fold(g: Draft, operation: Operation) -> None:
+    """Load a value and use it once: to change it where it was loaded from, or for a result that is stored, too. Now and
+    then another store stands between the load and its user, and sees to it that they stay two."""
+    source = g.source
+    place = _any_place(g)
+    if place is None:
+        g.add()
+        return
+    address, offset = place
+    type_ = g.draw_type()
+    if type_.bytes > _FOLD_BYTES:
+        type_ = I64
+    value = g.emit(_LOAD, type_, (address,), imm=offset)
+    way = source.int(0, 7)
+    if way == 7:
+        g.effect(_STORE, type_, (g.closed(g.operand(type_)), address), imm=offset)
+    if way < 3 and type_.is_int:
+        op = _CHANGES[source.int(0, len(_CHANGES) - 1)]
+        other = g.drawn_constant(type_) if source.bool(0.4) else g.operand(type_)
+        changed = g.emit(op, type_, (value, other))
+        g.effect(_STORE, type_, (changed, address), imm=offset)
+        return
+    choices = g.repertoire.users[type_]
+    forms = choices[source.int(0, len(choices) - 1)]
+    form = forms[source.int(0, 15) % len(forms)]
+    places = [place for place, taken in enumerate(form.operands) if taken is type_]
+    at = places[source.int(0, 1) % len(places)]
+    args = [value if i == at else g.operand(taken) for i, taken in enumerate(form.operands)]
+    (result,) = g.made(form, args, g.draw_keyword(form.op.shape))
+    given = form.results[0]
+    if given.bytes <= _FOLD_BYTES:
+        if g.pointer is not None:
+            address, offset = g.pointer, _FOLD_BYTES * source.int(0, 255)
+        g.effect(_STORE, given, (g.closed(result), address), imm=offset)
+    g.scope[given].append(result)
+
+
+def _any_place(g: Draft) -> tuple[Value, int] | None:
+    """An address and an offset at which there are eight bytes, in bounds but for a rare case; None if there is no
+    memory."""
+    source = g.source
+    if g.pointer is not None:
+        address, room = _data_address(g, _FOLD_BYTES)
+        if source.bool(0.02):
+            return address, 4096 - _FOLD_BYTES // 2
+        return address, 0 if source.bool(0.5) else source.int(0, 255) % (room - _FOLD_BYTES + 1)
+    open_windows = [w for w in g.windows if w[3] is None and w[2] >= _FOLD_BYTES]
+    if not open_windows:
+        return None
+    number, start, window, _ = open_windows[source.int(0, 2) % len(open_windows)]
+    at = start + source.int(0, 63) % (window - _FOLD_BYTES + 1)
+    return g.emit(_STACK_ADDR, I64, (), ref=number, imm=at), 0
 
 
 def initialise_slot(g: Draft, number: int, start: int, window: int, kept: Type | None) -> None:

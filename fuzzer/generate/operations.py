@@ -31,7 +31,7 @@ FAMILIES: Final[dict[str, dict[str, int]]] = {
     "compare": {"icmp": 5},
     "select": {"select": 4, "bitselect": 2, "select_spectre_guard": 1},
     "minmax": {"smin": 1, "umin": 1, "smax": 1, "umax": 1, "iabs": 2},
-    "bits": {"clz": 1, "ctz": 1, "cls": 1, "bitrev": 1, "bswap": 1, "popcnt": 1,
+    "bits": {"clz": 2, "ctz": 3, "cls": 1, "bitrev": 1, "bswap": 1, "popcnt": 2,
              "nop": 1},
     "overflow": {"uadd_overflow": 1, "sadd_overflow": 1, "usub_overflow": 1, "ssub_overflow": 1,
                  "umul_overflow": 1, "smul_overflow": 1, "uadd_overflow_cin": 1, "sadd_overflow_cin": 1,
@@ -39,7 +39,7 @@ FAMILIES: Final[dict[str, dict[str, int]]] = {
     "divide": {"udiv": 1, "sdiv": 1, "urem": 1, "srem": 1},
     "trap": {"trapz": 1, "trapnz": 1, "uadd_overflow_trap": 1},
     "memory": {"load": 4, "store": 5, "uload8": 1, "sload8": 1, "uload16": 1, "sload16": 1,
-               "uload32": 1, "sload32": 1, "istore8": 1, "istore16": 1, "istore32": 1},
+               "uload32": 1, "sload32": 1, "istore8": 1, "istore16": 1, "istore32": 1, "fold": 8},
     "slot": {"stack_load": 4, "stack_store": 5},
     "flow": {"brif": 6, "br_table": 2, "loop": 4, "pressure": 1},
     "call": {"calls": 16},
@@ -55,8 +55,8 @@ FAMILIES: Final[dict[str, dict[str, int]]] = {
     "float from int": {"fcvt_from_uint": 4, "fcvt_from_sint": 4},
     "float bits": {"bitcast": 5},
 }  # fmt: skip
-"""Weights by family. ``loop``, ``pressure``, ``funnel``, ``calls`` and ``idiom`` are not opcodes but shapes of
-instructions; ``stack_load`` and ``stack_store`` stand for accesses through ``stack_addr``."""
+"""Weights by family. ``loop``, ``fold``, ``pressure``, ``funnel``, ``calls`` and ``idiom`` are not opcodes but shapes
+of instructions; ``stack_load`` and ``stack_store`` stand for accesses through ``stack_addr``."""
 
 NESTED: Final = ("iadd", "ishl", "bnot", "imul", "uextend", "sextend", "ushr", "sshr", "band", "ineg",
                 "rotr", "bxor", "icmp", "isub", "ishl", "uextend", "sextend",
@@ -64,9 +64,15 @@ NESTED: Final = ("iadd", "ishl", "bnot", "imul", "uextend", "sextend", "ushr", "
 """What an operand is made of when it is made for one use only: the trees that instruction selectors fold.
 An opcode stands as often as its weight."""
 
-STRUCTURES: Final = frozenset({
-    "loop", "pressure", "funnel", "calls", "idiom", "stack_load", "stack_store",
-})  # fmt: skip
+USERS: Final = ("iadd", "isub", "band", "bor", "bxor", "imul", "icmp", "select", "uextend", "sextend",
+               "fadd", "fsub", "fmul", "fdiv", "fcmp", "fpromote", "fdemote", "fcvt_from_sint",
+               "fcvt_from_sint")  # fmt: skip
+"""What a loaded value is used by when it is used once: the operations that may take the load into their instruction.
+An opcode stands as often as its weight."""
+
+STRUCTURES: Final = frozenset(
+    {"loop", "fold", "pressure", "funnel", "calls", "idiom", "stack_load", "stack_store"}
+)
 _NAMES: Final = tuple(FAMILIES)
 FAMILY_COUNT: Final = len(FAMILIES)
 CALL: Final = _NAMES.index("call")
@@ -178,8 +184,9 @@ def _drawable(
 class Repertoire:
     """All operations on ``types`` that a target supports, and the weighted tables cut from them by swarm masks.
 
-    ``nested``: by result type, the opcodes an operand may be made of, each as its forms; ``floats``: are some of
-    the types? ``idioms``: of those that the target is said to look for, what can be drawn.
+    ``nested``: by result type, the opcodes an operand may be made of, each as its forms; ``users``: by operand type,
+    the opcodes that a load may be folded into, each as its forms; ``floats``: are some of the types? ``idioms``: of
+    those that the target is said to look for, what can be drawn.
     """
 
     def __init__(
@@ -203,6 +210,12 @@ class Repertoire:
             giving = [[form for forms in operation.forms.values() for form in forms
                        if form.results[0] is type_] for operation in operations]  # fmt: skip
             self.nested[type_] = tuple(tuple(forms) for forms in giving if forms)
+        using = [Operation(name, 0, by_name[name], supports, types) for name in USERS]
+        self.users: dict[Type, tuple[tuple[Form, ...], ...]] = {}
+        for type_ in types:
+            taking = [[form for forms in operation.forms.values() for form in forms
+                       if type_ in form.operands] for operation in using]  # fmt: skip
+            self.users[type_] = tuple(tuple(forms) for forms in taking if forms)
         self._forms = {
             operation.name: [form for forms in operation.forms.values() for form in forms]
             for operation, _ in self._weighted

@@ -31,7 +31,7 @@ class Builtin(Target):
     name = "builtin"
     isas = ISA_NAMES
     options: ClassVar[tuple[Option, ...]] = tuple(
-        Option(row.name, row.values, row.doc) for row in OPTIONS if row.drawn
+        Option(row.name, row.values, row.doc, row.isas, row.feature) for row in OPTIONS if row.drawn
     )
 
     opt_levels: ClassVar[dict[str, dict[str, OptionValue]]] = {

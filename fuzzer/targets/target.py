@@ -32,11 +32,14 @@ class CompileError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """An option of the target. ``values[0]`` is the default, to which shrinking leads."""
+    """An option of the target. ``values[0]`` is the default, to which shrinking leads. ``isas``: those it has an
+    effect on, () for all. ``feature``: does it say what the processor has? Such ones are drawn more often."""
 
     name: str
     values: tuple[OptionValue, ...]
     doc: str
+    isas: tuple[str, ...] = ()
+    feature: bool = False
 
     @property
     def default(self) -> OptionValue:
@@ -62,6 +65,10 @@ class Target(ABC):
     @abstractmethod
     def supports(self, isa: str, op: Opcode, type_: Type | None, second: Type | None) -> bool:
         """May the generator draw ``op`` at T = ``type_`` and S = ``second``?"""
+
+    def options_of(self, isa: str) -> list[Option]:
+        """The options that have an effect on ``isa``."""
+        return [option for option in self.options if not option.isas or isa in option.isas]
 
     def level_of(self, options: dict[str, OptionValue]) -> str:
         """The level of optimisation that ``options`` are; "" if they are none, or there is one only."""

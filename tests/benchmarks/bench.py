@@ -1,10 +1,12 @@
 """Where the time goes: figures and ratios of one run, not a timed test.
 
-Usage: ``python tests/benchmarks/bench.py [split|split:ISA|growth|memory|shrink]...`` (all but ``memory`` by default).
+Usage: ``python tests/benchmarks/bench.py [split|split:ISA|isas|growth|memory|shrink]...`` (all but
+``memory`` by default).
 
 ``split``   a trial's stages on functions of about 30 instructions with 16 inputs, one core, in a process that
             has compiled its rules and tried :data:`WARM` others before, as a campaign's has after seconds: first
             functions of integers up to 64 bits alone, then functions that have floats or i128, and the ratio
+``isas``    how long a compile takes and how long code is for each ISA, of the same functions, against the first ISA
 ``growth``  each stage from 10 to 10,000 instructions
 ``memory``  a worker's resident size over 200,000 functions (minutes)
 ``shrink``  calls of the predicate and seconds to shrink a planted bug
@@ -28,13 +30,14 @@ from fuzzer.case import Case
 from fuzzer.checks import violations
 from fuzzer.generate.cases import CaseGenerator
 from fuzzer.generate.draft import Limits
-from fuzzer.generate.operations import INTEGERS, WIDE
+from fuzzer.generate.operations import INTEGERS, TYPES, WIDE
 from fuzzer.targets import target_named
 from fuzzer.targets.target import Target
 from fuzzer.trial import Trial, compile_case, execute, interpret, run_trial
 
 clock = time.process_time
 WARM: Final = 2000
+TURNS: Final = 4
 
 
 def sized(
@@ -107,6 +110,35 @@ def stages(title: str, generator: CaseGenerator, isa: str, *, wide: bool) -> flo
     return total / len(cases)
 
 
+def isas() -> None:
+    """Compiles of the same functions for each ISA: the best of :data:`TURNS` for each function, in turns."""
+    target = target_named("builtin")
+    for what, types in (("integers", INTEGERS), ("everything", TYPES)):
+        generator = CaseGenerator(target, "x86_64", types=types, calls=False)
+        cases = [case for _, case in sized(generator, 400, 22, 38, wide=types is TYPES)]
+        seconds = dict.fromkeys(target.isas, 0.0)
+        sizes = dict.fromkeys(target.isas, 0)
+        for isa in target.isas:
+            target.prepare(isa)
+        for case in cases:
+            case.options = {}
+            best = dict.fromkeys(target.isas, 1.0)
+            for _ in range(TURNS):
+                for isa in target.isas:
+                    case.isa = isa
+                    before = clock()
+                    code = target.compile(case)
+                    best[isa] = min(best[isa], clock() - before)
+                    sizes[isa] += len(code.code)
+            for isa in target.isas:
+                seconds[isa] += best[isa]
+        print(f"isas: compile of {what}, {len(cases)} functions of 22 to 38 instructions")
+        first = seconds[target.isas[0]]
+        for isa, total in seconds.items():
+            print(f"  {isa:<10} {total / len(cases) * 1e6:7.0f} us  {total / first:5.2f} times  "
+                  f"{sizes[isa] / len(cases) / TURNS:6.0f} bytes")  # fmt: skip
+
+
 def compiled(case: Case, target: Target) -> Trial:
     """A trial that is ready to execute."""
     trial = Trial(case, target, False)
@@ -175,10 +207,10 @@ def shrink() -> None:
 if __name__ == "__main__":
     tune_collector()
     isa_named("aarch64").rule_set.compile_all()  # matchers are compiled at first use
-    chosen = sys.argv[1:] or ["split", "growth", "shrink"]
+    chosen = sys.argv[1:] or ["split", "isas", "growth", "shrink"]
     for word in chosen:
         name, _, isa = word.partition(":")
         if isa:
             split(isa)
             continue
-        {"split": split, "growth": growth, "memory": memory, "shrink": shrink}[name]()
+        {"split": split, "isas": isas, "growth": growth, "memory": memory, "shrink": shrink}[name]()

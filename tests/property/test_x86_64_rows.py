@@ -55,10 +55,11 @@ def test_capstone_reads_what_the_row_prints(row: Row, data: st.DataObject) -> No
         use = USES[row.use]
         delta = data.draw(st.integers(-use.max_neg, use.max_pos))
         at = 1 << 40
-        word = int.from_bytes(code[-4:], "little")
-        code = code[:-4] + use.patch(word, delta).to_bytes(4, "little")
+        size = 1 if use.name.endswith("8") else 4
+        word = int.from_bytes(code[-size:], "little")
+        code = code[:-size] + use.patch(word, delta).to_bytes(size, "little")
         relative = row.fields[row.label].kind.relative
-        ops[row.label] = len(code) - 4 + delta + (0 if relative else at)
+        ops[row.label] = len(code) - size + delta + (0 if relative else at)
     assert decoded(code, at) == row.text(ops)
 
 

@@ -80,7 +80,7 @@ for _name, _bits in (("add", "0 0"), ("adds", "0 1"), ("sub", "1 0"), ("subs", "
     _row(f"{_name}_rr", f"{_name} {{d:r}}, {{n:r}}, {{m:r}}", f"sf {_bits} 01011 00 0 m 000000 n d")
 _row("cmp_rr", "cmp {n:r}, {m:r}", "sf 1 1 01011 00 0 m 000000 n 11111")
 for _name, _bits in (("adc", "0 0"), ("adcs", "0 1"), ("sbc", "1 0"), ("sbcs", "1 1")):
-    _row(f"{_name}_rr", f"{_name} {{d:r}}, {{n:r}}, {{m:r}}", f"sf {_bits} 11010000 m 000000 n d")
+    _row(f"{_name}_rr.x", f"{_name} {{d:x}}, {{n:x}}, {{m:x}}", f"1 {_bits} 11010000 m 000000 n d")
 _row("cmp_borrow.x", "sbcs xzr, {n:x}, {m:x}", "1 1 1 11010000 m 000000 n 11111")
 _row("neg_rr", "neg {d:r}, {m:r}", "sf 1 0 01011 00 0 m 000000 11111 d")
 for _name, _bits in (("add", "0 0"), ("sub", "1 0")):
@@ -89,9 +89,9 @@ for _name, _bits in (("add", "0 0"), ("sub", "1 0")):
 _row("cmp_rs", "cmp {n:r}, {m:r}, {sh:sh}", "sf 1 1 01011 sh[7:6] 0 m sh[5:0] n 11111")
 _row("cmp_rx", "cmp {n:r}, {m:w}, {ext:ext}", "sf 1 1 01011 00 1 m ext[5:3] ext[2:0] n 11111")
 _row("neg_rs", "neg {d:r}, {m:r}, {sh:sh}", "sf 1 0 01011 sh[7:6] 0 m sh[5:0] 11111 d")
-_row("negs_rr", "negs {d:r}, {m:r}", "sf 1 1 01011 00 0 m 000000 11111 d")
-_row("ngc_rr", "ngc {d:r}, {m:r}", "sf 1 0 11010000 m 000000 11111 d")
-_row("ccmp_rr", "ccmp {n:r}, {m:r}, {nzcv:i4}, {cc:c}", "sf 1 1 11010010 m cc[3:0] 0 0 n 0 nzcv[3:0]")
+_row("negs_rr.x", "negs {d:x}, {m:x}", "1 1 1 01011 00 0 m 000000 11111 d")
+_row("ngc_rr.x", "ngc {d:x}, {m:x}", "1 1 0 11010000 m 000000 11111 d")
+_row("ccmp_rr.x", "ccmp {n:x}, {m:x}, {nzcv:i4}, {cc:c}", "1 1 1 11010010 m cc[3:0] 0 0 n 0 nzcv[3:0]")
 _row("ccmp_ri", "ccmp {n:r}, {imm:i5}, {nzcv:i4}, {cc:c}", "sf 1 1 11010010 imm[4:0] cc[3:0] 1 0 n 0 nzcv[3:0]")
 
 # -- logic ------------------------------------------------------------------------------------------

@@ -194,6 +194,8 @@ def _absolute(address: int) -> str:
 
 
 _label("jump", "jump32", _absolute)
+_label("jump8", "jump8", _absolute)
+_label("cond8", "cond8", _absolute)
 _label("call", "pc_rel32", _absolute)
 _label("function", "pc_rel32", lambda at: _displacement(at - RIP_LENGTH), relative=True)
 _label("cond", "cond32", _absolute)

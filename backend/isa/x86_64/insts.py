@@ -5,8 +5,8 @@
 none of them, and the kinds ``R a u t m s`` in its text those of that size; ``opcode+`` is the opcode with bit 0 set unless the
 size is a byte. An instruction that overwrites an input has the result ``d`` tied to the input ``s``.
 
-Name suffixes: ``_rr`` registers, ``_ri`` immediate, ``_cl`` count in cl; of addresses ``_o`` base and displacement,
-``_x`` base, index and displacement.
+Name suffixes: ``_rr`` registers, ``_ri`` immediate, ``_cl`` count in cl, ``_rm`` register and memory, ``_mr`` memory and
+register, ``_mi`` memory and immediate; of addresses ``_o`` base and displacement, ``_x`` base, index and displacement.
 
 Source: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2. Legacy SSE only: no VEX prefix.
 """
@@ -45,7 +45,7 @@ def _row(name: str, template: str, pattern: str, sizes: str = "", **attributes: 
             key: _sized(value, size) if isinstance(value, str) else value
             for key, value in attributes.items()
         }
-        text = _sized(template, size).replace("PTR", f"{_WORDS.get(size, '')} ptr")
+        text = _sized(template, size)
         full = f"{name}.{size}" if sizes else name
         ROWS.add(Row(full, text, _pattern(pattern, size) if sizes else pattern, KINDS, **made))  # type: ignore[arg-type]  # a row's keywords
 
@@ -58,6 +58,29 @@ _BASED: Final = "[{n:q}{imm:disp}]"
 _INDEXED: Final = "[{n:q} + {m:index}{scale:scale}{imm:disp}]"
 _ADDRESSES: Final = (("o", _BASED, "[n imm]"), ("x", _INDEXED, "[n m scale imm]"))
 
+
+def _memory_row(
+    name: str,
+    template: str,
+    pattern: str,
+    sizes: str,
+    extra: str = "",
+    forms: str = "o",
+    tied: str = "",
+) -> None:
+    """A row for each of ``sizes`` and each of the addresses ``forms``, which are ``MEM`` in template and pattern."""
+    for size in sizes:
+        for suffix, base, address in _ADDRESSES:
+            if suffix in forms:
+                _row(
+                    f"{name}.{size}_{suffix}",
+                    _sized(template, size).replace("MEM", f"{_WORDS[size]} ptr {base}"),
+                    _pattern(pattern, size).replace("MEM", address),
+                    extra=f"{_sized(extra, size)} trap".strip(),
+                    tied=tied,
+                )
+
+
 # fmt: off
 # -- arithmetic and logic -------------------------------------------------------------------------
 for _digit, _name, _kind, _sizes in ((0, "add", "a", _ALL), (1, "or", "u", _WIDE), (4, "and", "u", _WIDE), (5, "sub", "a", _ALL), (6, "xor", "u", _WIDE)):
@@ -65,12 +88,19 @@ for _digit, _name, _kind, _sizes in ((0, "add", "a", _ALL), (1, "or", "u", _WIDE
     if _sizes == _ALL:
         _row(f"{_name}_ri", f"{_name} {{d:R}}, {{imm:{_kind}}}", f"@ 80 /{_digit} ib MI(d, imm)", "b", **_TIED)
     _row(f"{_name}_ri", f"{_name} {{d:R}}, {{imm:{_kind}}}", f"@ 83 /{_digit} ib MI(d, imm) | @ 81 /{_digit} iz MI(d, imm)", _sizes.removeprefix("b"), **_TIED)
+    _memory_row(f"{_name}_rm", f"{_name} {{d:R}}, MEM", f"@ {8 * _digit + 2:02X}+ /r RM(d, MEM)", _WIDE, "s:R", "ox", tied="d=s")
+    _memory_row(f"{_name}_mr", f"{_name} MEM, {{v:R}}", f"@ {8 * _digit:02X}+ /r MR(MEM, v)", _ALL)
+    _memory_row(f"{_name}_mi", f"{_name} MEM, {{k:{_kind}}}", f"@ 80 /{_digit} ib MI(MEM, k)", "b")
+    _memory_row(f"{_name}_mi", f"{_name} MEM, {{k:{_kind}}}", f"@ 83 /{_digit} ib MI(MEM, k) | @ 81 /{_digit} iz MI(MEM, k)", "wlq")
 for _digit, _name in ((2, "adc"), (3, "sbb")):
     _row(f"{_name}_rr.q", f"{_name} {{d:q}}, {{m:q}}", f"REX.W {8 * _digit + 1:02X} /r MR(d, m)", extra="s:q", tied="d=s")
-    _row(f"{_name}_ri.q", f"{_name} {{d:q}}, {{imm:aq}}", f"REX.W 83 /{_digit} ib MI(d, imm) | REX.W 81 /{_digit} id MI(d, imm)", extra="s:q", tied="d=s")
+_row("adc_ri.q", "adc {d:q}, {imm:aq}", "REX.W 83 /2 ib MI(d, imm) | REX.W 81 /2 id MI(d, imm)", extra="s:q", tied="d=s")
 _row("cmp_rr", "cmp {n:R}, {m:R}", "@ 38+ /r MR(n, m)", _ALL)
 _row("cmp_ri", "cmp {n:R}, {imm:a}", "@ 80 /7 ib MI(n, imm)", "b")
 _row("cmp_ri", "cmp {n:R}, {imm:a}", "@ 83 /7 ib MI(n, imm) | @ 81 /7 iz MI(n, imm)", "wlq")
+_memory_row("cmp_rm", "cmp {x:R}, MEM", "@ 3A+ /r RM(x, MEM)", _ALL)
+_memory_row("cmp_mi", "cmp MEM, {k:a}", "@ 80 /7 ib MI(MEM, k)", "b")
+_memory_row("cmp_mi", "cmp MEM, {k:a}", "@ 83 /7 ib MI(MEM, k) | @ 81 /7 iz MI(MEM, k)", "wlq")
 _row("test_rr", "test {n:R}, {m:R}", "@ 84+ /r MR(n, m)", _ALL)
 _row("test_ri", "test {n:R}, {imm:t}", "@ F6+ /0 iz MI(n, imm)", _ALL)
 _row("not_r", "not {d:R}", "@ F7 /2 M(d)", _WIDE, **_TIED)
@@ -80,6 +110,7 @@ for _name, _base, _address in _ADDRESSES:
 
 # -- multiply and divide ----------------------------------------------------------------------------
 _row("imul_rr", "imul {d:R}, {m:R}", "@ 0F AF /r RM(d, m)", "wlq", **_TIED)
+_memory_row("imul_rm", "imul {d:R}, MEM", "@ 0F AF /r RM(d, MEM)", _WIDE, "s:R", "ox", tied="d=s")
 _row("imul_ri", "imul {d:R}, {m:R}, {imm:a}", "@ 6B /r ib RMI(d, m, imm) | @ 69 /r iz RMI(d, m, imm)", _WIDE)
 # d: the low half of the product, d2: the high one
 for _digit, _name in ((4, "mul"), (5, "imul_r")):
@@ -99,6 +130,10 @@ for _digit, _name, _sizes in ((0, "rol", _ALL), (1, "ror", _ALL), (4, "shl", _WI
 _row("btc_ri.q", "btc {d:q}, {imm:bit}", "REX.W 0F BA /7 ib MI(d, imm)", extra="s:q", tied="d=s")
 _row("bsf", "bsf {d:R}, {m:R}", "@ 0F BC /r RM(d, m)", _WIDE)
 _row("bsr", "bsr {d:R}, {m:R}", "@ 0F BD /r RM(d, m)", _WIDE)
+# TZCNT and LZCNT run as BSF and BSR on processors that lack them
+_row("tzcnt", "tzcnt {d:R}, {m:R}", "F3 @ 0F BC /r RM(d, m)", _WIDE)
+_row("lzcnt", "lzcnt {d:R}, {m:R}", "F3 @ 0F BD /r RM(d, m)", _WIDE)
+_row("popcnt", "popcnt {d:R}, {m:R}", "F3 @ 0F B8 /r RM(d, m)", _WIDE)
 _row("bswap.l", "bswap {d:l}", "0F C8+r O(d)", extra="s:l", tied="d=s")
 _row("bswap.q", "bswap {d:q}", "REX.W 0F C8+r O(d)", extra="s:q", tied="d=s")
 
@@ -134,6 +169,10 @@ _row("setcc", "set{c:cc} {d:b}", "0F 90+cc /0 CM(c, d)")
 # -- branches and traps -------------------------------------------------------------------------------------
 _row("jmp", "jmp {at:jump}", "E9 cd D(at)", flow=JUMP)
 _row("jcc", "j{c:cc} {at:cond}", "0F 80+cc cd CD(c, at)", extra="else", flow=BRANCH)
+_row("jmp_short", "jmp {at:jump8}", "EB cb D(at)", flow=JUMP)
+_row("jcc_short", "j{c:cc} {at:cond8}", "70+cc cb CD(c, at)", extra="else", flow=BRANCH)
+for _name in ("jmp", "jcc"):
+    ROWS[_name].short = ROWS[f"{_name}_short"]
 _row("jmp_r", "jmp {n:q}", "FF /4 M(n)")
 _row("lea_table", "lea {d:q}, [rip{at:table}]", "REX.W 8D /r RM(d, [rip at])")
 _row("call", "call {at:call}", "E8 cd D(at)")
@@ -161,18 +200,25 @@ for _name, _opcode in (("andps", "54"), ("andnps", "55"), ("orps", "56"), ("xorp
 for _f, _prefix, _letters, _word, _compare in (("s", "F3", "ss", "dword", ""), ("d", "F2", "sd", "qword", "66 ")):
     for _name, _opcode in (("add", "58"), ("mul", "59"), ("sub", "5C"), ("min", "5D"), ("div", "5E"), ("max", "5F")):
         _row(f"{_name}.{_f}", f"{_name}{_letters} {{d:x}}, {{m:x}}", f"{_prefix} 0F {_opcode} /r RM(d, m)", **_TIED_X)
+        if _name not in ("min", "max"):
+            _row(f"{_name}_rm.{_f}", f"{_name}{_letters} {{d:x}}, {_word} ptr {_BASED}", f"{_prefix} 0F {_opcode} /r RM(d, [n imm])",
+                 extra="s:x trap", tied="d=s")
     _row(f"sqrt.{_f}", f"sqrt{_letters} {{d:x}}, {{m:x}}", f"{_prefix} 0F 51 /r RM(d, m)")
     _row(f"round.{_f}", f"round{_letters} {{d:x}}, {{m:x}}, {{imm:mode}}", f"66 0F 3A {'0A' if _f == 's' else '0B'} /r ib RMI(d, m, imm)")
     _row(f"ucomi.{_f}", f"ucomi{_letters} {{n:x}}, {{m:x}}", f"{_compare}0F 2E /r RM(n, m)")
+    _row(f"ucomi_rm.{_f}", f"ucomi{_letters} {{x:x}}, {_word} ptr {_BASED}", f"{_compare}0F 2E /r RM(x, [n imm])", extra="trap")
     _row(f"cmp_mask.{_f}", f"cmp{{p:predicate}}{_letters} {{d:x}}, {{m:x}}", f"{_prefix} 0F C2 /r ib RMI(d, m, p)", **_TIED_X)
     for _size, _wide in (("l", ""), ("q", "REX.W ")):
         _row(f"cvtt_{_f}.{_size}", f"cvtt{_letters}2si {{d:{_size}}}, {{m:x}}", f"{_prefix} {_wide}0F 2C /r RM(d, m)")
         _row(f"cvtsi_{_f}.{_size}", f"cvtsi2{_letters} {{d:x}}, {{m:{_size}}}", f"{_prefix} {_wide}0F 2A /r RM(d, m)")
+        _row(f"cvtsi_{_f}_rm.{_size}", f"cvtsi2{_letters} {{d:x}}, {_WORDS[_size]} ptr {_BASED}", f"{_prefix} {_wide}0F 2A /r RM(d, [n imm])", extra="trap")
     for _suffix, _base, _address in _ADDRESSES:
         _row(f"fload.{_f}_{_suffix}", f"mov{_letters} {{d:x}}, {_word} ptr {_base}", f"{_prefix} 0F 10 /r RM(d, {_address})", extra="trap")
         _row(f"fstore.{_f}_{_suffix}", f"mov{_letters} {_word} ptr {_base}, {{v:x}}", f"{_prefix} 0F 11 /r MR({_address}, v)", extra="trap")
 _row("cvt.d", "cvtss2sd {d:x}, {m:x}", "F3 0F 5A /r RM(d, m)")
 _row("cvt.s", "cvtsd2ss {d:x}, {m:x}", "F2 0F 5A /r RM(d, m)")
+_row("cvt_rm.d", f"cvtss2sd {{d:x}}, dword ptr {_BASED}", "F3 0F 5A /r RM(d, [n imm])", extra="trap")
+_row("cvt_rm.s", f"cvtsd2ss {{d:x}}, qword ptr {_BASED}", "F2 0F 5A /r RM(d, [n imm])", extra="trap")
 
 # -- what the emitter expands ---------------------------------------------------------------------------------
 _row("args", "args", "")

@@ -93,10 +93,23 @@ _MEMORY: Final[dict[tuple[str, str], tuple[str, int]]] = {
 _LOADS: Final = "load|uload8|sload8|uload16|sload16|uload32|sload32"
 _STORES: Final = "store|istore8|istore16|istore32"
 
-RULES: Final = RuleSet(
-    ROWS, _NAMES, _SWAP, {key: {"M": row, "S": str(log)} for key, (row, log) in _MEMORY.items()},
-    _SIZES,
-)  # fmt: skip
+#: rows by opcode: what is done to an operand in memory
+_OPERATIONS: Final = {"iadd": "add", "isub": "sub", "band": "and", "bor": "or", "bxor": "xor"}
+_ON_REGISTERS: Final = {
+    **_OPERATIONS,
+    "imul": "imul",
+    "fadd": "add",
+    "fsub": "sub",
+    "fmul": "mul",
+    "fdiv": "div",
+}
+
+_SUBSTITUTES: Final = {
+    **{key: {"M": row, "S": str(log)} for key, (row, log) in _MEMORY.items()},
+    **{(op, type_): {"A": row} for op, row in _ON_REGISTERS.items() for type_ in (*WIDE.split(), *FLOATS.split())},
+}  # fmt: skip
+
+RULES: Final = RuleSet(ROWS, _NAMES, _SWAP, _SUBSTITUTES, _SIZES)
 _rule: Final = RULES.rule
 
 # fmt: off
@@ -110,6 +123,12 @@ _rule("const_64", "const", "movabs.q d, {k}", types="i64")
 _rule("iadd_iadd_imm", "iadd (iadd x, y), #k", "lea_x.R d, x, y, {0}, {signed(k, B)}", when="fits32(signed(k, B))", group="address")
 _rule("iadd_ishl", "iadd x, (ishl y, #k)", "lea_x.R d, x, y, {k % B}, {0}", when="0 < k % B <= 3", group="shift")
 _rule("iadd_imm", "iadd x, #k", "lea_o.R d, x, {signed(k, B)}", when="fits32(signed(k, B))", group="immediate")
+# A load that nobody else wants, made by its user.
+_BY_LOAD: Final = "iadd|isub|band|bor|bxor|imul"
+_FOLDED_LOAD: Final = "signed(k, 64) + i1.imm"
+_rule("alu_load_folded", f"{_BY_LOAD} y, (load (iadd x, #k))", f"$A_rm.R_o d, x, {{{_FOLDED_LOAD}}}, y, trap1", types=WIDE, when=f"not constant(y) and fits32({_FOLDED_LOAD})", group="fold")
+_rule("alu_load_indexed", f"{_BY_LOAD} z, (load (iadd x, y))", "$A_rm.R_x d, x, y, {0}, {i1.imm}, z, trap1", types=WIDE, when="not constant(z)", group="fold")
+_rule("alu_load", f"{_BY_LOAD} y, (load a)", "$A_rm.R_o d, a, {i1.imm}, y, trap1", types=WIDE, when="not constant(y)", group="fold")
 _rule("iadd", "iadd x, y", "add_rr.R d, y, x")
 _rule("isub_from_zero", "isub #k, y", "neg_r.R d, y", when="k == 0", group="immediate")
 _rule("isub_imm", "isub x, #k", "lea_o.R d, x, {-signed(k, B)}", when="fits32(-signed(k, B))", group="immediate")
@@ -184,6 +203,12 @@ for _op, _row in (("rotl", "rol"), ("rotr", "ror")):
     _rule(_op, f"{_op} x, y", f"{_row}_cl.T d, x, y")
 
 # ---- counting and reordering bits -------------------------------------------------------------------------
+_rule("clz_lzcnt", "clz x", "lzcnt.R d, x", types=WIDE, needs="has_lzcnt")
+_rule("clz_narrow_lzcnt", "clz x:u", "lzcnt.l t, x; lea_o.l d, t, {B - 32}", types=NARROW, needs="has_lzcnt")
+_rule("cls_lzcnt", "cls x:s", "sar_ri.R t, {RB - 1}, x; xor_rr.R t0, t, x; lzcnt.R t1, t0; lea_o.R d, t1, {B - RB - 1}", needs="has_lzcnt")
+# The bit behind the value's own is the one that stops the count.
+_rule("ctz_tzcnt", "ctz x", "tzcnt.R d, x", types=WIDE, needs="has_bmi1")
+_rule("ctz_narrow_tzcnt", "ctz x", "or_ri.l t, {1 << B}, x; tzcnt.l d, t", types=NARROW, needs="has_bmi1")
 # BSR and BSF leave the result undefined and the zero flag set if there is no bit.
 _rule("clz", "clz x", "bsr.R t, x; cmov.R EQ, t0, =2 * B - 1, t; xor_ri.R d, {B - 1}, t0", types=WIDE)
 # The highest bit of 2x + 1 is one above that of x, and there is one.
@@ -215,6 +240,7 @@ _rule("bitrev_64", "bitrev x", _reversed("q", "d"), types="i64")
 _rule("bitrev_narrow", "bitrev x", _reversed("l", "t") + "; shr_ri.l d, {32 - B}, t", types=NARROW)
 _rule("bswap", "bswap x", "bswap.R d, x", types=WIDE)
 _rule("bswap_16", "bswap x", "rol_ri.w d, {8}, x", types="i16")
+_rule("popcnt_insn", "popcnt x:u", "popcnt.R d, x", needs="has_popcnt")
 # Warren, Hacker's Delight, 5-1: sums of 2, 4 and 8 bits side by side, then all bytes by a multiplication.
 _rule("popcnt", "popcnt x:u",
       "shr_ri.R t0, {1}, x; and_rr.R t1, =BYTES_55[RB], t0; sub_rr.R t2, t1, x;"
@@ -226,11 +252,14 @@ _rule("popcnt", "popcnt x:u",
 _EQUALITY = "cc in ('eq', 'ne') and k == 0"
 _rule("cmp_band_imm", "cmp (band x, #j), #k", "test_ri.T x, {signed(j, B)}; -> CC[cc]", when=f"{_EQUALITY} and fits32(signed(j, B))", group="logic")
 _rule("cmp_band", "cmp (band x, y), #k", "test_rr.T x, y; -> CC[cc]", when=_EQUALITY, group="logic")
+_rule("cmp_load_imm", "cmp (load a), #k", "cmp_mi.T_o a, {i1.imm}, {signed(k, B)}, trap1; -> CC[cc]", when="fits32(signed(k, B))", group="fold")
+_rule("cmp_load", "cmp x, (load a)", "cmp_rm.T_o x, a, {i1.imm}, trap1; -> CC[cc]", when="not constant(x)", group="fold")
 _rule("cmp_zero", "cmp x, #k", "test_rr.T x, x; -> CC[cc]", when="k == 0", group="immediate")
 _rule("cmp_imm", "cmp x, #k", "cmp_ri.T x, {signed(k, B)}; -> CC[cc]", when="fits32(signed(k, B))", group="immediate")
 _rule("cmp", "cmp x, y", "cmp_rr.T x, y; -> CC[cc]")
 _rule("nz_band_imm", "nz (band x, #k)", "test_ri.T x, {signed(k, B)}; -> NE", when="fits32(signed(k, B))", group="logic")
 _rule("nz_band", "nz (band x, y)", "test_rr.T x, y; -> NE", group="logic")
+_rule("nz_load", "nz (load a)", "cmp_mi.T_o a, {i1.imm}, {0}, trap1; -> NE", group="fold")
 _rule("nz", "nz x", "test_rr.T x, x; -> NE")
 
 # ---- conditions as values -------------------------------------------------------------------------------
@@ -243,14 +272,23 @@ _rule("select", f"{_SELECT} ?c, x, y", "cmov.R c, d, x, y")
 
 # ---- widths -----------------------------------------------------------------------------------------------
 for _from, _to, _bits in (("i8", "i16 i32 i64", "b"), ("i16", "i32 i64", "w")):
+    _rule(f"uextend_load_{_from}", "uextend (load a)", f"movzx_{_bits}.l_o d, a, {{i1.imm}}, trap1", types=_to, second=_from, group="fold")
+    _rule(f"sextend_load_{_from}", "sextend (load a)", f"movsx_{_bits}.R_o d, a, {{i1.imm}}, trap1", types=_to, second=_from, group="fold")
     _rule(f"uextend_{_from}", "uextend x", f"movzx_{_bits}.l d, x", types=_to, second=_from)
     _rule(f"sextend_{_from}", "sextend x", f"movsx_{_bits}.R d, x", types=_to, second=_from)
+_rule("uextend_load_i32", "uextend (load a)", "load.l_o d, a, {i1.imm}, trap1", types="i64", second="i32", group="fold")
+_rule("sextend_load_i32", "sextend (load a)", "movsx_l.q_o d, a, {i1.imm}, trap1", types="i64", second="i32", group="fold")
 _rule("uextend_i32", "uextend x", "mov_rr.l d, x", types="i64", second="i32")
 _rule("sextend_i32", "sextend x", "movsx_l.q d, x", types="i64", second="i32")
 for _from, _to in (("i16", "i8"), ("i32", "i8 i16"), ("i64", "i8 i16 i32")):
     _rule(f"ireduce_{_from}", "ireduce x", "mov_rr.q d, x", types=_to, second=_from)
 
 # ---- memory -----------------------------------------------------------------------------------------------
+# Read, changed and written back: both accesses have one address, width and trap.
+_SAME_PLACE: Final = "i2.imm == imm and i2.flags.trap == inst.flags.trap"
+for _op, _row in _OPERATIONS.items():
+    _rule(f"store_{_op}_imm", f"store ({_op} (load a), #k), a", f"{_row}_mi.T_o a, {{imm}}, {{signed(k, B)}}, trap", when=f"{_SAME_PLACE} and fits32(signed(k, B))", group="fold")
+    _rule(f"store_{_op}", f"store ({_op} (load a), x), a", f"{_row}_mr.T_o a, {{imm}}, x, trap", when=_SAME_PLACE, group="fold")
 _FOLDED: Final = "signed(k, 64) + imm"
 _STORABLE: Final = "fits32(stored(v, $S))"
 _MEMORY_TYPES: Final = f"{ALL} {FLOATS}"

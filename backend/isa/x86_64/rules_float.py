@@ -13,6 +13,11 @@ results are the same but where it matters: then they are x and y. Of zeros, OR g
 difference of bits is set in one of the two and, as a float, subtracted again: -0 less -0 is +0. A NaN is
 one in either, and quiet after the addition of -0, which changes nothing else, or after the subtraction.
 
+**Rounding to an integer** has an instruction in SSE4.1 only. Without it: adding 2^52 (2^23 for f32) to |x| and taking it away
+again leaves the nearest integer, if |x| is less than that; if it is not, or is none at all, 0 is added instead, which makes a
+NaN quiet. The sign of x is put back, so that -0.4 becomes -0. Where that is on the wrong side of x, 1 is
+subtracted; for the ceiling -1 is, which like any subtraction of +0 keeps -0, and the sign is put back again after it.
+
 **Conversions to integers.** CVTTSS2SI gives the least integer for whatever does not fit, a NaN too. The trapping ones compare with
 bounds first (:mod:`backend.lower.float_bounds`). An unsigned i64 from 2^63 up is converted less 2^63, and the top bit, which the
 conversion of x itself has given, is set again.
@@ -47,9 +52,15 @@ def too_low(signed: bool, bits: int, width: int) -> int:
     return f.BE if below_is_float(signed, bits, width) else f.B
 
 
+def _whole(width: int) -> int:
+    """The bits of the least float of ``width`` bits from which on all are integers."""
+    return float_bits(2.0 ** (23 if width == 32 else 52), width)
+
+
 NAMES: Final[dict[str, object]] = {
     "FCC": CONDITION, "MASK_PREDICATE": MASK_PREDICATE, "low_bound": low_bound, "too_low": too_low,
     "high_bound": high_bound, "float_bits": float_bits, "UNORDERED": f.P, "ABOVE_OR_EQUAL": f.AE,
+    "LESS_THAN": f.LT_MASK, "whole": _whole,
 }  # fmt: skip
 """What the expressions below use."""
 
@@ -73,12 +84,23 @@ def add_float_rules(rules: RuleSet) -> None:
         _rule(f"{_type}const", f"{_type}const", f"mov_to_x.{_f} d, ={_width}:imm")
 
     # ---- arithmetic -------------------------------------------------------------------------------------------
+    _rule("float_load", "fadd|fsub|fmul|fdiv x, (load a)", "$A_rm.F d, a, {i1.imm}, x, trap1", types=FLOATS, group="fold")
     for _op in ("add", "sub", "mul", "div"):
         _rule(f"f{_op}", f"f{_op} x, y", f"{_op}.F d, y, x", types=FLOATS)
     _rule("sqrt", "sqrt x", "sqrt.F d, x", types=FLOATS)
     for _op, _mode in _ROUNDINGS:
-        _rule(_op, f"{_op} x", f"round.F d, x, {{{_mode}}}", types=FLOATS)
+        _rule(f"{_op}_sse41", f"{_op} x", f"round.F d, x, {{{_mode}}}", types=FLOATS, needs="has_sse41")
     _sign_bit = "mov_to_x.F f0, =1 << B - 1"
+    # f1: the sign of x, f2: |x|, f7: |x| rounded to nearest
+    _nearest = (f"{_sign_bit}; andps f1, x, f0; andnps f2, x, f0; mov_to_x.F f3, =whole(B); cmp_mask.F {{LESS_THAN}}, f4, f3, f2;"
+                " andps f5, f3, f4; add.F f6, f5, f2; sub.F f7, f5, f6")
+    _rule("nearest", "nearest x", f"{_nearest}; orps d, f1, f7", types=FLOATS)
+    _rule("trunc", "trunc x", f"{_nearest}; cmp_mask.F {{LESS_THAN}}, f8, f7, f2; mov_to_x.F f9, =float_bits(1.0, B); andps f10, f9, f8;"
+          " sub.F f11, f10, f7; orps d, f1, f11", types=FLOATS)
+    _rule("floor", "floor x", f"{_nearest}; orps f8, f1, f7; cmp_mask.F {{LESS_THAN}}, f9, f8, x; mov_to_x.F f10, =float_bits(1.0, B);"
+          " andps f11, f10, f9; sub.F d, f11, f8", types=FLOATS)
+    _rule("ceil", "ceil x", f"{_nearest}; orps f8, f1, f7; cmp_mask.F {{LESS_THAN}}, f9, x, f8; mov_to_x.F f10, =float_bits(-1.0, B);"
+          " andps f11, f10, f9; sub.F f12, f11, f8; orps d, f1, f12", types=FLOATS)
     _rule("fneg", "fneg x", f"{_sign_bit}; xorps d, f0, x", types=FLOATS)
     _rule("fabs", "fabs x", f"{_sign_bit}; andnps d, x, f0", types=FLOATS)
     _rule("fcopysign", "fcopysign x, y", f"{_sign_bit}; andps f1, y, f0; andnps f2, x, f0; orps d, f2, f1", types=FLOATS)
@@ -96,6 +118,7 @@ def add_float_rules(rules: RuleSet) -> None:
     for _type, _f, _width, _r in _WIDTHS:
         _rule(f"fcmp_mask_{_type}", "cmp x, y", f"cmp_mask.{_f} {{MASK_PREDICATE[cc]}}, f0, y, x; mov_from_x.{_f} t, f0; test_rr.{_r} t, t; -> NE",
               types=_type, when="cc in MASK_PREDICATE")
+    _rule("fcmp_load", "cmp x, (load a)", "ucomi_rm.F x, a, {i1.imm}, trap1; -> FCC[cc]", types=FLOATS, when="cc in FCC", group="fold")
     _rule("fcmp", "cmp x, y", "ucomi.F x, y; -> FCC[cc]", types=FLOATS, when="cc in FCC")
     _rule("fcmp_exchanged", "cmp x, y", "ucomi.F y, x; -> FCC[SWAP[cc]]", types=FLOATS)
     _rule("fcmp_value", "fcmp ?c", "setcc c, d", types=FLOATS)
@@ -103,6 +126,8 @@ def add_float_rules(rules: RuleSet) -> None:
     _rule("select_float", "select|select_spectre_guard ?c, x, y", "mov_from_x.F t, x; mov_from_x.F t0, y; cmov.R c, t1, t, t0; mov_to_x.F d, t1", types=FLOATS)
 
     # ---- conversions ------------------------------------------------------------------------------------------------
+    _rule("fpromote_load", "fpromote (load a)", "cvt_rm.d d, a, {i1.imm}, trap1", types="f64", second="f32", group="fold")
+    _rule("fdemote_load", "fdemote (load a)", "cvt_rm.s d, a, {i1.imm}, trap1", types="f32", second="f64", group="fold")
     _rule("fpromote", "fpromote x", "cvt.d d, x", types="f64", second="f32")
     _rule("fdemote", "fdemote x", "cvt.s d, x", types="f32", second="f64")
     for _type, _f, _width, _r in _WIDTHS:
@@ -134,6 +159,7 @@ def add_float_rules(rules: RuleSet) -> None:
               f"cvtt_{_f}.R t, x; mov_to_x.{_f} f0, ={_width}:high_bound(True, B, {_width}); ucomi.{_f} x, f0; cmov.R ABOVE_OR_EQUAL, t0, =MASK >> 1, t;"
               f" ucomi.{_f} x, x; cmov.R UNORDERED, d, =0, t0", types="i32 i64", second=_type)
         for _int, _size in (("i32", "l"), ("i64", "q")):
+            _rule(f"fcvt_from_sint_load_{_int}_{_type}", "fcvt_from_sint (load a)", f"cvtsi_{_f}_rm.{_size} d, a, {{i1.imm}}, trap1", types=_type, second=_int, group="fold")
             _rule(f"fcvt_from_sint_{_int}_{_type}", "fcvt_from_sint x", f"cvtsi_{_f}.{_size} d, x", types=_type, second=_int)
         for _int, _letter in (("i8", "b"), ("i16", "w")):
             for _name, _extend in (("uint", "movzx"), ("sint", "movsx")):

@@ -1,5 +1,6 @@
 # ruff: noqa: E501  # a table: one row a line
-"""Bugs of x86-64's tables: prefixes, ModRM and displacements, two-operand instructions, flags, the frame."""
+"""Bugs of x86-64's tables: prefixes, ModRM and displacements, two-operand instructions, flags, the frame; of what the
+processor may lack, of operands in memory, and of short branches."""
 
 from __future__ import annotations
 
@@ -11,7 +12,9 @@ from backend.isa.x86_64.fields import KINDS
 from backend.isa.x86_64.labels import label_uses
 from backend.isa.x86_64.regs import RDI, RSI, machine_env
 from backend.lower import calls
+from backend.lower.driver import Lowering
 from backend.machine import intel_notation
+from backend.machine.buffer import MachBuffer
 from fuzzer.selftest import patch
 from fuzzer.selftest.bug import Bug
 from fuzzer.selftest.patch import attribute, edited, item, together
@@ -48,6 +51,12 @@ block0(v0: i64, v1: i64, v2: i64):
 ; input: 3, 5, 7
 """
 
+_FAR_ENOUGH: Final = (
+    "brif v0, block1, block2; block1:; v2 = popcnt v1; v3 = cls v2; v4 = ctz v3; v5 = ctz v4; v6 = ctz v5; return v6;"
+    " block2:; return v1"
+)
+"""The way to block2 is one byte longer than a short branch reaches."""
+
 BUGS: Final = (
     Bug("x86-wide-prefix-lost", "encoding", "REX.W is missing from a 64-bit addition",
         "encoding", 3, _binary("iadd", "i64", "1, 2"),
@@ -76,7 +85,8 @@ BUGS: Final = (
     Bug("x86-branch-origin", "branches", "the distance of a conditional branch counts from its last byte",
         "encoding", 5,
         clif("i32", "i32", "trapz v0, user1; return v0", "1"),
-        lambda: attribute(label_uses(0)["cond32"], "origin", 3), isa=ISA),
+        lambda: together(attribute(label_uses(0)["cond32"], "origin", 3),
+                         attribute(label_uses(0)["cond8"], "origin", 0)), isa=ISA),
     Bug("x86-branch-not-inverted", "branches", "a branch turned around keeps its condition",
         "result", 9,
         clif("i32", "i32", "brif v0, block1, block2; block1:; v1 = iconst.i32 1; return v1; block2:;"
@@ -120,4 +130,25 @@ BUGS: Final = (
         "result", 3,
         clif("i64 i64 i64 i64 i64 i64 i64", "i64", "return v6", "1, 2, 3, 4, 5, 6, 7"),
         lambda: edited(calls.lower_arguments, "calls.linkage - 1 - place", "calls.linkage - 9 - place"), isa=ISA),
+    Bug("x86-tzcnt-is-bsf", "lowering", "the trailing zeros of 0 are left to BSF, which gives nothing",
+        "result", 3, clif("i64", "i64", "v1 = ctz v0; return v1", "0"),
+        lambda: _rule("ctz_tzcnt", emit=("tzcnt.R", "bsf.R")), (("has_bmi1", True),), isa=ISA),
+    Bug("x86-floor-of-minus-zero", "lowering", "the floor without SSE4.1 adds -1 or 0, and so makes 0 of -0",
+        "result", 3, clif("f64", "f64", "v1 = floor v0; return v1", "0x8000000000000000"),
+        lambda: _rule("floor", emit=("float_bits(1.0, B)", "float_bits(-1.0, B)", "sub.F d, f11, f8", "add.F d, f11, f8")),
+        isa=ISA),
+    Bug("x86-load-over-store", "lowering", "a load is made part of an instruction behind a store",
+        "result", 9, _memory("v1 = load.i64 v0; store v0, v0; v2 = iadd v0, v1; return v2"),
+        lambda: edited(Lowering.sinks, "inst.op.side_effects and not (", "inst.op.side_effects and not (inst.op.writes or "),
+        isa=ISA),
+    Bug("x86-changed-elsewhere", "lowering", "a value is changed in place though it is stored at another offset",
+        "memory", 9, _memory("store v0, v0; v1 = load.i64 v0; v2 = iadd v1, v0; store v2, v0+8; return v0"),
+        lambda: _rule("store_iadd", when=("i2.imm == imm and ", "")), isa=ISA),
+    Bug("x86-short-branch-too-far", "branches", "a short branch is trusted with one byte more than it reaches",
+        "encoding", 40, clif("i32 i32", "i32", _FAR_ENOUGH, "0, 5"),
+        lambda: together(attribute(label_uses(0)["cond8"], "max_pos", 129), attribute(label_uses(0)["jump8"], "max_pos", 129)),
+        isa=ISA),
+    Bug("x86-trap-record-left", "branches", "trap records stay where they are when branches become short",
+        "trap", 12, clif("i32 i64", "i64", "trapz v0, user1; v2 = iconst.i64 0x0123456789abcdef; v3 = bxor v1, v2; return v3", "0, 5"),
+        lambda: edited(MachBuffer._shorten, "(moved(at), trap)", "(at, trap)"), isa=ISA),
 )  # fmt: skip

@@ -12,12 +12,15 @@ from click.testing import CliRunner, Result
 
 from backend.errors import InternalError, Unsupported
 from backend.ir.entities import Function
-from fuzzer.case import Input
+from backend.machine.compiled import CompiledCode
+from fuzzer.case import Case, Input, OptionValue
 from fuzzer.cli.check import command as check
 from fuzzer.cli.fmt import command as fmt
 from fuzzer.cli.test import command as run_tests
 from fuzzer.filetests import EXECUTORS, Surroundings, run_file
 from fuzzer.outcome import Outcome, Returned
+from fuzzer.targets import target_named
+from fuzzer.targets.target import Target
 
 MIXED = """test interpret
 function %inc(i32) -> i32 {
@@ -157,6 +160,64 @@ def test_an_executor_may_refuse_or_break(monkeypatch: pytest.MonkeyPatch) -> Non
     assert run_file(path, breaks, "vax", "none").failures[0].got == "error: lost a register"
     monkeypatch.setitem(EXECUTORS, "interpreter", wrong)
     assert invoke(run_tests, "a.clif").exit_code == 1
+
+
+@pytest.mark.parametrize(("header", "flags"), [
+    ("", [{}]),
+    ("target aarch64\n", [{}]),
+    ("target x86_64\n", [{}]),
+    ("target x86_64-unknown-linux-gnu has_popcnt\n", [{"has_popcnt": True}]),
+    ("target x86_64 has_popcnt=false has_sse41=true has_lzcnt=maybe\n",
+     [{"has_popcnt": False, "has_sse41": True}]),
+    ("target aarch64 has_lse\ntarget x86_64\ntarget x86_64 haswell\ntarget x86_64\n",
+     [{}, {"haswell": True}]),
+])  # fmt: skip
+def test_a_target_line_says_what_the_processor_has(
+    header: str, flags: list[dict[str, bool]]
+) -> None:
+    path = write("a.clif", "test run\n" + header + GOOD)
+    said = []
+
+    def listens(
+        f: Function, i: list[Input], isa: str, opt: str, file: Surroundings
+    ) -> list[Outcome | Unsupported]:
+        said.append(file.flags)
+        return [Returned((1,), b"") for _ in i]
+
+    assert run_file(path, listens, "x86_64", "none").passed == 1
+    assert said == flags
+
+
+def test_a_line_has_to_hold_under_every_target_line() -> None:
+    path = write("a.clif", "test run\ntarget x86_64\ntarget x86_64 has_popcnt\n" + GOOD)
+
+    def fails_with_popcnt(
+        f: Function, i: list[Input], isa: str, opt: str, file: Surroundings
+    ) -> list[Outcome | Unsupported]:
+        return [Returned((int(not file.flags),), b"") for _ in i]
+
+    result = run_file(path, fails_with_popcnt, "x86_64", "none")
+    assert (result.passed, result.failed) == (0, 1)
+
+
+def test_features_reach_the_compiler_that_has_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    flags = "has_popcnt has_bmi2 has_sse41=false"
+    path = write("a.clif", f"test run\ntarget x86_64 {flags}\ntarget aarch64 has_lse\n" + GOOD)
+    builtin = type(target_named("builtin"))
+    seen: list[dict[str, OptionValue]] = []
+    compile_case = builtin.compile
+
+    def watched(self: Target, case: Case) -> CompiledCode:
+        seen.append(case.options)
+        return compile_case(self, case)  # type: ignore[arg-type]  # the builtin target
+
+    monkeypatch.setattr(builtin, "compile", watched)
+    for isa in ("x86_64", "aarch64"):
+        assert run_file(path, EXECUTORS["builtin"], isa, "none").passed == 1
+    assert seen == [
+        {"opt_level": "none", "has_popcnt": True, "has_sse41": False},
+        {"opt_level": "none"},
+    ]
 
 
 BAD = {

@@ -7,6 +7,7 @@ import pytest
 from backend.compile import compile_function
 from backend.ir.parser import parse_function
 from backend.isa import isa_named
+from backend.options import Options
 from fuzzer.case import DATA_BASE
 from tests.float_rows import ROWS, Meaning, clif, inputs_for
 from tests.float_runs import judge, run
@@ -24,6 +25,8 @@ def test_floats_are_ieee(name: str, text: str, meaning: Meaning) -> None:
     for group in sorted({ISA.rules[number].group for number in hits} - {""}):
         judge(text, "x86_64", meaning, inputs[:40], disabled_rules=group)
     judge(text, "x86_64", meaning, inputs[:10], registers=3, homes="mixed")
+    if any(f" {op} " in text for op in ("ceil", "floor", "trunc", "nearest")):
+        judge(text, "x86_64", meaning, inputs, has_sse41=True)
 
 
 @pytest.mark.parametrize("w", [32, 64])
@@ -71,9 +74,14 @@ def test_arguments_of_both_classes(options: dict[str, int | str]) -> None:
 def test_every_float_rule_fires_in_a_row_above() -> None:
     hits: set[int] = set()
     for _, text, _ in MINE:
-        hits |= compile_function(parse_function(text), "x86_64").rule_hits
+        for given in ({}, {"has_sse41": True}):
+            options = Options.from_dict({**given})
+            hits |= compile_function(parse_function(text), "x86_64", options).rule_hits
     mine = [rule for rule in ISA.rules if any(t[0] == "f" for t in (*rule.types, rule.second or "i"))
             or rule.pattern.roots[0] == "bitcast" or rule.pattern.roots[0] in ("f32const", "f64const")]  # fmt: skip
-    memory = [rule for rule in mine if {"load", "store"} & {*rule.pattern.roots}]
+    # Operands in memory have a file of their own.
+    memory = [
+        rule for rule in mine if {"load", "store"} & {*rule.pattern.roots} or rule.group == "fold"
+    ]
     assert len(mine) > 60
     assert [rule.name for rule in mine if rule.index not in hits and rule not in memory] == []

@@ -68,6 +68,7 @@ class Builder:
         self.params: list[int] = []
         #: parameters that may point to memory: no sum of two others does
         self.bases: set[int] = set()
+        self.named: dict[str, int] = {}
         self.block = Block(0)
         self.function.blocks.append(self.block)
 
@@ -94,7 +95,9 @@ class Builder:
             return self.inst(
                 opcode_named("icmp"), over, args, (I8,), keyword=self.pick.choice(INT_CC)
             ).results[0]
-        value = self.param(type_)
+        value = self.named.get(leaf.name, -1)
+        if value < 0 or self.function.value_types[value] is not type_:
+            value = self.named[leaf.name] = self.param(type_)
         if leaf.name in ("a", "x") and type_ is I64:
             self.bases.add(value)
         return value
@@ -245,6 +248,10 @@ def branching(made: Builder, op: Opcode, args: tuple[Leaf | Node, ...], type_: T
     return function
 
 
+def features(rule: Rule) -> dict[str, bool]:
+    return {rule.needs: True} if rule.needs else {}
+
+
 def firing(
     isa: Isa, rule: Rule, root: str, type_: Type, count: int, pick: random.Random
 ) -> Iterator[Builder]:
@@ -256,7 +263,8 @@ def firing(
             function = build(made, rule, root, type_)
         except Unsupported:
             continue
-        lowering = Lowering(returnable(function, isa)[0], isa, isa.rule_set.dispatch(without))
+        dispatch = isa.rule_set.dispatch(without, tuple(features(rule)))
+        lowering = Lowering(returnable(function, isa)[0], isa, dispatch)
         lowering.run()
         if rule.index in lowering.hits:
             yield made
@@ -355,7 +363,7 @@ def test_the_rule_fires_and_is_right(isa: Isa, rule: Rule, root: str, name: str)
     for made in firing(isa, rule, root, type_named(name), 2, pick):
         verify(made.function)
         found += 1
-        options = {"disabled_rules": BEHIND.get((rule.name, name), "")}
+        options = {"disabled_rules": BEHIND.get((rule.name, name), ""), **features(rule)}
         given = inputs(made, isa)
         for function in returnable(made.function, isa):
             case = Case(

@@ -145,6 +145,7 @@ OPTIONS = {
     "huge shard": (("fuzz", "--shard", "1/" + "9" * 40), "is no shard"),
     "seed": (("fuzz", "--seed", "xyz"), "'xyz' is no seed; write a number, decimal or 0x hex"),
     "opt": (("fuzz", "--opt", "speed=1"), "--opt: 'speed=1'; builtin takes opt_level=none, registers=0"),
+    "opt of another isa": (("fuzz", "--isa", "aarch64", "--opt", "has_popcnt=yes"), "--opt: 'has_popcnt=yes'"),
     "opt without value": (("fuzz", "--opt", "registers"), "--opt: 'registers'"),
     "opt's value": (("fuzz", "--opt", "registers=few"), "--opt: registers takes 0, 3, 4, 6, 10, not 'few'"),
     "plant": (("fuzz", "--plant", "no-such-bug"), "--plant: no bug 'no-such-bug'"),

@@ -112,7 +112,15 @@ def test_compile_takes_options_and_targets(tmp_path: Path) -> None:
     general = invoke("compile", str(path), "--opt", "disabled_rules=immediate").output
     assert "add w0, w0, #7" in plain
     assert "add w0, w0, #7" not in general
+    path.write_text(ADD.replace("iadd v0, v0", "popcnt v0"))
+    counting = ["compile", str(path), "--isa", "x86_64"]
+    assert "popcnt e" not in invoke(*counting).output
+    assert "popcnt e" in invoke(*counting, "--opt", "has_popcnt=yes").output
+    other = invoke("compile", str(path), "--isa", "aarch64", "--opt", "has_popcnt=yes")
+    assert "--opt: 'has_popcnt=yes'; builtin takes" in other.stderr
     pytest.importorskip("llvmlite")
+    path.write_text(ADD.replace("iadd v0, v0", "iadd_imm v0, 7").replace(
+        "    v1 = iadd_imm v0, 7", "    v2 = iconst.i32 7\n    v1 = iadd v0, v2"))  # fmt: skip
     assert "add w0, w0, #7" in invoke("compile", str(path), "--target", "llvm").output
     llvm = invoke("compile", str(path), "--target", "llvm", "--emit", "llvm")
     assert "add i32" in llvm.output

@@ -53,6 +53,16 @@ def text_of(made: Entry) -> str:
     return print_entry(made, outcomes_of(made.case))
 
 
+def test_the_target_line_says_what_the_processor_has() -> None:
+    made = entry()
+    made.case.isa = "x86_64"
+    made.case.options = {"has_popcnt": True, "has_bmi1": False, "registers": 4}
+    text = text_of(made)
+    assert "\ntarget x86_64 has_popcnt\n" in text
+    assert "\n; option.has_popcnt = true\n" in text
+    assert parse_entry(text).case.options == made.case.options
+
+
 def test_an_entry_reads_back() -> None:
     made = entry()
     again = parse_entry(text_of(made))

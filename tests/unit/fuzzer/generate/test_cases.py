@@ -129,6 +129,19 @@ def test_limits_hold() -> None:
         )  # one, and perhaps the data region's address
 
 
+def test_features_are_drawn_for_the_isa_that_has_them() -> None:
+    builtin = target_named("builtin")
+    mine = {option.name for option in builtin.options_of("x86_64") if option.feature}
+    assert len(mine) >= 4
+    generator = CaseGenerator(builtin, "x86_64", fixed={"has_sse41": False})
+    drawn = [generator.from_seed(seed).options for seed in range(300)]
+    assert all(options.get("has_sse41") is False for options in drawn)
+    for name in mine - {"has_sse41"}:
+        assert 20 < sum(options.get(name, False) for options in drawn) < 150
+    other = CaseGenerator(builtin, "aarch64", fixed={"has_sse41": True})
+    assert not any(mine & {*other.from_seed(seed).options} for seed in range(300))
+
+
 def test_options_are_drawn_and_default_to_none() -> None:
     drawn = [GENERATOR.from_seed(seed).options for seed in range(300)]
     assert sum(not options for options in drawn) > 150
