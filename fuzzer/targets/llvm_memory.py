@@ -1,0 +1,81 @@
+"""Loads, stores and addresses as LLVM IR.
+
+An access that CLIF lets trap is checked before it is done. What is checked depends on where the address may come from
+(:mod:`fuzzer.targets.llvm_pointers`): the data region, a slot of the function's own, or either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from backend.errors import Unsupported
+from backend.ir.entities import Inst, Value
+from fuzzer.case import DATA_BASE
+from fuzzer.execute.layout import STACK, STACK_SIZE
+from fuzzer.targets.llvm_types import size_of
+
+if TYPE_CHECKING:
+    from fuzzer.targets.llvm_ir import Translator
+
+
+def _address(low: Translator, inst: Inst, address: Value, width: int) -> str:
+    """A pointer to what is accessed, after a check that it is in bounds."""
+    if inst.flags.endian == "big":
+        raise Unsupported("big-endian access")
+    where = low.temporary(f"add i64 {low.name_of(address)}, {inst.imm}")
+    if address not in low.own_addresses and inst.flags.trap is not None:
+        outside = _beyond(low, where, DATA_BASE, low.module.memory_size - width)
+        if address in low.foreign_addresses:
+            off_stack = _beyond(low, where, STACK, STACK_SIZE - width)
+            outside = low.temporary(f"and i1 {outside}, {off_stack}")
+        low.trap_if(outside, inst.flags.trap)
+    return low.temporary(f"inttoptr i64 {where} to ptr")
+
+
+def _beyond(low: Translator, where: str, base: int, last: int) -> str:
+    """Is ``where`` none of the ``last`` + 1 bytes from ``base`` on?"""
+    if last < 0:
+        return "true"
+    distance = low.temporary(f"sub i64 {where}, {base}")
+    return low.temporary(f"icmp ugt i64 {distance}, {last}")
+
+
+def load(low: Translator, inst: Inst) -> None:
+    type_ = low.type_of(inst.results[0])
+    kind, memory = _memory_type(inst, type_)
+    pointer = _address(low, inst, inst.args[0], size_of(memory))
+    if memory == type_:
+        low.result(inst, f"load {type_}, ptr {pointer}, align 1")
+    else:
+        narrow = low.temporary(f"load {memory}, ptr {pointer}, align 1")
+        extend = "zext" if kind == "u" else "sext"
+        low.result(inst, f"{extend} {memory} {narrow} to {type_}")
+
+
+def store(low: Translator, inst: Inst) -> None:
+    type_ = low.type_of(inst.args[0])
+    _, memory = _memory_type(inst, type_)
+    value = low.name_of(inst.args[0])
+    pointer = _address(low, inst, inst.args[1], size_of(memory))
+    if memory != type_:
+        value = low.temporary(f"trunc {type_} {value} to {memory}")
+    low.emit(f"store {memory} {value}, ptr {pointer}, align 1")
+
+
+def _memory_type(inst: Inst, type_: str) -> tuple[str, str]:
+    """("u", "i8") for ``uload8``: the extension and the type in memory."""
+    digits = "".join(c for c in inst.op.name if c.isdigit())
+    return inst.op.name[0], f"i{digits}" if digits else type_
+
+
+def stack_addr(low: Translator, inst: Inst) -> None:
+    pointer = low.temporary(f"getelementptr i8, ptr %ss{inst.ref}, i64 {inst.imm}")
+    low.result(inst, f"ptrtoint ptr {pointer} to {low.type_of(inst.results[0])}")
+
+
+METHODS: Final[dict[str, Callable[[Translator, Inst], None]]] = {
+    **dict.fromkeys(("load", *(f"{s}load{bits}" for s in "us" for bits in (8, 16, 32))), load),
+    **dict.fromkeys(("store", "istore8", "istore16", "istore32"), store),
+    "stack_addr": stack_addr,
+}
