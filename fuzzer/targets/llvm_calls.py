@@ -23,7 +23,7 @@ from backend.ir.rules import callee_signature
 from backend.ir.types import I64, I128
 from fuzzer.execute.machines import MACHINES
 from fuzzer.execute.passing import Passing, passing
-from fuzzer.targets.llvm_faults import refuse_tail_call
+from fuzzer.targets.llvm_faults import refuse_faulty
 from fuzzer.targets.llvm_types import EXTEND, passed_as
 
 if TYPE_CHECKING:
@@ -203,6 +203,8 @@ def call(low: Translator, inst: Inst) -> None:
     signature = callee_signature(low.function, inst)
     assert signature is not None  # the verifier's rule
     shape, target = _callee(low, inst, signature)
+    if shape.convention == _TAIL:
+        refuse_faulty(low.isa, low.module.level, "call", signature, shape)
     text = (
         f"call {shape.convention}{shape.result} {target}({_arguments(low, inst, signature, shape)})"
     )
@@ -291,7 +293,7 @@ def return_call(low: Translator, inst: Inst) -> None:
     how = "call"
     if shape.convention == _TAIL:
         how = "musttail call"
-        refuse_tail_call(low.isa, low.module.level, signature, shape)
+        refuse_faulty(low.isa, low.module.level, how, signature, shape)
     text = f"{how} {shape.convention}{shape.result} {target}({_arguments(low, inst, signature, shape, AREA)})"
     if shape.result == "void":
         low.emit(text)

@@ -18,28 +18,43 @@ if TYPE_CHECKING:
 
 
 class Fault(NamedTuple):
-    """``isa``: where; ``levels``: of the code generator; ``hits(signature, shape)``: is a ``musttail`` call of such a
-    function wrong there? ``since``: the version in which it was seen."""
+    """``isa``: where; ``levels``: of the code generator; ``how``: "call" or "musttail call";
+    ``hits(signature, shape)``: is such a call of a ``tailcc`` function of these wrong there? ``since``: the version in
+    which it was seen."""
 
     isa: str
     levels: frozenset[int]
+    how: str
     hits: Callable[[Signature, Shape], bool]
     since: str
     what: str
 
 
+def _on_stack(_: Signature, shape: Shape) -> bool:
+    return shape.passing.stack > 0
+
+
+def _has_pair(signature: Signature, _: Shape) -> bool:
+    return any(param.type is I128 for param in signature.params)
+
+
 _EVERY_LEVEL: Final = frozenset({0, 1, 2, 3})
 
-TAIL_CALL_FAULTS: list[Fault] = [
-    Fault("x86_64", _EVERY_LEVEL, lambda _, shape: shape.passing.stack > 0, "22.1.0",
-          "musttail calls of tailcc functions store no stack arguments"),
-    Fault("aarch64", frozenset({0}), lambda s, _: any(p.type is I128 for p in s.params), "22.1.0",
-          "GlobalISel puts the halves of an i128 in registers that are not neighbours in musttail calls"),
+CALL_FAULTS: list[Fault] = [
+    Fault("x86_64", _EVERY_LEVEL, "musttail call", _on_stack, "22.1.0", "no stack arguments are stored"),
+    Fault("aarch64", frozenset({0}), "musttail call", _has_pair, "22.1.0",
+          "the halves of an i128 go to registers that are not neighbours"),
+    Fault("aarch64", frozenset({0}), "call", _on_stack, "22.1.0",
+          "what is reloaded behind the call is looked for from a stack pointer that is not yet put back"),
 ]  # fmt: skip
 
 
-def refuse_tail_call(isa: str, level: int, signature: Signature, shape: Shape) -> None:
-    """Unsupported if LLVM is known to compile a ``musttail`` call of such a function wrongly."""
-    for fault in TAIL_CALL_FAULTS:
-        if fault.isa == isa and level in fault.levels and fault.hits(signature, shape):
-            raise Unsupported(f"known fault of LLVM {fault.since}: {fault.what}")
+def refuse_faulty(isa: str, level: int, how: str, signature: Signature, shape: Shape) -> None:
+    """Unsupported if LLVM is known to compile such a call of a ``tailcc`` function wrongly."""
+    for fault in CALL_FAULTS:
+        if (
+            (fault.isa, fault.how) == (isa, how)
+            and level in fault.levels
+            and fault.hits(signature, shape)
+        ):
+            raise Unsupported(f"known fault of LLVM {fault.since}, {how} of tailcc: {fault.what}")
