@@ -72,10 +72,12 @@ def passing(signature: Signature, machine: Machine) -> Passing:
         raise ValueError(f"calling convention {signature.callconv}")
     m = machine
     for number, param in enumerate((*signature.params, *signature.returns)):
+        if param.purpose == "vmctx" and number < len(signature.params):
+            continue  # an argument like any other
         sret = param.purpose == "sret" and param.type is I64 and number < len(signature.params)
         if param.purpose and not (sret and (m.sret >= 0 or (not number and not signature.returns))):
             raise ValueError(f"a parameter for {param.purpose}")
-    given_back = m.sret < 0 and any(param.purpose for param in signature.params)
+    given_back = m.sret < 0 and any(param.purpose == "sret" for param in signature.params)
     results, area = pieces(signature.returns, m, len(m.results), len(m.float_results))
     params = (*signature.params, AbiParam(I64)) if area else signature.params
     args, stack = pieces(params, m, len(m.arguments), len(m.float_arguments))
@@ -94,7 +96,7 @@ def pieces(
     next_int = next_float = stack = 0
     for index, param in enumerate(params):
         type_ = param.type
-        if param.purpose and machine.sret >= 0:
+        if param.purpose == "sret" and machine.sret >= 0:
             made.append(Piece(index, 0, type_.mask, False, ints, 0))
             continue
         if type_.is_int and type_.bits == 128 and machine.pairs:

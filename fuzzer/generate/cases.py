@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from backend.ir.entities import Function
 from backend.ir.opcodes import opcode_named
-from backend.ir.types import Type
+from backend.ir.types import I64, Type
 from fuzzer.case import DATA_BASE, Case, Input, OptionValue
 from fuzzer.generate.calls import CALLEE, CALLEE_TRIPS, TAIL, Callee, draw_outside, own
 from fuzzer.generate.catalogue import DRAWS, Catalogue
 from fuzzer.generate.draft import CALLEE_LIMITS, DEFAULT_LIMITS, Limits, draw_bits
 from fuzzer.generate.function import HEADER, FunctionGenerator
+from fuzzer.generate.memory import pointers
 from fuzzer.generate.operations import TYPES
 from fuzzer.generate.source import Choice, HypothesisSource, RecordingSource, ReplaySource, Source
 from fuzzer.targets.target import Option, Target
@@ -61,6 +62,7 @@ class CaseGenerator:
         self._fits_results = partial(target.fits_results, isa)
         self.catalogue = Catalogue(partial(target.supports, isa), types)
         self._calls = calls and all(target.supports(isa, op, None, None) for op in _CALLING)
+        self._globals = target.supports(isa, opcode_named("global_value"), I64, None)
         self._tails = target.supports(isa, opcode_named("return_call"), None, None)
         self._fixed = dict(fixed or {})
         self._options: Sequence[Option] = [o for o in target.options if o.name not in self._fixed]
@@ -88,6 +90,8 @@ class CaseGenerator:
         if size:
             pattern = _PATTERNS[source.int(0, len(_PATTERNS) - 1)]
             memory = (pattern * (size // len(pattern) + 1))[:size]
+            if any(each.globals for each in (function, *others)):
+                memory = pointers(memory)
         inputs = self._draw_inputs(source, function, generator.pointer_index)
         return Case(function, inputs, isa=self.isa, memory=memory, options=options, others=others)
 
@@ -95,7 +99,9 @@ class CaseGenerator:
         """The generator of the case's function, and the functions that it may call."""
         catalogue, fits = self.catalogue, self._fits_results
         if not self._calls or not source.bool(_CALLS):
-            return FunctionGenerator(source, catalogue, self.limits, fits), []
+            return FunctionGenerator(
+                source, catalogue, self.limits, fits, globals_=self._globals
+            ), []
         group = catalogue.group(source.int(0, DRAWS - 1))
         types = catalogue.repertoire(group).values
         others: list[Function] = []
@@ -107,7 +113,8 @@ class CaseGenerator:
             if more and source.bool(0.6):
                 callconv = TAIL if self._tails and source.bool(0.4) else ""
                 callee = FunctionGenerator(source, catalogue, CALLEE_LIMITS, fits, group=group,
-                                           callees=callees, memory=memory, callconv=callconv)  # fmt: skip
+                                           callees=callees, memory=memory, callconv=callconv,
+                                           globals_=self._globals)  # fmt: skip
                 callee.trips = CALLEE_TRIPS
                 function = callee.draw()
                 function.name = f"%g{len(others)}"
@@ -121,7 +128,8 @@ class CaseGenerator:
                 break
         callconv = TAIL if self._tails and source.bool(0.2) else ""
         main = FunctionGenerator(source, catalogue, self.limits, fits, group=group,
-                                 callees=callees, memory=memory, callconv=callconv)  # fmt: skip
+                                 callees=callees, memory=memory, callconv=callconv,
+                                 globals_=self._globals)  # fmt: skip
         return main, others
 
     def _draw_options(self, source: Source) -> dict[str, OptionValue]:

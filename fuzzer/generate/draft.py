@@ -91,7 +91,8 @@ class Draft(ABC):
     ``types``, ``integers``: what types are drawn from, :data:`fuzzer.generate.operations.DRAWS` each; ``open``: the
     float values that may be NaNs of open bits; ``windows``: (slot, first byte, bytes, the float type that alone is
     kept there, or None) that are initialised; ``pointer``: the parameter that holds the data region's address;
-    ``callees``: the functions that may be called; ``trips``: of all loops around the current block.
+    ``context``: it is the vmctx, which global values begin at; ``callees``: the functions that may be called;
+    ``trips``: of all loops around the current block.
     """
 
     def __init__(self, source: Source, repertoire: Repertoire, limits: Limits) -> None:
@@ -115,6 +116,7 @@ class Draft(ABC):
         self.windows: list[tuple[int, int, int, Type | None]] = []
         self.early_returns: list[tuple[Block, dict[Type, Value]]] = []
         self.pointer: Value | None = None
+        self.context = False
         self.callees: list[Callee] = []
 
     @abstractmethod

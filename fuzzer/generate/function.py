@@ -66,6 +66,8 @@ _SELECT: Final = opcode_named("select")
 _SLOT_SIZES: Final = (8, 16, 64, 32, 4, 128, 24, 600, 5000, 16000)
 _WINDOW: Final = 64
 """Bytes of a slot that are written at entry and accessed afterwards."""
+_CONTEXT: Final = 0.25
+"""How often the pointer to the data region is the function's context, from which global values are."""
 _ALGEBRA: Final = 0.3
 """How often an operation gets operands that algebra has something to say of."""
 _EXTENSIONS: Final = ("", "uext", "sext")
@@ -80,15 +82,17 @@ class FunctionGenerator(Draft):
     def __init__(
         self, source: Source, catalogue: Catalogue, limits: Limits, fits_results: FitsResults, *,
         group: int = -1, callees: Sequence[Callee] = (), memory: bool = False, callconv: str = "",
+        globals_: bool = False,
     ) -> None:  # fmt: skip
         """``group``: of wide types, -1 if it is to be drawn; ``callees``: what may be called; ``memory``: one of them
-        needs the data region; ``callconv``: the calling convention."""
+        needs the data region; ``callconv``: the calling convention; ``globals_``: may there be global values?"""
         super().__init__(source, catalogue.repertoire(0), limits)
         self.catalogue = catalogue
         self.fits_results = fits_results
         self.group = group
         self.callees = list(callees)
         self.callconv = callconv
+        self.globals_ = globals_
         self.memory_size = 4096 if memory else 0
 
     # -- the whole function --------------------------------------------------------------------------
@@ -120,10 +124,12 @@ class FunctionGenerator(Draft):
             returns = [param.type for param in given]
         self._finish_early_returns(returns)
         self._shuffle_layout()
-        params = [self.value_types[v] for v in function.blocks[0].params]
         extend = source.bool(0.25)
+        params = [self._param(self.value_types[v], extend) for v in function.blocks[0].params]
+        if self.context:
+            params[self.pointer_index] = AbiParam(I64, "", "vmctx")
         function.signature = Signature(
-            tuple([self._param(type_, extend) for type_ in params]),
+            tuple(params),
             tuple([self._param(type_, extend) for type_ in returns]) if given is None else given,
             self.callconv,
         )
@@ -155,6 +161,7 @@ class FunctionGenerator(Draft):
             self.memory_size = 4096
             self.pointer = self.new(I64)
             entry.params.append(self.pointer)
+            self.context = self.globals_ and source.bool(_CONTEXT)
         for _ in range(self.limits.parameters):
             source.start(PARAMETER)
             more = source.bool(0.7)

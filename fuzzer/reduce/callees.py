@@ -120,7 +120,7 @@ def _drop_result(case: Case, name: str, index: int) -> bool:
 def _plain(case: Case, name: str) -> bool:
     """No extensions."""
     old = _signature(case, name)
-    new = Signature(tuple([AbiParam(p.type) for p in old.params]),
+    new = Signature(tuple([AbiParam(p.type, "", p.purpose) for p in old.params]),
                     tuple([AbiParam(p.type) for p in old.returns]), old.callconv)  # fmt: skip
     if new == old:
         return False

@@ -258,7 +258,7 @@ class Translator:
 
 def is_translated(op: Opcode, types: Sequence[Type]) -> bool:
     """Is ``op`` translated where its operands and results are of ``types``?"""
-    if op.name not in SUPPORTED or (op.name == "func_addr" and I32 in types):
+    if op.name not in SUPPORTED or (op.name in ("func_addr", "global_value") and I32 in types):
         return False
     return all(type_.is_int or type_.name in NAMES for type_ in types)
 

@@ -10,7 +10,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from backend.errors import Unsupported
-from backend.ir.entities import Inst, Value
+from backend.ir.entities import Inst, MemFlags, Value
+from backend.ir.global_values import Parameter, chain_of
+from backend.ir.types import I64
 from fuzzer.case import DATA_BASE
 from fuzzer.execute.layout import STACK, STACK_SIZE
 from fuzzer.targets.llvm_types import size_of
@@ -24,12 +26,18 @@ def _address(low: Translator, inst: Inst, address: Value, width: int) -> str:
     if inst.flags.endian == "big":
         raise Unsupported("big-endian access")
     where = low.temporary(f"add i64 {low.name_of(address)}, {inst.imm}")
-    if address not in low.own_addresses and inst.flags.trap is not None:
+    trap = None if address in low.own_addresses else inst.flags.trap
+    return _checked(low, where, trap, width, foreign=address in low.foreign_addresses)
+
+
+def _checked(low: Translator, where: str, trap: str | None, width: int, *, foreign: bool) -> str:
+    """A pointer to ``where``. ``trap``: if it is out of bounds, None: it is not; ``foreign``: it may be of a slot."""
+    if trap is not None:
         outside = _beyond(low, where, DATA_BASE, low.module.memory_size - width)
-        if address in low.foreign_addresses:
+        if foreign:
             off_stack = _beyond(low, where, STACK, STACK_SIZE - width)
             outside = low.temporary(f"and i1 {outside}, {off_stack}")
-        low.trap_if(outside, inst.flags.trap)
+        low.trap_if(outside, trap)
     return low.temporary(f"inttoptr i64 {where} to ptr")
 
 
@@ -41,14 +49,28 @@ def _beyond(low: Translator, where: str, base: int, last: int) -> str:
     return low.temporary(f"icmp ugt i64 {distance}, {last}")
 
 
+def _promises(flags: MemFlags, *, stack: bool) -> str:
+    """What LLVM may count on: that what is ``readonly`` is always the same, if it may not be a slot (``stack``).
+
+    ``aligned`` is not told. Whether a slot is aligned depends on where it is put.
+    """
+    return ", align 1, !invariant.load !{}" if flags.readonly and not stack else ", align 1"
+
+
+def _may_be_slot(low: Translator, address: Value) -> bool:
+    return address in low.own_addresses or address in low.foreign_addresses
+
+
 def load(low: Translator, inst: Inst) -> None:
     type_ = low.type_of(inst.results[0])
     kind, memory = _memory_type(inst, type_)
     pointer = _address(low, inst, inst.args[0], size_of(memory))
     if memory == type_:
-        low.result(inst, f"load {type_}, ptr {pointer}, align 1")
+        promises = _promises(inst.flags, stack=_may_be_slot(low, inst.args[0]))
+        low.result(inst, f"load {type_}, ptr {pointer}{promises}")
     else:
-        narrow = low.temporary(f"load {memory}, ptr {pointer}, align 1")
+        promises = _promises(inst.flags, stack=_may_be_slot(low, inst.args[0]))
+        narrow = low.temporary(f"load {memory}, ptr {pointer}{promises}")
         extend = "zext" if kind == "u" else "sext"
         low.result(inst, f"{extend} {memory} {narrow} to {type_}")
 
@@ -74,8 +96,26 @@ def stack_addr(low: Translator, inst: Inst) -> None:
     low.result(inst, f"ptrtoint ptr {pointer} to {low.type_of(inst.results[0])}")
 
 
+def global_value(low: Translator, inst: Inst) -> None:
+    """The steps from the context's address to the value."""
+    base, steps = chain_of(low.function, inst.ref)
+    if not isinstance(base, Parameter):
+        raise Unsupported("the address of a symbol")
+    if inst.type is not I64 or any(step.type not in (None, I64) for step in steps):
+        raise Unsupported("a global value that is no i64")
+    name = low.name_of(low.function.entry.params[base.position])
+    foreign = inst.results[0] in low.foreign_addresses
+    for step in steps:
+        name = low.temporary(f"add i64 {name}, {step.offset}")
+        if step.type is not None:
+            pointer = _checked(low, name, step.flags.trap, 8, foreign=foreign)
+            name = low.temporary(f"load i64, ptr {pointer}{_promises(step.flags, stack=foreign)}")
+    low.result(inst, f"add i64 {name}, 0")
+
+
 METHODS: Final[dict[str, Callable[[Translator, Inst], None]]] = {
     **dict.fromkeys(("load", *(f"{s}load{bits}" for s in "us" for bits in (8, 16, 32))), load),
     **dict.fromkeys(("store", "istore8", "istore16", "istore32"), store),
     "stack_addr": stack_addr,
+    "global_value": global_value,
 }

@@ -32,7 +32,8 @@ class Pointers:
         return sum(map(len, self.foreign.values()))
 
     def _spread(self, functions: Sequence[Function]) -> None:
-        """From arguments to parameters, and, if an address is in memory anywhere, to all that is loaded."""
+        """From arguments to parameters and global values, and, if an address is in memory anywhere, to all that is
+        loaded."""
         named = {function.name: function for function in functions}
         stored = False
         for function in functions:
@@ -54,11 +55,20 @@ class Pointers:
                             if a in addresses
                         )
         for function in functions:
-            loads = [
+            foreign = self.foreign[function.name]
+            context = not foreign.isdisjoint(_contexts(function))
+            seeds = [
                 i for i in function.instructions()
-                if stored and i.op.reads and i.results and function.value_types[i.results[0]] is I64
+                if (stored and i.op.reads and i.results and function.value_types[i.results[0]] is I64)
+                or ((stored or context) and i.op.name == "global_value")
             ]  # fmt: skip
-            _follow(function, self.foreign[function.name], loads)
+            _follow(function, foreign, seeds)
+
+
+def _contexts(function: Function) -> list[Value]:
+    """The parameters that global values begin at."""
+    params = zip(function.entry.params, function.signature.params, strict=True)
+    return [value for value, param in params if param.purpose == "vmctx"]
 
 
 def _callees(function: Function, inst: Inst, named: dict[str, Function]) -> Iterable[Function]:

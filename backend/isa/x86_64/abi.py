@@ -60,7 +60,7 @@ def _fixed(role: int, registers: tuple[int, ...]) -> tuple[Operand, ...]:
 def _check_param(param: AbiParam) -> None:
     if not param.type.is_int and param.type is not F32 and param.type is not F64:
         raise Unsupported(f"a parameter or result of type {param.type}")
-    if param.purpose and param.purpose != "sret":
+    if param.purpose not in ("", "sret", "vmctx"):
         raise Unsupported(f"a parameter for {param.purpose}")
 
 
@@ -96,7 +96,7 @@ def locate(
 
 
 def _arguments(params: tuple[AbiParam, ...]) -> list[int]:
-    if any(param.purpose for param in params[1:]):
+    if any(param.purpose == "sret" for param in params[1:]):
         raise Unsupported("a parameter for sret that is not the first")
     return locate(params, ARGUMENTS, FLOAT_ARGUMENTS)
 
