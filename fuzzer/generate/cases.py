@@ -11,7 +11,7 @@ from backend.ir.entities import Function
 from backend.ir.opcodes import opcode_named
 from backend.ir.types import I64, Type
 from fuzzer.case import DATA_BASE, Case, Input, OptionValue
-from fuzzer.generate.calls import CALLEE, CALLEE_TRIPS, TAIL, Callee, draw_outside, own
+from fuzzer.generate.calls import CALLEE, CALLEE_TRIPS, TAIL, Callee, draw_outside, draw_plan, own
 from fuzzer.generate.catalogue import DRAWS, Catalogue
 from fuzzer.generate.draft import CALLEE_LIMITS, DEFAULT_LIMITS, Limits, draw_bits
 from fuzzer.generate.function import HEADER, FunctionGenerator
@@ -34,6 +34,10 @@ _LEVEL: Final = 0.7
 _CALLS: Final = 0.25
 """How often a case has functions to call, where the target can."""
 _CALLEES: Final = 4
+_RECURS: Final = 0.25
+"""How often a function calls itself."""
+_MUTUAL: Final = 0.4
+"""How often, if the case's own function does, another calls it and is called by it."""
 _CALLING: Final = (opcode_named("call"), opcode_named("call_indirect"))
 
 _PATTERNS: Final = (
@@ -99,38 +103,66 @@ class CaseGenerator:
         """The generator of the case's function, and the functions that it may call."""
         catalogue, fits = self.catalogue, self._fits_results
         if not self._calls or not source.bool(_CALLS):
-            return FunctionGenerator(
-                source, catalogue, self.limits, fits, globals_=self._globals
-            ), []
+            alone = FunctionGenerator(source, catalogue, self.limits, fits, globals_=self._globals)
+            return alone, []
         group = catalogue.group(source.int(0, DRAWS - 1))
         types = catalogue.repertoire(group).values
         others: list[Function] = []
         callees: list[Callee] = []
         memory = False
+
+        def plan(name: str, limits: Limits, recurs: bool, callconv: str) -> tuple[Callee, ...]:
+            """The ring of a function that may call itself; () if it does not."""
+            if not recurs:
+                return ()
+            return (draw_plan(source, name, types, fits, parameters=limits.parameters, memory=memory,
+                              globals_=self._globals, callconv=callconv),)  # fmt: skip
+
+        def drawn(limits: Limits, ring: Sequence[Callee], callconv: str) -> FunctionGenerator:
+            return FunctionGenerator(source, catalogue, limits, fits, group=group, callees=callees, memory=memory,
+                                     callconv=callconv, globals_=self._globals, ring=ring)  # fmt: skip
+
+        def add(ring: Sequence[Callee], callconv: str) -> Callee:
+            """One more function of the case."""
+            callee = drawn(CALLEE_LIMITS, ring, callconv)
+            callee.trips = CALLEE_TRIPS
+            function = callee.draw()
+            function.name = f"%g{len(others)}"
+            others.append(function)
+            return ring[0] if ring else own(function, callee.pointer_index)
+
         while len(callees) < _CALLEES:
             source.start(CALLEE)
             more = not callees or source.bool(0.6)
             if more and source.bool(0.6):
-                callconv = TAIL if self._tails and source.bool(0.4) else ""
-                callee = FunctionGenerator(source, catalogue, CALLEE_LIMITS, fits, group=group,
-                                           callees=callees, memory=memory, callconv=callconv,
-                                           globals_=self._globals)  # fmt: skip
-                callee.trips = CALLEE_TRIPS
-                function = callee.draw()
-                function.name = f"%g{len(others)}"
-                others.append(function)
-                callees.append(own(function, callee.pointer_index))
-                memory = memory or callee.memory_size > 0
+                callconv = self._draw_convention(source, 0.4)
+                ring = plan(f"%g{len(others)}", CALLEE_LIMITS, source.bool(_RECURS), callconv)
+                callees.append(add(ring, callconv))
+                memory = memory or callees[-1].pointer >= 0
             elif more:
                 callees.append(draw_outside(source, f"%h{len(callees)}", types, fits))
             source.end()
             if not more:
                 break
-        callconv = TAIL if self._tails and source.bool(0.2) else ""
-        main = FunctionGenerator(source, catalogue, self.limits, fits, group=group,
-                                 callees=callees, memory=memory, callconv=callconv,
-                                 globals_=self._globals)  # fmt: skip
-        return main, others
+        callconv = self._draw_convention(source, 0.2)
+        recurs = source.bool(_RECURS)
+        partner: tuple[Callee, ...] = ()
+        if recurs and source.bool(_MUTUAL):
+            name = f"%g{len(others)}"
+            partner = plan(name, CALLEE_LIMITS, True, self._draw_convention(source, 0.5))
+            memory = memory or partner[0].pointer >= 0
+        ring = (*plan("%f", self.limits, recurs, callconv), *partner)
+        if partner:
+            add(ring[::-1], partner[0].signature.callconv)
+        limits = self.limits
+        if ring:
+            limits = copy(limits)
+            limits.slot_bytes = min(limits.slot_bytes, CALLEE_LIMITS.slot_bytes)
+        return drawn(limits, ring, callconv), others
+
+    def _draw_convention(self, source: Source, share: float) -> str:
+        """``share``: how often it is that of functions that may end in a call."""
+        return TAIL if self._tails and source.bool(share) else ""
 
     def _draw_options(self, source: Source) -> dict[str, OptionValue]:
         drawn = dict(self._fixed)

@@ -82,10 +82,11 @@ class FunctionGenerator(Draft):
     def __init__(
         self, source: Source, catalogue: Catalogue, limits: Limits, fits_results: FitsResults, *,
         group: int = -1, callees: Sequence[Callee] = (), memory: bool = False, callconv: str = "",
-        globals_: bool = False,
+        globals_: bool = False, ring: Sequence[Callee] = (),
     ) -> None:  # fmt: skip
         """``group``: of wide types, -1 if it is to be drawn; ``callees``: what may be called; ``memory``: one of them
-        needs the data region; ``callconv``: the calling convention; ``globals_``: may there be global values?"""
+        needs the data region; ``callconv``: the calling convention; ``globals_``: may there be global values?
+        ``ring``: as :class:`Draft` has it; its first is what this function is to be, with pointer and convention."""
         super().__init__(source, catalogue.repertoire(0), limits)
         self.catalogue = catalogue
         self.fits_results = fits_results
@@ -93,6 +94,7 @@ class FunctionGenerator(Draft):
         self.callees = list(callees)
         self.callconv = callconv
         self.globals_ = globals_
+        self.ring = ring
         self.memory_size = 4096 if memory else 0
 
     # -- the whole function --------------------------------------------------------------------------
@@ -108,15 +110,21 @@ class FunctionGenerator(Draft):
             group = self.catalogue.group(source.int(0, DRAWS - 1))
         if group:
             self._widen(group)
-        off = off & ~(1 << CALL) if self.callees else off | 1 << CALL
+        off = off & ~(1 << CALL) if self.callees or self.ring else off | 1 << CALL
+        self.first_trips = self.trips
         self.operations = self.repertoire.table(off)
         self.types = self.repertoire.types(types_off)
         self.integers = self.repertoire.integers(types_off)
         source.end()
         function.blocks.append(self.block)
-        self._draw_parameters()
+        if self.ring:
+            self._take_parameters(self.ring[0])
+        else:
+            self._draw_parameters()
         self._draw_slots()
         self.region()
+        if calls.may_recur(self) and not self.sites:
+            calls.recur(self)
         given = calls.tail_call(self, self.callconv)
         if given is None:
             returns = [self.value_types[v] for v in self._draw_results()]
@@ -124,6 +132,9 @@ class FunctionGenerator(Draft):
             returns = [param.type for param in given]
         self._finish_early_returns(returns)
         self._shuffle_layout()
+        if self.ring:
+            function.signature = self.ring[0].signature
+            return function
         extend = source.bool(0.25)
         params = [self._param(self.value_types[v], extend) for v in function.blocks[0].params]
         if self.context:
@@ -174,6 +185,19 @@ class FunctionGenerator(Draft):
             if not more:
                 break
 
+    def _take_parameters(self, plan: Callee) -> None:
+        """The parameters of a function that was promised to be like this."""
+        for place, param in enumerate(plan.signature.params):
+            value = self.new(param.type)
+            self.function.blocks[0].params.append(value)
+            if place == plan.pointer:
+                self.memory_size = 4096
+                self.pointer = value
+                self.context = param.purpose == "vmctx"
+            elif place != plan.fuel:
+                self.scope[param.type].append(value)
+        calls.take_fuel(self, self.function.blocks[0].params[plan.fuel])
+
     def _draw_slots(self) -> None:
         source = self.source
         for number in range(3):
@@ -201,7 +225,9 @@ class FunctionGenerator(Draft):
         source = self.source
         results: list[Value] = []
         types: list[Type] = []
-        while True:
+        if self.ring:
+            results = [self.operand(param.type) for param in self.ring[0].signature.returns]
+        while not self.ring:
             source.start(RESULT)
             more = not results or source.bool(0.5)
             if more:

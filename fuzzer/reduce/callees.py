@@ -93,6 +93,8 @@ def _drop_param(case: Case, name: str, index: int) -> bool:
         if function.name == name:
             value = function.entry.params.pop(index)
             function.signature = new
+            if function is case.function:
+                case.inputs = [row[:index] + row[index + 1 :] for row in case.inputs]
             zero = edit.constant(function, function.value_types[value])
             edit.replace_values(function, {value: zero})
     return True

@@ -365,19 +365,34 @@ block0(v0: i64, v1: i128):
 }"""
 
 
+_PADDED = """function %f(i32, i128) {
+    fn0 = %g(i32, i128, i32, i32, i32, i128, i32, i32) -> i64, i64, i64, i64, f64, f32, i64 tail
+block0(v0: i32, v1: i128):
+    v3, v4, v5, v6, v7, v8, v9 = call fn0(v0, v1, v0, v0, v0, v1, v0, v0)
+    return
+}
+function %g(i32, i128, i32, i32, i32, i128, i32, i32) -> i64, i64, i64, i64, f64, f32, i64 tail {
+    fn0 = %h() -> i64, i64, i64, i64, f64, f32, i64 tail
+block0(v0: i32, v1: i128, v2: i32, v3: i32, v4: i32, v5: i128, v6: i32, v7: i32):
+    return_call fn0()
+}"""
+
+
 @pytest.mark.parametrize(
-    ("isa", "text", "inputs", "what"),
+    ("isa", "level", "text", "inputs", "what"),
     [
-        ("x86_64", MORE_AND_FEWER, [(1, 2)], "no stack arguments are stored"),
-        ("aarch64", _PAIR, [(1, 5 << 64 | 7)], "the halves of an i128"),
-        ("aarch64", _POPPED, [(1,)], "is not yet put back"),
+        ("x86_64", 2, MORE_AND_FEWER, [(1, 2)], "no stack arguments are stored"),
+        ("aarch64", 0, _PAIR, [(1, 5 << 64 | 7)], "the halves of an i128"),
+        ("aarch64", 0, _POPPED, [(1,)], "is not yet put back"),
+        ("x86_64", 2, _PADDED, [(1, 2)], "put back to a wrong place"),
     ],
 )
 def test_the_faults_that_are_left_out_are_there(
-    isa: str, text: str, inputs: list[Input], what: str, monkeypatch: pytest.MonkeyPatch
+    isa: str, level: int, text: str, inputs: list[Input], what: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """When this fails because nothing is found, LLVM has been mended: the row goes."""
     case = case_of(text, inputs, isa, "none")
+    case.options = {"opt_level": level, "midend": False}
     assert what in run_trial(case, LLVM)[0].unsupported
     monkeypatch.setattr(llvm_faults, "CALL_FAULTS", [])
     assert run_trial(case, LLVM)[1]
