@@ -14,6 +14,7 @@ from fuzzer.selftest.bugs import (
     frame,
     lowering,
     optimiser,
+    reach,
     registers,
     wide,
     x86_64,
@@ -40,5 +41,6 @@ BUGS: Final = _by_name(
     optimiser.BUGS,
     floats.BUGS,
     wide.BUGS,
+    reach.BUGS,
     x86_64.BUGS,
 )
