@@ -21,7 +21,7 @@ from backend.errors import Unsupported
 from backend.ir.entities import BlockCall, Function, Inst, Value
 from backend.ir.opcodes import Opcode
 from backend.ir.types import I32, Type
-from fuzzer.targets import llvm_calls, llvm_floats, llvm_integers, llvm_memory
+from fuzzer.targets import llvm_calls, llvm_floats, llvm_forms, llvm_integers, llvm_memory
 from fuzzer.targets.llvm_pointers import Pointers
 from fuzzer.targets.llvm_traps import trap_number
 from fuzzer.targets.llvm_types import NAMES, scalar
@@ -83,7 +83,8 @@ class Translator:
     def __init__(self, module: Module, function: Function) -> None:
         self.module = module
         self.isa = module.isa
-        self.function = function
+        # Values are added to it, for forms that are other opcodes.
+        self.function = function.copy(share=True)
         self.shape = llvm_calls.shape_of(function.signature, module.isa)
         self.own_addresses = module.pointers.own[function.name]
         self.foreign_addresses = module.pointers.foreign[function.name]
@@ -106,7 +107,7 @@ class Translator:
         for block in function.blocks:
             self._lines = []
             for inst in block.insts:
-                self._inst(inst)
+                self.translate_inst(inst)
             bodies.append(self._lines)
         entry = function.blocks[0]
         params, start = llvm_calls.parameters(self)
@@ -183,7 +184,7 @@ class Translator:
         after += [f"{label}:", f"  br label %b{call.block}"]
         return label
 
-    def _inst(self, inst: Inst) -> None:
+    def translate_inst(self, inst: Inst) -> None:
         name = inst.op.name
         template = _TEMPLATES.get(name)
         if template is not None:
@@ -268,6 +269,7 @@ _TEMPLATES: Final = llvm_integers.TEMPLATES | llvm_floats.TEMPLATES
 _METHODS: Final[dict[str, Callable[[Translator, Inst], None]]] = {
     **llvm_integers.METHODS,
     **llvm_floats.METHODS,
+    **llvm_forms.METHODS,
     **llvm_memory.METHODS,
     **llvm_calls.METHODS,
     "jump": Translator._jump,

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 def _address(low: Translator, inst: Inst, address: Value, width: int) -> str:
     """A pointer to what is accessed, after a check that it is in bounds."""
-    if inst.flags.endian == "big":
-        raise Unsupported("big-endian access")
     where = low.temporary(f"add i64 {low.name_of(address)}, {inst.imm}")
     trap = None if address in low.own_addresses else inst.flags.trap
     return _checked(low, where, trap, width, foreign=address in low.foreign_addresses)
@@ -65,14 +63,15 @@ def load(low: Translator, inst: Inst) -> None:
     type_ = low.type_of(inst.results[0])
     kind, memory = _memory_type(inst, type_)
     pointer = _address(low, inst, inst.args[0], size_of(memory))
-    if memory == type_:
-        promises = _promises(inst.flags, stack=_may_be_slot(low, inst.args[0]))
-        low.result(inst, f"load {type_}, ptr {pointer}{promises}")
-    else:
-        promises = _promises(inst.flags, stack=_may_be_slot(low, inst.args[0]))
-        narrow = low.temporary(f"load {memory}, ptr {pointer}{promises}")
+    text = f"load {_bits(memory, inst)}, ptr {pointer}"
+    text += _promises(inst.flags, stack=_may_be_slot(low, inst.args[0]))
+    if _is_swapped(memory, inst):
+        swapped = _swapped(low, memory, low.temporary(text))
+        text = f"bitcast {_bits(memory, inst)} {swapped} to {memory}"
+    if memory != type_:
         extend = "zext" if kind == "u" else "sext"
-        low.result(inst, f"{extend} {memory} {narrow} to {type_}")
+        text = f"{extend} {memory} {low.temporary(text)} to {type_}"
+    low.result(inst, text)
 
 
 def store(low: Translator, inst: Inst) -> None:
@@ -82,7 +81,26 @@ def store(low: Translator, inst: Inst) -> None:
     pointer = _address(low, inst, inst.args[1], size_of(memory))
     if memory != type_:
         value = low.temporary(f"trunc {type_} {value} to {memory}")
-    low.emit(f"store {memory} {value}, ptr {pointer}, align 1")
+    bits = _bits(memory, inst)
+    if _is_swapped(memory, inst):
+        value = _swapped(low, memory, low.temporary(f"bitcast {memory} {value} to {bits}"))
+    low.emit(f"store {bits} {value}, ptr {pointer}, align 1")
+
+
+def _is_swapped(memory: str, inst: Inst) -> bool:
+    """Are the bytes in an order that is not the machine's?"""
+    return inst.flags.endian == "big" and size_of(memory) > 1
+
+
+def _bits(memory: str, inst: Inst) -> str:
+    """The type to access: only an integer can be swapped."""
+    return f"i{8 * size_of(memory)}" if _is_swapped(memory, inst) else memory
+
+
+def _swapped(low: Translator, memory: str, value: str) -> str:
+    bits = f"i{8 * size_of(memory)}"
+    low.declare(f"{bits} @llvm.bswap.{bits}({bits})")
+    return low.temporary(f"call {bits} @llvm.bswap.{bits}({bits} {value})")
 
 
 def _memory_type(inst: Inst, type_: str) -> tuple[str, str]:

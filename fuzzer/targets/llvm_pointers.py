@@ -40,7 +40,7 @@ class Pointers:
             own, foreign = self.own[function.name], self.foreign[function.name]
             addresses = own | foreign
             for inst in function.instructions():
-                if inst.op.shape == "store":
+                if inst.op.shape in ("store", "slot_store"):
                     stored = stored or inst.args[0] in addresses
                 elif inst.op.shape in ("call", "call_indirect"):
                     if addresses.isdisjoint(inst.args):

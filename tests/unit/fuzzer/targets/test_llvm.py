@@ -23,7 +23,7 @@ from backend.ir.verifier import verify
 from fuzzer.case import DATA_BASE, Case, Input
 from fuzzer.execute.emulator import RETURN, emulator_for
 from fuzzer.generate.cases import CaseGenerator
-from fuzzer.targets import elf, llvm_floats, target_named
+from fuzzer.targets import elf, llvm_floats, llvm_forms, target_named
 from fuzzer.targets.llvm_ir import SUPPORTED
 from fuzzer.targets.llvm_traps import TRAP_CODES, trap_code, trap_number
 from fuzzer.trial import run_trial
@@ -43,12 +43,14 @@ FLOAT_ONLY = frozenset(llvm_floats.TEMPLATES) | {
 LEVELS = ("none", "speed")
 #: what is written otherwise than as operands and results of its own
 STRUCTURES = {"jump", "brif", "br_table", "return", "trap", "nop", "stack_addr"}
+#: what test_llvm_conformance is about
+FORMS = frozenset(llvm_forms.METHODS) | {"global_value"}
 #: what test_llvm_calls is about
 CALLS = {"call", "call_indirect", "return_call", "return_call_indirect", "func_addr"}
 MEMORY = sorted(
     name for name in SUPPORTED if opcode_named(name).shape in ("load", "store")
 )  # fmt: skip
-VALUES = sorted(SUPPORTED - STRUCTURES - CALLS - set(MEMORY) - FLOAT_ONLY)
+VALUES = sorted(SUPPORTED - STRUCTURES - CALLS - FORMS - set(MEMORY) - FLOAT_ONLY)
 
 
 def boundary(type_: Type) -> list[int]:
@@ -290,7 +292,7 @@ def test_every_supported_opcode_is_tried_here() -> None:
     assert {name for name in STRUCTURES if name not in texts} == {"br_table"}
     rows = " ".join(text for _, text, _ in ROWS)
     assert {name for name in FLOAT_ONLY if name not in rows} == set()
-    assert set(VALUES) | set(MEMORY) | STRUCTURES | FLOAT_ONLY | CALLS == SUPPORTED
+    assert set(VALUES) | set(MEMORY) | STRUCTURES | FLOAT_ONLY | CALLS | FORMS == SUPPORTED
 
 
 def outcomes(
@@ -395,7 +397,9 @@ def test_trap_codes_come_back_from_the_code(level: str) -> None:
     ("text", "why"),
     [
         ("function %f(f128) {\nblock0(v0: f128):\n  return\n}", "type f128"),
-        ("function %f(i64) -> i8 {\nblock0(v0: i64):\n  v1 = load.i8 big v0\n  return v1\n}", "big-endian"),
+        ("function %f(i64 vmctx) -> i32 {\n  gv0 = vmctx\nblock0(v0: i64):\n  v1 = global_value.i32 gv0\n"
+         "  return v1\n}", "no i64"),
+        ("function %f() -> i64 {\n  gv0 = symbol %x\nblock0:\n  v0 = global_value.i64 gv0\n  return v0\n}", "symbol"),
     ],
 )  # fmt: skip
 def test_what_it_does_not_take_is_said(text: str, why: str) -> None:
