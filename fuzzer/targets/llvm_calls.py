@@ -204,7 +204,7 @@ def call(low: Translator, inst: Inst) -> None:
     assert signature is not None  # the verifier's rule
     shape, target = _callee(low, inst, signature)
     if shape.convention == _TAIL:
-        refuse_faulty(low.isa, low.module.level, "call", signature, shape)
+        refuse_faulty(low.isa, low.module.level, "call", signature, shape, low.shape)
     text = (
         f"call {shape.convention}{shape.result} {target}({_arguments(low, inst, signature, shape)})"
     )
@@ -293,7 +293,7 @@ def return_call(low: Translator, inst: Inst) -> None:
     how = "call"
     if shape.convention == _TAIL:
         how = "musttail call"
-        refuse_faulty(low.isa, low.module.level, how, signature, shape)
+        refuse_faulty(low.isa, low.module.level, how, signature, shape, own)
     text = f"{how} {shape.convention}{shape.result} {target}({_arguments(low, inst, signature, shape, AREA)})"
     if shape.result == "void":
         low.emit(text)

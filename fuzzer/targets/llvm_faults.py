@@ -19,29 +19,34 @@ if TYPE_CHECKING:
 
 class Fault(NamedTuple):
     """``isa``: where; ``levels``: of the code generator; ``how``: "call" or "musttail call";
-    ``hits(signature, shape)``: is such a call of a ``tailcc`` function of these wrong there? ``since``: the version in
-    which it was seen."""
+    ``hits(signature, shape, own)``: is such a call of a ``tailcc`` function of these wrong in one of the shape ``own``?
+    ``since``: the version in which it was seen."""
 
     isa: str
     levels: frozenset[int]
     how: str
-    hits: Callable[[Signature, Shape], bool]
+    hits: Callable[[Signature, Shape, Shape], bool]
     since: str
     what: str
 
 
-def _on_stack(_: Signature, shape: Shape) -> bool:
+def _on_stack(_: Signature, shape: Shape, own: Shape) -> bool:
     return shape.passing.stack > 0
 
 
-def _has_pair(signature: Signature, _: Shape) -> bool:
+def _either_on_stack(_: Signature, shape: Shape, own: Shape) -> bool:
+    return shape.passing.stack > 0 or own.passing.stack > 0
+
+
+def _has_pair(signature: Signature, _: Shape, own: Shape) -> bool:
     return any(param.type is I128 for param in signature.params)
 
 
 _EVERY_LEVEL: Final = frozenset({0, 1, 2, 3})
 
 CALL_FAULTS: list[Fault] = [
-    Fault("x86_64", _EVERY_LEVEL, "musttail call", _on_stack, "22.1.0", "no stack arguments are stored"),
+    Fault("x86_64", _EVERY_LEVEL, "musttail call", _either_on_stack, "22.1.0",
+          "no stack arguments are stored, and the caller's own are left"),
     Fault("aarch64", frozenset({0}), "musttail call", _has_pair, "22.1.0",
           "the halves of an i128 go to registers that are not neighbours"),
     Fault("aarch64", frozenset({0}), "call", _on_stack, "22.1.0",
@@ -51,12 +56,14 @@ CALL_FAULTS: list[Fault] = [
 ]  # fmt: skip
 
 
-def refuse_faulty(isa: str, level: int, how: str, signature: Signature, shape: Shape) -> None:
+def refuse_faulty(
+    isa: str, level: int, how: str, signature: Signature, shape: Shape, own: Shape
+) -> None:
     """Unsupported if LLVM is known to compile such a call of a ``tailcc`` function wrongly."""
     for fault in CALL_FAULTS:
         if (
             (fault.isa, fault.how) == (isa, how)
             and level in fault.levels
-            and fault.hits(signature, shape)
+            and fault.hits(signature, shape, own)
         ):
             raise Unsupported(f"known fault of LLVM {fault.since}, {how} of tailcc: {fault.what}")

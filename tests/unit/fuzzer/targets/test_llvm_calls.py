@@ -365,6 +365,22 @@ block0(v0: i64, v1: i128):
 }"""
 
 
+_FEWER = """function %f(i64) -> i64 {
+    fn0 = %g(i64, i64, i64, i64, i64, i64, i64, i64) -> i64 tail
+block0(v0: i64):
+    v1 = call fn0(v0, v0, v0, v0, v0, v0, v0, v0)
+    return v1
+}
+function %g(i64, i64, i64, i64, i64, i64, i64, i64) -> i64 tail {
+    fn0 = %k() -> i64 tail
+block0(v0: i64, v1: i64, v2: i64, v3: i64, v4: i64, v5: i64, v6: i64, v7: i64):
+    return_call fn0()
+}
+function %k() -> i64 tail {
+block0:
+    v0 = iconst.i64 7
+    return v0
+}"""
 _PADDED = """function %f(i32, i128) {
     fn0 = %g(i32, i128, i32, i32, i32, i128, i32, i32) -> i64, i64, i64, i64, f64, f32, i64 tail
 block0(v0: i32, v1: i128):
@@ -382,6 +398,7 @@ block0(v0: i32, v1: i128, v2: i32, v3: i32, v4: i32, v5: i128, v6: i32, v7: i32)
     ("isa", "level", "text", "inputs", "what"),
     [
         ("x86_64", 2, MORE_AND_FEWER, [(1, 2)], "no stack arguments are stored"),
+        ("x86_64", 0, _FEWER, [(1,)], "the caller's own are left"),
         ("aarch64", 0, _PAIR, [(1, 5 << 64 | 7)], "the halves of an i128"),
         ("aarch64", 0, _POPPED, [(1,)], "is not yet put back"),
         ("x86_64", 2, _PADDED, [(1, 2)], "put back to a wrong place"),
