@@ -401,7 +401,8 @@ block0(v0: i32, v1: i128, v2: i32, v3: i32, v4: i32, v5: i128, v6: i32, v7: i32)
         ("x86_64", 0, _FEWER, [(1,)], "the caller's own are left"),
         ("aarch64", 0, _PAIR, [(1, 5 << 64 | 7)], "the halves of an i128"),
         ("aarch64", 0, _POPPED, [(1,)], "is not yet put back"),
-        ("x86_64", 2, _PADDED, [(1, 2)], "put back to a wrong place"),
+        ("x86_64", 0, _PADDED, [(1, 2)], "do not agree in what is popped"),
+        ("x86_64", 2, _PADDED, [(1, 2)], "do not agree in what is popped"),
     ],
 )
 def test_the_faults_that_are_left_out_are_there(
