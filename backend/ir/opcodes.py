@@ -409,7 +409,7 @@ _row("try_call_indirect", "try_call_indirect", "addr ... ->", "call by address w
 _row("func_addr", "func", "-> T", "address of a function", over=(t.I32, t.I64), control=None)
 
 # -- the environment ---------------------------------------------------------------------------------------------
-_row("global_value", "global", "-> T", "value of a global", over=(t.I32, t.I64), control=None, only=_OLD)
+_row("global_value", "global", "-> T", "value of a global", over=(t.I32, t.I64), control=None, only=_OLD, traps=_OOB, reads=True)
 _row("symbol_value", "global", "-> T", "address of a symbol", over=(t.I32, t.I64), control=None)
 _row("tls_value", "global", "-> T", "address of a thread-local symbol", over=(t.I32, t.I64), control=None)
 _row("get_pinned_reg", "values", "-> T", "the pinned register", over=(t.I32, t.I64), control=None, side_effects=True)

@@ -8,6 +8,8 @@ address ``x+8`` adds to the offset, and an ``icmp`` or ``fcmp`` may name its con
 its code behind it. ``call NAME`` calls a function of the run-time library (:mod:`backend.lower.library`). An
 extension or reduction to the type that it comes from is nothing.
 
+What a ``global_value`` comes to is said by the declaration that it names; its row has one step of each kind.
+
 Applied until nothing changes. The function given is never changed.
 """
 
@@ -18,6 +20,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Final, NamedTuple
 
+from backend.errors import Unsupported
 from backend.ir.entities import (
     NO_FLAGS,
     Block,
@@ -28,6 +31,7 @@ from backend.ir.entities import (
     Signature,
     Value,
 )
+from backend.ir.global_values import Parameter, Step, chain_of
 from backend.ir.opcodes import FLOAT_CC, INT_CC, Opcode, opcode_named, resolve
 from backend.ir.types import I64, I128, Type, double_width, half_width, int_of_width, type_named
 from backend.lower.library import BY_TYPES, FALLBACKS, ON_PAIRS, SIGNATURES
@@ -36,7 +40,9 @@ from backend.lower.pairs import PAIRS
 _ICONST: Final = opcode_named("iconst")
 _IADD: Final = opcode_named("iadd")
 _MAX_OFFSET: Final = (1 << 31) - 1
+_LOAD: Final = opcode_named("load")
 _CALL: Final = opcode_named("call")
+_GLOBAL_VALUE: Final = opcode_named("global_value")
 _CONSTS: Final = frozenset((_ICONST, *(opcode_named(f"f{bits}const") for bits in (32, 64))))
 _LINE: Final = re.compile(r"(?:(\w+(?:, \w+)*) = )?(\w+?)(?:\.(\w+))?(?: (.+))?")
 
@@ -126,7 +132,7 @@ _PAIRS: Final = {opcode_named(name): _parse(text) for name, text in (PAIRS | ON_
 _BY_TYPES: Final[dict[tuple[Opcode, Type | None, Type | None], tuple[Part, ...]]] = {
     (opcode_named(name), type_, second): _parse(text)
     for (name, type_, second), text in BY_TYPES.items()
-}
+} | {(_GLOBAL_VALUE, I64, None): _parse("t = iconst.T 0; s = iadd.T t, t; d = load.T s")}
 _FALLBACKS: Final = {
     (opcode_named(name), type_): _parse(text) for (name, type_), text in FALLBACKS.items()
 }
@@ -136,7 +142,7 @@ LIBRARY_HAS: Final[Lacking] = frozenset(_FALLBACKS)
 _WHOLE: Final = frozenset({(opcode_named("iconcat"), I64), (opcode_named("isplit"), I128)})
 """What pairs are made of."""
 
-_CANDIDATES: Final = frozenset(op.index for op in (*ALWAYS, *_BIG))
+_CANDIDATES: Final = frozenset(op.index for op in (*ALWAYS, *_BIG, _GLOBAL_VALUE))
 """What :func:`_parts_of` has to be asked about; in a function with an i128 also these:"""
 _PAIR_CANDIDATES: Final = _CANDIDATES | frozenset(
     op.index for op in (*_PAIRS, *(key[0] for key in _BY_TYPES))
@@ -256,7 +262,9 @@ def _expand_block(function: Function, block: Block, lacking: Lacking) -> None:
     while pending:
         inst = pending.pop()
         found = _parts_of(inst, function.value_types, lacking)
-        if found:
+        if inst.op is _GLOBAL_VALUE:
+            done += _global_value(function, inst)
+        elif found:
             pending += _instances(function, inst, found)[::-1]
         else:
             done.append(inst)
@@ -300,6 +308,29 @@ def _instances(function: Function, inst: Inst, found: tuple[Part, ...]) -> list[
             ref=_callee(function, part.keyword) if part.op is _CALL else inst.ref if slot else -1,
             srcloc=inst.srcloc,
         ))  # fmt: skip
+    return made
+
+
+def _global_value(function: Function, inst: Inst) -> list[Inst]:
+    """The steps from the context's address to the value."""
+    base, steps = chain_of(function, inst.ref)
+    if not isinstance(base, Parameter):
+        raise Unsupported("the address of a symbol")
+    if inst.type is not I64 or any(step.type not in (None, I64) for step in steps):
+        raise Unsupported("a global value that is no i64")
+    value = function.entry.params[base.position]
+    made: list[Inst] = []
+    for step in steps or [Step(0)]:
+        offset = step.offset
+        if step.type is None or not -_MAX_OFFSET <= offset <= _MAX_OFFSET:
+            value, offset = _further(function, made, value, offset & I64.mask), 0
+        if step.type is not None:
+            loaded = function.new_value(I64)
+            made.append(Inst(_LOAD, I64, (value,), (loaded,), imm=offset, flags=step.flags))
+            value = loaded
+    made[-1].results = inst.results
+    for each in made:
+        each.srcloc = inst.srcloc
     return made
 
 

@@ -47,8 +47,21 @@ def _division(name: str) -> LibraryFunction:
 
 
 def _conversion(name: str, to: Type, source: Type) -> LibraryFunction:
+    """Of a float out of range it gives a number that nobody would expect. A compiler may convert first and look
+    whether it should have afterwards, so the call breaks no promise."""
     meaning = CONVERSIONS[name]
-    return _made((source,), to, lambda _, args: (meaning((to, source), *args),))
+
+    def run(_: Memory, args: list[int]) -> tuple[int, ...]:
+        try:
+            return (meaning((to, source), *args),)
+        except Trap:
+            return (_OUT_OF_RANGE,)
+
+    return _made((source,), to, run)
+
+
+_OUT_OF_RANGE: Final = 0x5DEA_D0F1_0A75_0FF5_C0DE_BAD5_EED5_1AB5
+"""128 bits."""
 
 
 _FLOATS: Final = (("s", F32), ("d", F64))

@@ -76,6 +76,8 @@ def passing(signature: Signature, machine: Machine) -> Passing:
     if c is None:
         raise ValueError(f"calling convention {signature.callconv}")
     for number, param in enumerate((*signature.params, *signature.returns)):
+        if param.purpose == "vmctx" and number < len(signature.params):
+            continue  # an argument like any other
         sret = param.purpose == "sret" and param.type is I64 and number < len(signature.params)
         if param.purpose and not (sret and (c.sret >= 0 or (not number and not signature.returns))):
             raise ValueError(f"a parameter for {param.purpose}")

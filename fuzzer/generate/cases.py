@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from backend.ir.entities import Function
 from backend.ir.opcodes import opcode_named
-from backend.ir.types import Type
+from backend.ir.types import I64, Type
 from fuzzer.case import DATA_BASE, Case, Input, OptionValue
 from fuzzer.generate.calls import (
     CALLEE,
@@ -18,12 +18,14 @@ from fuzzer.generate.calls import (
     Callee,
     draw_convention,
     draw_outside,
+    draw_plan,
     own,
 )
 from fuzzer.generate.catalogue import DRAWS, Catalogue
 from fuzzer.generate.constants import draw_bits
 from fuzzer.generate.draft import CALLEE_LIMITS, DEFAULT_LIMITS, Limits
 from fuzzer.generate.function import HEADER, FunctionGenerator
+from fuzzer.generate.memory import pointers
 from fuzzer.generate.operations import TYPES
 from fuzzer.generate.source import Choice, HypothesisSource, RecordingSource, ReplaySource, Source
 from fuzzer.targets.target import Option, Target
@@ -45,11 +47,14 @@ _LEVEL: Final = 0.7
 _CALLS: Final = 0.25
 """How often a case has functions to call, where the target can."""
 _CALLEES: Final = 4
-
 _CONVENTION: Final = 0.3
 """How often a function that is called, or that calls, is of another calling convention than most; the ``_ALONE`` is
 that of a function in a case without calls."""
 _CONVENTION_ALONE: Final = 0.1
+_RECURS: Final = 0.25
+"""How often a function calls itself."""
+_MUTUAL: Final = 0.4
+"""How often, if the case's own function does, another calls it and is called by it."""
 _CALLING: Final = (opcode_named("call"), opcode_named("call_indirect"))
 
 _PATTERNS: Final = (
@@ -80,6 +85,7 @@ class CaseGenerator:
         self._conventions = target.conventions(isa)
         self._names = tuple(self._conventions)
         self._calls = calls and all(target.supports(isa, op, None, None) for op in _CALLING)
+        self._globals = target.supports(isa, opcode_named("global_value"), I64, None)
         self._tails = target.supports(isa, opcode_named("return_call"), None, None)
         mine = {option.name for option in target.options_of(isa)}
         self._fixed = {name: value for name, value in (fixed or {}).items() if name in mine}
@@ -110,6 +116,8 @@ class CaseGenerator:
         if size:
             pattern = _PATTERNS[source.int(0, len(_PATTERNS) - 1)]
             memory = (pattern * (size // len(pattern) + 1))[:size]
+            if any(each.globals for each in (function, *others)):
+                memory = pointers(memory)
         inputs = self._draw_inputs(source, function, generator.pointer_index)
         return Case(function, inputs, isa=self.isa, memory=memory, options=options, others=others)
 
@@ -118,27 +126,46 @@ class CaseGenerator:
         catalogue, fits = self.catalogue, self._fits_results
         if not self._calls or not source.bool(_CALLS):
             callconv = draw_convention(source, self._names, _CONVENTION_ALONE)
-            return FunctionGenerator(source, catalogue, self.limits, fits, callconv=callconv,
-                                     unpassed=self._unpassed(callconv)), []  # fmt: skip
+            alone = FunctionGenerator(source, catalogue, self.limits, fits, callconv=callconv,
+                                      unpassed=self._unpassed(callconv), globals_=self._globals)  # fmt: skip
+            return alone, []
         group = catalogue.group(source.int(0, DRAWS - 1))
         types = catalogue.repertoire(group).values
         others: list[Function] = []
         callees: list[Callee] = []
         memory = False
+
+        def plan(name: str, limits: Limits, recurs: bool, callconv: str) -> tuple[Callee, ...]:
+            """The ring of a function that may call itself; () if it does not."""
+            if not recurs:
+                return ()
+            unpassed = self._unpassed(callconv)
+            passed = [type_ for type_ in types if type_ not in unpassed]
+            return (draw_plan(source, name, passed, fits, parameters=limits.parameters, memory=memory,
+                              globals_=self._globals, callconv=callconv),)  # fmt: skip
+
+        def drawn(limits: Limits, ring: Sequence[Callee], callconv: str) -> FunctionGenerator:
+            return FunctionGenerator(source, catalogue, limits, fits, group=group, callees=callees, memory=memory,
+                                     callconv=callconv, unpassed=self._unpassed(callconv),
+                                     globals_=self._globals, ring=ring)  # fmt: skip
+
+        def add(ring: Sequence[Callee], callconv: str) -> Callee:
+            """One more function of the case."""
+            callee = drawn(CALLEE_LIMITS, ring, callconv)
+            callee.trips = CALLEE_TRIPS
+            function = callee.draw()
+            function.name = f"%g{len(others)}"
+            others.append(function)
+            return ring[0] if ring else own(function, callee.pointer_index)
+
         while len(callees) < _CALLEES:
             source.start(CALLEE)
             more = not callees or source.bool(0.6)
             if more and source.bool(0.6):
                 callconv = self._draw_convention(source, 0.4)
-                callee = FunctionGenerator(source, catalogue, CALLEE_LIMITS, fits, group=group,
-                                           callees=callees, memory=memory, callconv=callconv,
-                                           unpassed=self._unpassed(callconv))  # fmt: skip
-                callee.trips = CALLEE_TRIPS
-                function = callee.draw()
-                function.name = f"%g{len(others)}"
-                others.append(function)
-                callees.append(own(function, callee.pointer_index))
-                memory = memory or callee.memory_size > 0
+                ring = plan(f"%g{len(others)}", CALLEE_LIMITS, source.bool(_RECURS), callconv)
+                callees.append(add(ring, callconv))
+                memory = memory or callees[-1].pointer >= 0
             elif more:
                 callconv = draw_convention(source, self._names, _CONVENTION)
                 passed = [type_ for type_ in types if type_ not in self._unpassed(callconv)]
@@ -148,10 +175,20 @@ class CaseGenerator:
             if not more:
                 break
         callconv = self._draw_convention(source, 0.2)
-        main = FunctionGenerator(source, catalogue, self.limits, fits, group=group,
-                                 callees=callees, memory=memory, callconv=callconv,
-                                 unpassed=self._unpassed(callconv))  # fmt: skip
-        return main, others
+        recurs = source.bool(_RECURS)
+        partner: tuple[Callee, ...] = ()
+        if recurs and source.bool(_MUTUAL):
+            name = f"%g{len(others)}"
+            partner = plan(name, CALLEE_LIMITS, True, self._draw_convention(source, 0.5))
+            memory = memory or partner[0].pointer >= 0
+        ring = (*plan("%f", self.limits, recurs, callconv), *partner)
+        if partner:
+            add(ring[::-1], partner[0].signature.callconv)
+        limits = self.limits
+        if ring:
+            limits = copy(limits)
+            limits.slot_bytes = min(limits.slot_bytes, CALLEE_LIMITS.slot_bytes)
+        return drawn(limits, ring, callconv), others
 
     def _draw_convention(self, source: Source, tail: float) -> str:
         """A calling convention: with the chance ``tail`` the one whose functions may end in a call."""

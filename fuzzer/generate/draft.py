@@ -13,6 +13,7 @@ has anything that control flow, addresses and traps depend on.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Final
 
 from backend.ir.entities import Block, BlockCall, Function, Inst, Value
@@ -58,9 +59,9 @@ OPERAND: Final = 107
 
 class Limits:
     """How large a function may get. ``items``: operations and structures drawn; ``trips``: of one loop;
-    ``slot_bytes``: of one stack slot."""
+    ``slot_bytes``: of one stack slot; ``sites``: calls within a ring (:mod:`fuzzer.generate.calls`)."""
 
-    __slots__ = ("inputs", "items", "more", "parameters", "slot_bytes", "trips")
+    __slots__ = ("inputs", "items", "more", "parameters", "sites", "slot_bytes", "trips")
 
     def __init__(
         self,
@@ -71,6 +72,7 @@ class Limits:
         trips: int = 4,
         inputs: int = 16,
         slot_bytes: int = 16000,
+        sites: int = 1,
     ) -> None:
         self.items = items
         self.more = more
@@ -78,10 +80,11 @@ class Limits:
         self.trips = trips
         self.inputs = inputs
         self.slot_bytes = slot_bytes
+        self.sites = sites
 
 
 DEFAULT_LIMITS: Final = Limits()
-CALLEE_LIMITS: Final = Limits(items=10, more=0.85, slot_bytes=128)
+CALLEE_LIMITS: Final = Limits(items=10, more=0.85, slot_bytes=128, sites=2)
 """Of a function that is called: three deep, their frames have to fit the stack of the executor."""
 
 
@@ -91,7 +94,9 @@ class Draft(ABC):
     ``types``, ``integers``: what types are drawn from, :data:`fuzzer.generate.operations.DRAWS` each; ``open``: the
     float values that may be NaNs of open bits; ``windows``: (slot, first byte, bytes, the float type that alone is
     kept there, or None) that are initialised; ``pointer``: the parameter that holds the data region's address;
-    ``callees``: the functions that may be called; ``trips``: of all loops around the current block.
+    ``context``: it is the vmctx, which global values begin at; ``callees``: the functions that may be called;
+    ``trips``: of all loops around the current block, ``first_trips`` where there are none; ``ring``: itself and those
+    that it may call with less ``fuel``, () if it can't recur; ``sites``: such calls there are.
     """
 
     def __init__(self, source: Source, repertoire: Repertoire, limits: Limits) -> None:
@@ -115,7 +120,12 @@ class Draft(ABC):
         self.windows: list[tuple[int, int, int, Type | None]] = []
         self.early_returns: list[tuple[Block, dict[Type, Value]]] = []
         self.pointer: Value | None = None
+        self.context = False
         self.callees: list[Callee] = []
+        self.ring: Sequence[Callee] = ()
+        self.fuel: Value | None = None
+        self.sites = 0
+        self.first_trips = 1
 
     @abstractmethod
     def region(self) -> None:

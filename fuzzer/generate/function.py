@@ -66,6 +66,8 @@ _SELECT: Final = opcode_named("select")
 _SLOT_SIZES: Final = (8, 16, 64, 32, 4, 128, 24, 600, 5000, 16000)
 _WINDOW: Final = 64
 """Bytes of a slot that are written at entry and accessed afterwards."""
+_CONTEXT: Final = 0.25
+"""How often the pointer to the data region is the function's context, from which global values are."""
 _ALGEBRA: Final = 0.3
 """How often an operation gets operands that algebra has something to say of."""
 _EXTENSIONS: Final = ("", "uext", "sext")
@@ -80,10 +82,12 @@ class FunctionGenerator(Draft):
     def __init__(
         self, source: Source, catalogue: Catalogue, limits: Limits, fits_results: FitsResults, *,
         group: int = -1, callees: Sequence[Callee] = (), memory: bool = False, callconv: str = "",
-        unpassed: frozenset[Type] = frozenset(),
+        unpassed: frozenset[Type] = frozenset(), globals_: bool = False, ring: Sequence[Callee] = (),
     ) -> None:  # fmt: skip
         """``group``: of wide types, -1 if it is to be drawn; ``callees``: what may be called; ``memory``: one of them
-        needs the data region; ``callconv``: the calling convention; ``unpassed``: types that it doesn't pass."""
+        needs the data region; ``callconv``: the calling convention; ``unpassed``: types that it doesn't pass;
+        ``globals_``: may there be global values? ``ring``: as :class:`Draft` has it; its first is what this function is
+        to be, with pointer and convention."""
         super().__init__(source, catalogue.repertoire(0), limits)
         self.catalogue = catalogue
         self.fits_results = fits_results
@@ -91,6 +95,8 @@ class FunctionGenerator(Draft):
         self.callees = list(callees)
         self.callconv = callconv
         self.unpassed = unpassed
+        self.globals_ = globals_
+        self.ring = ring
         self.memory_size = 4096 if memory else 0
 
     # -- the whole function --------------------------------------------------------------------------
@@ -106,15 +112,21 @@ class FunctionGenerator(Draft):
             group = self.catalogue.group(source.int(0, DRAWS - 1))
         if group:
             self._widen(group)
-        off = off & ~(1 << CALL) if self.callees else off | 1 << CALL
+        off = off & ~(1 << CALL) if self.callees or self.ring else off | 1 << CALL
+        self.first_trips = self.trips
         self.operations = self.repertoire.table(off)
         self.types = self.repertoire.types(types_off)
         self.integers = self.repertoire.integers(types_off)
         source.end()
         function.blocks.append(self.block)
-        self._draw_parameters()
+        if self.ring:
+            self._take_parameters(self.ring[0])
+        else:
+            self._draw_parameters()
         self._draw_slots()
         self.region()
+        if calls.may_recur(self) and not self.sites:
+            calls.recur(self)
         given = calls.tail_call(self, self.callconv)
         if given is None:
             returns = [self.value_types[v] for v in self._draw_results()]
@@ -122,10 +134,15 @@ class FunctionGenerator(Draft):
             returns = [param.type for param in given]
         self._finish_early_returns(returns)
         self._shuffle_layout()
-        params = [self.value_types[v] for v in function.blocks[0].params]
+        if self.ring:
+            function.signature = self.ring[0].signature
+            return function
         extend = source.bool(0.25)
+        params = [self._param(self.value_types[v], extend) for v in function.blocks[0].params]
+        if self.context:
+            params[self.pointer_index] = AbiParam(I64, "", "vmctx")
         function.signature = Signature(
-            tuple([self._param(type_, extend) for type_ in params]),
+            tuple(params),
             tuple([self._param(type_, extend) for type_ in returns]) if given is None else given,
             self.callconv,
         )
@@ -157,6 +174,7 @@ class FunctionGenerator(Draft):
             self.memory_size = 4096
             self.pointer = self.new(I64)
             entry.params.append(self.pointer)
+            self.context = self.globals_ and source.bool(_CONTEXT)
         for _ in range(self.limits.parameters):
             source.start(PARAMETER)
             more = source.bool(0.7)
@@ -173,6 +191,19 @@ class FunctionGenerator(Draft):
         """The type of a parameter or a result."""
         type_ = self.draw_type()
         return I64 if type_ in self.unpassed else type_
+
+    def _take_parameters(self, plan: Callee) -> None:
+        """The parameters of a function that was promised to be like this."""
+        for place, param in enumerate(plan.signature.params):
+            value = self.new(param.type)
+            self.function.blocks[0].params.append(value)
+            if place == plan.pointer:
+                self.memory_size = 4096
+                self.pointer = value
+                self.context = param.purpose == "vmctx"
+            elif place != plan.fuel:
+                self.scope[param.type].append(value)
+        calls.take_fuel(self, self.function.blocks[0].params[plan.fuel])
 
     def _draw_slots(self) -> None:
         source = self.source
@@ -201,7 +232,9 @@ class FunctionGenerator(Draft):
         source = self.source
         results: list[Value] = []
         types: list[Type] = []
-        while True:
+        if self.ring:
+            results = [self.operand(param.type) for param in self.ring[0].signature.returns]
+        while not self.ring:
             source.start(RESULT)
             more = not results or source.bool(0.5)
             if more:

@@ -6,6 +6,9 @@ one float type. Anything else in memory has no open bits.
 
 Some loads have one user, close behind: what instruction selectors make one instruction of, unless what stands in
 between forbids it.
+
+A function whose pointer is its context (``vmctx``) also has global values, some of them loaded from a table of pointers
+in the data region. No drawn store reaches the table, so they are pointers into the region at any time.
 """
 
 from __future__ import annotations
@@ -31,6 +34,7 @@ _CHANGES: Final = (*map(opcode_named, ("iadd", "isub", "band", "bor", "bxor")),)
 """What is done to a value in memory, for it to be stored where it was loaded from."""
 _FOLD_BYTES: Final = 8
 """The widest value of those that are loaded and used at once."""
+_GLOBAL_VALUE: Final = opcode_named("global_value")
 
 
 def access(g: Draft, operation: Operation) -> None:
@@ -78,6 +82,8 @@ def _data_address(g: Draft, width: int) -> tuple[Value, int]:
     """An address in the data region, and how many bytes are in bounds from it."""
     source, pointer = g.source, g.pointer
     assert pointer is not None
+    if g.context and source.bool(0.5):
+        return _global(g), 2048
     way = source.int(0, 7)
     if way < 2:
         return pointer, 4096
@@ -90,6 +96,53 @@ def _data_address(g: Draft, width: int) -> tuple[Value, int]:
     if source.bool(0.15):
         return g.emit(_IADD, I64, (address, g.constant(I64, source.int(0, 255)))), 1792
     return address, 2048
+
+
+_TABLE: Final = 2816
+"""Where the table of pointers begins: behind all that stores to integers reach, before what is kept for floats."""
+_NEAR: Final = (0, 8, 264, 1024)
+"""Where in the data region the first pointers of the table lead; each of the others leads to one of the first."""
+_FLAGS: Final = ("notrap aligned ", "", "notrap aligned readonly can_move ", "notrap ")
+
+
+def pointers(image: bytes) -> bytes:
+    """The memory image with the table of pointers that global values are loaded from."""
+    offsets = (*_NEAR, *(_TABLE + 8 * place for place in range(len(_NEAR))))
+    table = b"".join((DATA_BASE + offset).to_bytes(8, "little") for offset in offsets)
+    return image[:_TABLE] + table + image[_TABLE + len(table) :]
+
+
+def _global(g: Draft) -> Value:
+    """The address that a global value is: of the context, of a place at a distance from it, or one that is loaded;
+    less than 2048 bytes into the data region."""
+    source = g.source
+    number = _declared_global(g, "vmctx")
+    way = source.int(0, 7)
+    if way > 2:
+        loads = 2 if way > 5 else 1
+        offset = _TABLE + 8 * source.int(0, len(_NEAR) - 1)
+        if loads > 1:
+            number = _loaded(g, number, offset + 8 * len(_NEAR))
+            offset = 0
+        number = _loaded(g, number, offset)
+    if way in (1, 2, 4):
+        number = _declared_global(g, f"iadd_imm.i64 gv{number}, {source.int(0, 300)}")
+    return g.emit(_GLOBAL_VALUE, I64, (), ref=number)
+
+
+def _loaded(g: Draft, base: int, offset: int) -> int:
+    flags = _FLAGS[g.source.int(0, len(_FLAGS) - 1)]
+    return _declared_global(g, f"load.i64 {flags}gv{base}{f'+{offset}' if offset else ''}")
+
+
+def _declared_global(g: Draft, text: str) -> int:
+    """The number of the global value in the function, made if it is new."""
+    known = g.function.globals
+    for number, other in known.items():
+        if other == text:
+            return number
+    known[len(known)] = text
+    return len(known) - 1
 
 
 def _index(g: Draft, way: int, width: int) -> Value:

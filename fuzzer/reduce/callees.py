@@ -94,6 +94,8 @@ def _drop_param(case: Case, name: str, index: int) -> bool:
         if function.name == name:
             value = function.entry.params.pop(index)
             function.signature = new
+            if function is case.function:
+                case.inputs = [row[:index] + row[index + 1 :] for row in case.inputs]
             zero = edit.constant(function, function.value_types[value])
             edit.replace_values(function, {value: zero})
     return True
@@ -121,7 +123,7 @@ def _drop_result(case: Case, name: str, index: int) -> bool:
 def _plain(case: Case, name: str) -> bool:
     """No extensions."""
     old = _signature(case, name)
-    new = Signature(tuple([AbiParam(p.type) for p in old.params]),
+    new = Signature(tuple([AbiParam(p.type, "", p.purpose) for p in old.params]),
                     tuple([AbiParam(p.type) for p in old.returns]), old.callconv)  # fmt: skip
     if new == old:
         return False

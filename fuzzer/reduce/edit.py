@@ -4,6 +4,7 @@ verifier does, once a candidate is complete.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 
 from backend.ir.entities import Block, BlockCall, Function, Inst, Value
@@ -15,6 +16,7 @@ _ICONST = opcode_named("iconst")
 _UEXTEND = opcode_named("uextend")
 _ICONCAT = opcode_named("iconcat")
 _CONSTANTS = {F32: opcode_named("f32const"), F64: opcode_named("f64const")}
+_GLOBAL = re.compile(r"\bgv(\d+)")
 ANY_CONSTANT = frozenset((_ICONST, *_CONSTANTS.values()))
 
 
@@ -141,6 +143,7 @@ def _clean(function: Function, dead_code: bool) -> None:
     used_slots = {i.ref for i in insts if i.op.shape in ("slot", "slot_store")}
     for slot in [s for s in function.stack_slots if s not in used_slots]:
         del function.stack_slots[slot]
+    _drop_globals(function, {i.ref for i in insts if i.op.shape == "global"})
     used = {i.ref for i in insts if i.op.shape in ("call", "func")}
     for number in [n for n in function.functions if n not in used]:
         del function.functions[number]
@@ -148,6 +151,18 @@ def _clean(function: Function, dead_code: bool) -> None:
     signatures |= {ref.sig for ref in function.functions.values() if isinstance(ref.sig, int)}
     for number in [n for n in function.signatures if n not in signatures]:
         del function.signatures[number]
+
+
+def _drop_globals(function: Function, used: set[int]) -> None:
+    """Global values that nothing is made of go."""
+    waiting = list(used)
+    while waiting:
+        for word in _GLOBAL.findall(function.globals.get(waiting.pop(), "")):
+            if int(word) not in used:
+                used.add(int(word))
+                waiting.append(int(word))
+    for number in [n for n in function.globals if n not in used]:
+        del function.globals[number]
 
 
 def _drop_unreachable(function: Function) -> bool:

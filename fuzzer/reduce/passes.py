@@ -10,6 +10,7 @@ from functools import partial
 from typing import Final
 
 from backend.ir.entities import (
+    AbiParam,
     BlockCall,
     Function,
     Inst,
@@ -308,7 +309,8 @@ def results(reducer: Reducer) -> None:
 
 
 def extensions(reducer: Reducer) -> None:
-    """Parameters and results without ``uext`` and ``sext``: of all at once, or of one."""
+    """Parameters and results without ``uext`` and ``sext``, and ``vmctx`` where nothing is made of it: of all at once,
+    or of one."""
     signature = reducer.best.function.signature
     count = len(signature.params) + len(signature.returns)
     for places in (range(count), *([place] for place in range(count))):
@@ -318,7 +320,8 @@ def extensions(reducer: Reducer) -> None:
             both = [*signature.params, *signature.returns]
             changed = both.copy()
             for place in places:
-                changed[place] = both[place]._replace(extension="")
+                kept = both[place].purpose if case.function.globals else ""
+                changed[place] = AbiParam(both[place].type, "", kept)
             at = len(signature.params)
             case.function.signature = Signature(
                 tuple(changed[:at]), tuple(changed[at:]), signature.callconv

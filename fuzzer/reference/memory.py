@@ -53,7 +53,7 @@ class Memory:
     ``open``: masks of the open bits of bytes that have some, by address (see fuzzer.reference.open_bits).
     """
 
-    __slots__ = ("_dead", "_slots", "_written", "calls", "data", "open")
+    __slots__ = ("_dead", "_slots", "_written", "calls", "data", "image", "open", "readonly")
 
     def __init__(self, data: bytes, slot_sizes: tuple[int, ...] = ()) -> None:
         self.data = bytearray(data)
@@ -62,6 +62,10 @@ class Memory:
         self._written = [bytearray(size) for size in slot_sizes]
         #: positions from here on were never a slot
         self._dead = len(self._slots)
+        #: the data region as it was
+        self.image = data
+        #: (offset, bytes) of what was read as ``readonly``
+        self.readonly: list[tuple[int, int]] = []
         self.open: dict[int, int] = {}
         self.calls: list[ExternalCall] = []
 
@@ -108,11 +112,25 @@ class Memory:
             )
         return self._slots[slot][offset : offset + size]
 
+    def promise(self, address: int, size: int) -> None:
+        """What was just read there is ``readonly``: undefined if it is not what the run began with, or is stored to."""
+        offset = address - DATA_BASE
+        if not 0 <= offset <= len(self.data) - size:
+            return
+        if self.data[offset : offset + size] != self.image[offset : offset + size]:
+            raise UndefinedBehaviour(
+                f"{size} bytes at {address:#x} are readonly and were stored to"
+            )
+        self.readonly.append((offset, size))
+
     def store(self, address: int, data: bytes, trap: str | None) -> None:
         """Put ``data`` at ``address``."""
         size = len(data)
         offset = address - DATA_BASE
         if 0 <= offset <= len(self.data) - size:
+            for start, count in self.readonly:
+                if start < offset + size and offset < start + count:
+                    raise UndefinedBehaviour(f"a store of what is readonly, at {address:#x}")
             self.data[offset : offset + size] = data
             return
         slot, offset = self._slot(address, size, trap)

@@ -267,6 +267,10 @@ class Translator:
                 values[result] = made(values[result], open_)
 
         self.effect(load)
+        if inst.flags.readonly:
+            self.effect(
+                lambda values, memory: memory.promise(values[address] + offset & ADDRESS_MASK, size)
+            )
 
     def store(self, inst: Inst) -> None:
         size = semantics.STORES[inst.op.name] or self.type_of(inst).bytes

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from backend.errors import Unsupported
 from backend.ir.entities import Inst, Signature
+from backend.ir.global_values import Parameter, chain_of
 from backend.ir.rules import callee_signature
 from backend.ir.types import I64
-from fuzzer.reference.global_values import Parameter, base_of
-from fuzzer.reference.memory import ADDRESS_MASK, Memory
+from fuzzer.reference.memory import ADDRESS_MASK, Memory, UndefinedBehaviour
 from fuzzer.reference.open_bits import Undetermined
 from fuzzer.reference.program import (
     CALL,
@@ -38,25 +38,31 @@ def types_of(signature: Signature) -> tuple[Types, Types]:
 
 
 def global_value(tr: Translator, inst: Inst) -> None:
-    """An address, perhaps through memory: a base and steps from it (see fuzzer.reference.global_values)."""
+    """An address, perhaps through memory: a base and steps from it (see backend.ir.global_values)."""
     t = tr.type_of(inst)
     result = tr.numbers[inst.results[0]]
-    base, steps = base_of(tr.function, inst.ref, tr.linker.symbol_address)
+    base, chain = chain_of(tr.function, inst.ref)
     if isinstance(base, Parameter):
         start = tr.numbers[tr.function.entry.params[base.position]]
     else:
-        start = tr.constant(base)
-    tr.needs_memory = tr.needs_memory or any(step.size for step in steps)
+        start = tr.constant(tr.linker.symbol_address(base.name))
+    steps = [(step.offset, step.type.bytes if step.type else 0, step.flags) for step in chain]
+    tr.needs_memory = tr.needs_memory or any(size for _, size, _ in steps)
     order: Any = tr.byte_order
 
     def global_value(values: Values, memory: Memory) -> None:
         at = values[start]
-        for step in steps:
-            at = (at + step.offset) & ADDRESS_MASK
-            if step.size:
-                if memory.open and memory.marks(at, step.size):
+        for offset, size, flags in steps:
+            at = (at + offset) & ADDRESS_MASK
+            if size:
+                if flags.aligned and at % size:
+                    raise UndefinedBehaviour(f"a misaligned access at {at:#x}")
+                if memory.open and memory.marks(at, size):
                     raise Undetermined("an address made of bits that are open")
-                at = int.from_bytes(memory.load(at, step.size, step.trap), order)
+                where = at
+                at = int.from_bytes(memory.load(where, size, flags.trap), order)
+                if flags.readonly:
+                    memory.promise(where, size)
         values[result] = at & t.mask
 
     tr.effect(global_value)

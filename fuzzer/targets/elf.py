@@ -3,7 +3,9 @@
 Sections that are loaded follow each other from offset 0, aligned; the block must be put at an address
 that is a multiple of :data:`PAGE`, since ADRP counts pages. Relocations are applied as the ELF for the Arm 64-bit
 Architecture (aaelf64, 5.7) and the System V ABI's AMD64 supplement (4.4) say; one that needs the block's own
-address is ``Unsupported``. Calls of undefined symbols are left to the executor, which has a run-time library.
+address is ``Unsupported``. Calls of undefined symbols are left to the executor, which has a run-time library and
+functions from outside. So are addresses of functions that code takes from the global offset table: the table is made
+here, behind the sections, and each of its words is a relocation (aaelf64, 5.7.6; AMD64 supplement, 4.4.1).
 """
 
 from __future__ import annotations
@@ -23,12 +25,14 @@ from backend.machine.compiled import Reloc
 PAGE: Final = 4096
 _ALLOC: Final = 2
 _EXEC: Final = 4
+_NOP: Final = b"\x90"
+"""What code is decoded across on x86-64. On AArch64 code needs no padding: it comes in words."""
 
 
 @dataclass(frozen=True, slots=True)
 class Linked:
     """``code``: the block; ``symbols``: offsets of defined functions; ``data``: (start, end) of what is no code;
-    ``relocs``: calls of what is not in it."""
+    ``relocs``: calls of what is not in it, and words that hold the address of a function."""
 
     code: bytes
     symbols: dict[str, int]
@@ -55,14 +59,17 @@ def link(obj: bytes) -> Linked:
             ):
                 continue
             begin = len(image)
-            image += bytes(-len(image) % max(section["sh_addralign"], 1))
+            padding = -begin % max(section["sh_addralign"], 1)
+            image += (_NOP if executable else b"\0") * padding
             base[index] = len(image)
             image += section.data()
             if not executable:
                 data.append((begin, len(image)))
     table = next(s for s in sections if isinstance(s, SymbolTableSection))
-    apply, calls = _APPLY[elf["e_machine"]], _CALLS[elf["e_machine"]]
+    machine = elf["e_machine"]
+    apply, calls, by_table = _APPLY[machine], _CALLS[machine], _BY_TABLE[machine]
     relocs: list[Reloc] = []
+    words: dict[str, int] = {}
     for section in sections:
         if isinstance(section, RelocationSection) and section["sh_info"] in base:
             for reloc in section.iter_relocations():
@@ -71,6 +78,14 @@ def link(obj: bytes) -> Linked:
                 symbol = table.get_symbol(reloc["r_info_sym"])
                 if symbol["st_shndx"] == "SHN_UNDEF" and kind in calls:
                     relocs.append(Reloc(at, calls[kind], symbol.name, addend))
+                elif kind == _WORD[machine] and symbol.name:
+                    relocs.append(Reloc(at, "abs64", symbol.name, addend))
+                elif kind in by_table:
+                    word = words.get(symbol.name)
+                    if word is None:
+                        word = words[symbol.name] = _new_word(image, data)
+                        relocs.append(Reloc(word, "abs64", symbol.name, 0))
+                    apply(image, by_table[kind], at, word + addend)
                 else:
                     apply(image, kind, at, _address(symbol, base) + addend)
     symbols = {
@@ -79,6 +94,14 @@ def link(obj: bytes) -> Linked:
         if symbol["st_info"]["type"] == "STT_FUNC" and symbol["st_shndx"] in base
     }
     return Linked(bytes(image), symbols, data, relocs)
+
+
+def _new_word(image: bytearray, data: list[tuple[int, int]]) -> int:
+    """The offset of a new word of the global offset table."""
+    begin = len(image)
+    image += bytes(-begin % 8 + 8)
+    data.append((begin, len(image)))
+    return len(image) - 8
 
 
 def _address(symbol: Any, base: dict[int, int]) -> int:
@@ -130,3 +153,8 @@ def _apply_x86_64(image: bytearray, kind: int, at: int, target: int) -> None:
 #: relocations that call, by the executor's name: R_X86_64_PLT32, R_AARCH64_JUMP26, R_AARCH64_CALL26
 _CALLS: Final = {"EM_AARCH64": {282: "call26", 283: "call26"}, "EM_X86_64": {4: "pc_rel32"}}
 _APPLY: Final = {"EM_AARCH64": _apply_aarch64, "EM_X86_64": _apply_x86_64}
+#: relocations to the symbol's word in the global offset table, as those to the word itself: R_AARCH64_ADR_GOT_PAGE,
+#: R_AARCH64_LD64_GOT_LO12_NC, R_X86_64_GOTPCREL, R_X86_64_GOTPCRELX, R_X86_64_REX_GOTPCRELX
+_BY_TABLE: Final = {"EM_AARCH64": {311: 275, 312: 286}, "EM_X86_64": {9: 2, 41: 2, 42: 2}}
+#: a word that holds an address: R_AARCH64_ABS64, R_X86_64_64
+_WORD: Final = {"EM_AARCH64": 257, "EM_X86_64": 1}

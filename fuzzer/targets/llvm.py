@@ -7,6 +7,7 @@ the process: the worker dies, and its parent names the culprit.
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from typing import Any, ClassVar, Final
 
 import llvmlite
@@ -20,7 +21,7 @@ from backend.machine.compiled import CompiledCode
 from fuzzer.case import Case, OptionValue
 from fuzzer.execute.decode import decode
 from fuzzer.targets.elf import link
-from fuzzer.targets.llvm_ir import Translator, is_translated
+from fuzzer.targets.llvm_ir import Module, is_translated
 from fuzzer.targets.llvm_traps import trap_code
 from fuzzer.targets.target import CompileError, Option, Target
 
@@ -32,6 +33,9 @@ _RELOC: Final = {"aarch64": "static", "x86_64": "pic"}
 # What llvm.ubsantrap(n) becomes: brk #0x5500 + n, and ud1l n(%eax), %eax with a displacement of 8 or 32 bits.
 _TRAP_MASK: Final = 0xFFFFE01F
 _TRAP_WORD: Final = 0xD420_0000 | 0x5500 << 5
+
+_MAX_RESULTS: Final = 16
+"""How many results are generated; there is no limit to them."""
 
 #: messages of LLVM that say it has no way to do something, rather than that it failed
 _UNSUPPORTED: Final = ("Cannot select", "unable to legalize", "not supported")
@@ -65,8 +69,8 @@ class Llvm(Target):
         major, minor, patch = binding.llvm_version_info
         return f"LLVM {major}.{minor}.{patch} (llvmlite {llvmlite.__version__})"
 
-    def result_registers(self, isa: str) -> tuple[int, int]:
-        return {"aarch64": (8, 8), "x86_64": (2, 2)}[isa]
+    def fits_results(self, isa: str, types: Sequence[Type]) -> bool:
+        return len(types) <= _MAX_RESULTS
 
     def supports(self, isa: str, op: Opcode, type_: Type | None, second: Type | None) -> bool:
         terms = (term for term in (*op.operands, *op.results) if term != "...")
@@ -83,8 +87,9 @@ class Llvm(Target):
         return found
 
     def compile(self, case: Case) -> CompiledCode:
-        text = Translator(case.function, len(case.memory)).translate()
         level = int(case.options.get("opt_level", 2))
+        translation = Module(case.functions, case.isa, len(case.memory), level)
+        text = translation.translate()
         machine = self._machine(case.isa, level)
         try:
             module = binding.parse_assembly(text)
@@ -111,7 +116,7 @@ class Llvm(Target):
             code,
             relocs=linked.relocs,
             traps=_TRAPS[case.isa](code, linked.data),
-            symbols={"entry": linked.symbols["clif"]},
+            symbols={**linked.symbols, "entry": linked.symbols[translation.entry]},
             data_ranges=linked.data,
             stages={
                 "clif": lambda: print_functions(case.functions),

@@ -7,6 +7,7 @@ given, so what LLVM may do is what IEEE 754 allows, the bits of a NaN that an op
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
@@ -15,9 +16,6 @@ from backend.ir.entities import Inst, Value
 
 if TYPE_CHECKING:
     from fuzzer.targets.llvm_ir import Translator
-
-NAMES: Final = {"f32": "float", "f64": "double"}
-"""LLVM's names of the types that are called otherwise in CLIF."""
 
 TEMPLATES: Final[dict[str, str]] = {
     **{op: f"{op} {{t}} {{x}}, {{y}}" for op in ("fadd", "fsub", "fmul", "fdiv")},
@@ -47,12 +45,6 @@ BITWISE: Final = {"band": "and", "bor": "or", "bxor": "xor", "bnot": "xor"}
 FOLDED: Final = frozenset({"fadd", "fsub", "fmul", "fdiv", "fmin", "fmax"})
 """Operations that LLVM may replace by an operand (x * 1, the maximum of x and x), a signalling NaN included: it
 lets the quiet bit of a NaN open (LangRef, "Behavior of Floating-Point NaN values"), CLIF does not."""
-
-NO_PAIRS: Final = frozenset({
-    "udiv", "sdiv", "urem", "srem", "umulhi", "smulhi",
-    *(f"fcvt_{how}_{sign}{sat}" for sign in ("uint", "sint") for how in ("to", "from") for sat in ("", "_sat")),
-})  # fmt: skip
-"""What is not translated at i128, because LLVM would call a library for it."""
 
 
 def _bits(low: Translator, value: Value) -> str:
@@ -105,9 +97,9 @@ def to_integer(low: Translator, inst: Inst) -> None:
     x = low.name_of(inst.args[0])
     low.trap_if(low.temporary(f"fcmp uno {source} {x}, {x}"), "bad_toint")
     intrinsic = f"@llvm.trunc.{low.mangled(inst.args[0])}"
-    low.declared.add(f"declare {source} {intrinsic}({source})")
+    low.declare(f"{source} {intrinsic}({source})")
     whole = low.temporary(f"call {source} {intrinsic}({source} {x})")
-    least, above = map(literal, integer_range(to.bits, signed))
+    least, above = (literal(n, source) for n in integer_range(to.bits, signed))
     too_low = low.temporary(f"fcmp olt {source} {whole}, {least}")
     too_high = low.temporary(f"fcmp oge {source} {whole}, {above}")
     low.trap_if(low.temporary(f"or i1 {too_low}, {too_high}"), "int_ovf")
@@ -136,9 +128,10 @@ METHODS: Final[dict[str, Callable[[Translator, Inst], None]]] = {
 """What takes more than one instruction."""
 
 
-def literal(number: int) -> str:
-    """A power of two, or 0, or its negation, as a constant of either float type."""
-    return f"0x{struct.pack('>d', float(number)).hex()}"
+def literal(number: int, type_: str) -> str:
+    """A power of two, or 0, or its negation, as a constant of a float type; infinity for what is above its range."""
+    value = math.inf if type_ == "float" and number >= 1 << 128 else float(number)
+    return f"0x{struct.pack('>d', value).hex()}"
 
 
 def integer_range(bits: int, signed: bool) -> tuple[int, int]:

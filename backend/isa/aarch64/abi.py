@@ -52,7 +52,7 @@ _NO_TRAP: Final = -1
 def _check_param(param: AbiParam) -> None:
     if not param.type.is_int and param.type is not F32 and param.type is not F64:
         raise Unsupported(f"a parameter or result of type {param.type}")
-    if param.purpose:
+    if param.purpose not in ("", "vmctx"):
         raise Unsupported(f"a parameter for {param.purpose}")
 
 

@@ -60,7 +60,7 @@ _NO_TRAP: Final = -1
 def _check_param(param: AbiParam) -> None:
     if not param.type.is_int and param.type is not F32 and param.type is not F64:
         raise Unsupported(f"a parameter or result of type {param.type}")
-    if param.purpose and param.purpose != "sret":
+    if param.purpose not in ("", "sret", "vmctx"):
         raise Unsupported(f"a parameter for {param.purpose}")
 
 

@@ -15,6 +15,7 @@ from fuzzer.selftest.bugs import (
     frame,
     lowering,
     optimiser,
+    reach,
     registers,
     wide,
     x86_64,
@@ -42,5 +43,6 @@ BUGS: Final = _by_name(
     optimiser.BUGS,
     floats.BUGS,
     wide.BUGS,
+    reach.BUGS,
     x86_64.BUGS,
 )

@@ -56,7 +56,6 @@ def test_a_tail_call_without_stack_arguments_moves_nothing(isa: str) -> None:
     [
         ("function %f(i64, i64 sret) {\nblock0(v0: i64, v1: i64):\nreturn\n}", "sret"),
         ("function %f(i64 sret) -> i64 {\nblock0(v0: i64):\nreturn v0\n}", "sret"),
-        ("function %f(i64 vmctx) {\nblock0(v0: i64):\nreturn\n}", "vmctx"),
         ("function %f() -> i64 sret {\nblock0:\nv0 = iconst.i64 0\nreturn v0\n}", "sret"),
         ("function %f() {\nfn0 = %g() apple_aarch64\nblock0:\ncall fn0()\nreturn\n}", "apple_aarch64"),
         ("function %f(i64, i64 sret) windows_fastcall {\nblock0(v0: i64, v1: i64):\nreturn\n}", "sret"),

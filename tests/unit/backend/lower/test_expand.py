@@ -169,7 +169,8 @@ def test_support_follows_from_rules_and_expansions() -> None:
     "function %f(i128, i128) -> i128 {\nblock0(v0: i128, v1: i128):\nv2 = umulhi v0, v1\nreturn v2\n}",
     "function %f(f16) -> i128 {\nblock0(v0: f16):\nv1 = fcvt_to_sint.i128 v0\nreturn v1\n}",
     "function %f(f32x4) {\nblock0(v0: f32x4):\nreturn\n}",
-    "function %f(i64 vmctx) {\nblock0(v0: i64):\nreturn\n}",
+    "function %f() -> i64 {\ngv0 = symbol %g\nblock0:\nv0 = global_value.i64 gv0\nreturn v0\n}",
+    "function %f(i64 vmctx) -> i32 {\ngv0 = vmctx\nblock0(v0: i64):\nv1 = global_value.i32 gv0\nreturn v1\n}",
     "function %f() windows_fastcall {\nblock0:\nreturn\n}",
     "function %f() -> i8 {\nfn0 = %g() -> i8 winch\nblock0:\nv0 = call fn0()\nreturn v0\n}",
 ])  # fmt: skip

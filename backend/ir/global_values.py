@@ -5,14 +5,14 @@ A function keeps the right-hand sides as canonical text (:class:`backend.ir.enti
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 from backend.errors import Unsupported
 from backend.ir.cursor import Cursor
-from backend.ir.entities import Function
+from backend.ir.entities import NO_FLAGS, Function, MemFlags
 from backend.ir.lexer import Tokens
 from backend.ir.memory_flags import parse_flags
+from backend.ir.types import Type
 
 
 class Parameter(NamedTuple):
@@ -21,20 +21,25 @@ class Parameter(NamedTuple):
     position: int
 
 
+class Symbol(NamedTuple):
+    """The base is the address of the function, or what else it is, of this name."""
+
+    name: str
+
+
 class Step(NamedTuple):
-    """Add ``offset``, then, if ``size`` is not 0, load that many bytes from there; ``trap`` as in MemFlags."""
+    """Add ``offset`` modulo 2**64, then, if ``type`` is not None, load a value of that type from there, with these
+    flags."""
 
     offset: int
-    size: int = 0
-    trap: str | None = None
+    type: Type | None = None
+    flags: MemFlags = NO_FLAGS
 
 
-def base_of(
-    function: Function, number: int, symbol: Callable[[str], int]
-) -> tuple[int | Parameter, list[Step]]:
-    """(base, steps) of ``gvN``: the base is an address or a parameter. ``symbol``: the address of a name.
+def chain_of(function: Function, number: int) -> tuple[Parameter | Symbol, list[Step]]:
+    """(base, steps) of ``gvN``.
 
-    Unsupported if it is about what is not known here: thread-local symbols, no parameter that is the vmctx.
+    Unsupported if it rests on what nobody knows: thread-local symbols, no parameter that is the vmctx.
     """
     steps: list[Step] = []
     seen: set[int] = set()
@@ -53,7 +58,7 @@ def base_of(
             cursor.accept("colocated")
             if cursor.text == "tls":
                 raise Unsupported("a thread-local symbol")
-            base = symbol(cursor.external_name())
+            base = Symbol(cursor.external_name())
             steps.append(Step(cursor.offset()))
             return base, steps[::-1]
         if kind not in ("load", "iadd_imm"):
@@ -66,7 +71,7 @@ def base_of(
                 raise Unsupported("a global value in a byte order of its own")
             number = cursor.entity("gv")
             # Steps are collected backwards: what is done last comes first.
-            steps.append(Step(cursor.offset(), type_.bytes, flags.trap))
+            steps.append(Step(cursor.offset(), type_, flags))
         else:
             number = cursor.entity("gv")
             cursor.take(",")

@@ -1,0 +1,35 @@
+"""LLVM's code says what the conformance filetests say, whose values come from neither it nor the reference."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("llvmlite")
+
+from fuzzer.filetests import EXECUTORS, run_file
+from tests.unit.fuzzer.targets.test_llvm import FORMS
+
+FOLDER = Path(__file__).parents[3] / "conformance"
+FILES = ("calls", "library", "globals", "recursion", "immediate", "logic", "overflow", "memory")
+#: of these files alone; why, and how many lines
+UNSUPPORTED = {"globals": {"opcode symbol_value": 1}}
+
+
+@pytest.mark.parametrize("isa", ["aarch64", "x86_64"])
+@pytest.mark.parametrize("name", FILES)
+def test_every_line_holds(name: str, isa: str) -> None:
+    level = "none" if name == "memory" else "speed"
+    result = run_file(FOLDER / f"{name}.clif", EXECUTORS["llvm"], isa, level)
+    assert result.errors == []
+    assert result.failures == []
+    assert dict(result.reasons) == UNSUPPORTED.get(name, {})
+    assert result.passed > 3
+
+
+def test_the_files_have_every_form() -> None:
+    text = "".join((FOLDER / f"{name}.clif").read_text() for name in FILES)
+    assert [
+        name for name in sorted(FORMS) if f" {name} " not in text and f" {name}." not in text
+    ] == []
