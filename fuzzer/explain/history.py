@@ -38,13 +38,15 @@ class Visit:
 
 @dataclass(slots=True)
 class History:
-    """A function's visits in order. ``position``: of a block's first instruction in layout order."""
+    """A function's visits in order. ``position``: of a block's first instruction in layout order; ``recurs``: may the
+    function be entered again before it is left, or in its own place?"""
 
     function: Function
     visits: list[Visit]
     position: dict[int, int] = field(default_factory=dict)
     insts: list[Inst] = field(default_factory=list)
     blocks: dict[int, Block] = field(default_factory=dict)
+    recurs: bool = False
 
 
 def history_of(case: Case, index: int, outcome: Outcome) -> History:
@@ -53,6 +55,8 @@ def history_of(case: Case, index: int, outcome: Outcome) -> History:
     function, inputs = case.function, case.inputs[index]
     steps = prepare(function, others=case.others).trace(inputs, case.memory)
     made = History(function, [])
+    named = (ref.name for each in case.functions for ref in each.functions.values())
+    made.recurs = function.name in named
     for block in function.blocks:
         made.position[block.id] = len(made.insts)
         made.insts += block.insts

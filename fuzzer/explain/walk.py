@@ -108,8 +108,13 @@ class Walk:
     # ---- the walk
 
     def run(self) -> Cause | None:
-        """Walk to the first difference; None if there is none before the last recorded step is done."""
+        """Walk to the first difference; None if there is none before the last recorded step is done, or if the
+        function may be entered again: a step does not say of which activation it is."""
         steps = self.machine.trace.steps
+        if self.history.recurs:
+            for step in steps:
+                self.machine.apply(step)
+            return None
         try:
             for step in steps:
                 span = self.span_at(step.offset)
