@@ -58,9 +58,9 @@ BUGS: Final = (
         _ITSELF,
         lambda: edited(
             frame.layout_frame,
-            "frame.saved = _written(allocation, env)",
+            "frame.saved = _written(allocation, env, clobbers)",
             "frame.saved = () if any(ref.name == function.name for ref in function.functions.values())"
-            " else _written(allocation, env)",
+            " else _written(allocation, env, clobbers)",
         ),
     ),
     Bug(
