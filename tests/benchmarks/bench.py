@@ -4,8 +4,8 @@ Usage: ``python tests/benchmarks/bench.py [split|split:ISA|isas|growth|memory|sh
 ``memory`` by default).
 
 ``split``   a trial's stages on functions of about 30 instructions with 16 inputs, one core, in a process that
-            has compiled its rules and tried :data:`WARM` others before, as a campaign's has after seconds: first
-            functions of integers up to 64 bits alone, then functions that have floats or i128, and the ratio
+            has compiled its rules and tried :data:`WARM` others before, as a campaign's has after seconds: of
+            functions of integers up to 64 bits alone, of such as have floats or i128, of all, with calls; and the ratios
 ``isas``    how long a compile takes and how long code is for each ISA, of the same functions, against the first ISA
 ``growth``  each stage from 10 to 10,000 instructions
 ``memory``  a worker's resident size over 200,000 functions (minutes)
@@ -58,56 +58,77 @@ def sized(
     return cases
 
 
-def split(isa: str = "aarch64") -> None:
-    """The stages of the hot path, of the two scopes."""
-    target = target_named("builtin")
-    integers = CaseGenerator(target, isa, types=INTEGERS, calls=False)
-    everything = CaseGenerator(target, isa)
-    narrow = stages("split", integers, isa, wide=False)
-    if not everything.catalogue.groups:
-        return
-    wide = stages("split, floats and i128", everything, isa, wide=True)
-    print(f"  floats and i128 take {wide / narrow:.2f} times what integers take")
+class Scope:
+    """One kind of functions while it is measured: what its stages take, on the same number of functions."""
 
+    def __init__(self, title: str, generator: CaseGenerator, *, wide: bool) -> None:
+        self.title = title
+        self.generator = generator
+        self.cases = sized(generator, 400, 22, 38, wide=wide)
+        self.spent = dict.fromkeys(("generate", "interpret", "compile", "execute", "check"), 0.0)
+        self.runs = 0
 
-def stages(title: str, generator: CaseGenerator, isa: str, *, wide: bool) -> float:
-    """The stages of the hot path, microseconds a function; the seconds of one in all of them."""
-    target = target_named("builtin")
-    cases = sized(generator, 400, 22, 38, wide=wide)
-    size = statistics.mean(case.function.instruction_count() for _, case in cases)
-    print(
-        f"{title}: {isa}, {len(cases)} functions of {size:.1f} instructions on average, 16 inputs each"
-    )
-    target.prepare(isa)
-    for number in range(WARM):
-        run_trial(generator.from_seed(2_000_000 + number), target, thorough=number % 8 == 0)
-    spent = dict.fromkeys(("generate", "interpret", "compile", "execute", "check"), 0.0)
-    runs = 0
-    for seed, case in cases:
+    @property
+    def total(self) -> float:
+        """Seconds of all stages."""
+        return sum(self.spent.values())
+
+    def measure(self, index: int, target: Target) -> None:
+        """The stages of one of its functions."""
+        seed, case = self.cases[index]
         before = clock()
-        generator.from_seed(seed)
-        spent["generate"] += clock() - before
+        self.generator.from_seed(seed)
+        self.spent["generate"] += clock() - before
         trial = Trial(case, target, False)
         for name, stage in (("interpret", interpret), ("compile", compile_case),
                             ("execute", execute), ("check", violations)):  # fmt: skip
             before = clock()
             stage(trial)
-            spent[name] += clock() - before
-        runs += trial.executed
-    total = sum(spent.values())
-    for name, seconds in spent.items():
-        print(f"  {name:<10} {seconds / len(cases) * 1e6:7.0f} us  {seconds / total:5.1%}")
-    print(f"  total      {total / len(cases) * 1e6:7.0f} us: {len(cases) / total:.0f} functions/s, "
-          f"{runs / total:.0f} runs/s on one core")  # fmt: skip
-    before = clock()
-    whole = [generator.from_seed(1_000_000 + n) for n in range(500)]
-    results = [run_trial(case, target, thorough=n % 8 == 0)[0] for n, case in enumerate(whole)]
-    seconds = clock() - before
-    executed = sum(trial.executed for trial in results)
-    mean = statistics.mean(case.function.instruction_count() for case in whole)
-    print(f"  as a campaign draws them ({mean:.0f} instructions, every 8th thorough): "
-          f"{len(whole) / seconds:.0f} functions/s, {executed / seconds:.0f} runs/s")  # fmt: skip
-    return total / len(cases)
+            self.spent[name] += clock() - before
+        self.runs += trial.executed
+
+    def report(self, target: Target) -> None:
+        """What was measured, and what a campaign makes of such functions."""
+        count, total = len(self.cases), self.total
+        size = statistics.mean(case.function.instruction_count() for _, case in self.cases)
+        print(
+            f"{self.title}: {count} functions of {size:.1f} instructions on average, 16 inputs each"
+        )
+        for name, seconds in self.spent.items():
+            print(f"  {name:<10} {seconds / count * 1e6:7.0f} us  {seconds / total:5.1%}")
+        print(f"  total      {total / count * 1e6:7.0f} us: {count / total:.0f} functions/s, "
+              f"{self.runs / total:.0f} runs/s on one core")  # fmt: skip
+        before = clock()
+        whole = [self.generator.from_seed(1_000_000 + n) for n in range(500)]
+        results = [run_trial(case, target, thorough=n % 8 == 0)[0] for n, case in enumerate(whole)]
+        seconds = clock() - before
+        executed = sum(trial.executed for trial in results)
+        mean = statistics.mean(case.function.instruction_count() for case in whole)
+        print(f"  as a campaign draws them ({mean:.0f} instructions, every 8th thorough): "
+              f"{len(whole) / seconds:.0f} functions/s, {executed / seconds:.0f} runs/s")  # fmt: skip
+
+
+def split(isa: str = "aarch64") -> None:
+    """The stages of the hot path, of each scope. The scopes take turns, function by function, so that what the machine
+    does besides falls on all of them alike."""
+    target = target_named("builtin")
+    target.prepare(isa)
+    integers = CaseGenerator(target, isa, types=INTEGERS, calls=False)
+    scopes = [Scope(f"split, {isa}", integers, wide=False)]
+    if (floats := CaseGenerator(target, isa, calls=False)).catalogue.groups:
+        scopes.append(Scope("split, floats and i128", floats, wide=True))
+    scopes.append(Scope("split, with calls", CaseGenerator(target, isa), wide=False))
+    for scope in scopes:
+        for number in range(WARM):
+            case = scope.generator.from_seed(2_000_000 + number)
+            run_trial(case, target, thorough=number % 8 == 0)
+    for index in range(len(scopes[0].cases)):
+        for scope in scopes:
+            scope.measure(index, target)
+    for scope in scopes:
+        scope.report(target)
+    for scope in scopes[1:]:
+        print(f"{scope.title} takes {scope.total / scopes[0].total:.2f} times what integers take")
 
 
 def isas() -> None:
