@@ -162,6 +162,11 @@ class Opcode:
         return bool(self.over)
 
     @property
+    def operand_suffix(self) -> bool:
+        """May it have the type of its first operand as a suffix, though it has no T? To Cranelift that type is its T."""
+        return not self.over and self.operands[:1] in (("S",), ("addr",))
+
+    @property
     def suffix_required(self) -> bool:
         """True if nothing but the suffix tells T."""
         return self.polymorphic and self.control is None
@@ -295,7 +300,7 @@ _row("cls", "values", "T -> T", "copies of the sign bit after it", over=INT)
 _row("bitrev", "values", "T -> T", "bits in reverse order", over=INT)
 _row("bswap", "values", "T -> T", "bytes in reverse order", over=(t.I16, t.I32, t.I64, t.I128))
 _row("popcnt", "values", "T -> T", "number of ones", over=ANY_INT)
-_row("bitselect", "values", "T T T -> T", "(c & x) | (~c & y)", over=ANY)
+_row("bitselect", "values", "T T T -> T", "(c & x) | (~c & y)", over=ANY, control=1)
 _row("bmask", "values", "S -> T", "all ones if x is not 0, else 0", over=INT, second=INT, control=None)
 
 # -- compares and selects ------------------------------------------------------------------------------

@@ -221,7 +221,7 @@ class FunctionParser(Cursor):
         type_ = self.type()
         if op.polymorphic:
             return op, type_
-        if "S" not in op.operands and "addr" not in op.operands:
+        if not op.operand_suffix:
             self.fail(f"{op.name} takes no type suffix", suffix_at)
         return op, _fixed_type(op)  # Cranelift's T of these is an operand's type: nothing to keep
 

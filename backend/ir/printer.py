@@ -79,6 +79,8 @@ def print_inst(inst: Inst, function: Function, block: Block, home: dict[Value, B
     parts.append(op.name)
     if op.polymorphic and (op.control is None or home.get(inst.args[op.control]) is not block):
         parts.append(f".{inst.type}")
+    elif op.operand_suffix and home.get(inst.args[0]) is not block:
+        parts.append(f".{function.value_types[inst.args[0]]}")
     operands = "".join([handler(inst, i) for handler, i in _PROGRAMS[op.shape]])
     if operands:
         parts.append(f" {operands.rstrip()}")

@@ -5,7 +5,7 @@ Usage: ``python tests/benchmarks/bench.py [split|split:ISA|isas|growth|memory|sh
 
 ``split``   a trial's stages on functions of about 30 instructions with 16 inputs, one core, in a process that
             has compiled its rules and tried :data:`WARM` others before, as a campaign's has after seconds: of
-            functions of integers up to 64 bits alone, of such as have floats or i128, of all, with calls; and the ratios
+            functions of integers up to 64 bits alone, of such as have floats or i128, of all with calls; the ratios
 ``isas``    how long a compile takes and how long code is for each ISA, of the same functions, against the first ISA
 ``growth``  each stage from 10 to 10,000 instructions
 ``memory``  a worker's resident size over 200,000 functions (minutes)
