@@ -102,7 +102,8 @@ _TABLE: Final = 2816
 """Where the table of pointers begins: behind all that stores to integers reach, before what is kept for floats."""
 _NEAR: Final = (0, 8, 264, 1024)
 """Where in the data region the first pointers of the table lead; each of the others leads to one of the first."""
-_FLAGS: Final = ("notrap aligned ", "", "notrap aligned readonly can_move ", "notrap ")
+_FLAGS: Final = ("notrap aligned ", "notrap aligned readonly ", "notrap aligned readonly can_move ")
+"""Cranelift's reader takes no load in the preamble that may trap or be misaligned."""
 
 
 def pointers(image: bytes) -> bytes:
