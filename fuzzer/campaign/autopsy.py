@@ -67,6 +67,21 @@ def _warm_up(target: Target, isa: str, settings: Settings) -> float:
     return spent
 
 
+def _deadly(case: Case, target: Target, settings: Settings) -> tuple[Case, Death | None]:
+    """How the case kills its process, as it was drawn or, if it lives, at another level of optimisation: the worker may
+    have died where it compared the two."""
+    death = death_of(case, target, settings, settings.timeout)
+    for options in target.opt_levels.values():
+        if death is not None:
+            break
+        other = case.copy()
+        other.options = {**case.options, **options}
+        death = death_of(other, target, settings, settings.timeout)
+        if death is not None:
+            return other, death
+    return case, death
+
+
 def violation_of(death: Death) -> Violation:
     """A death as a violation: the compiler's while compiling, suspect while executing."""
     check = "hang" if death.how == "timeout" else "crash"
@@ -85,7 +100,7 @@ def examine(settings: Settings, order: Order, index: int) -> Iterator[Found]:
                                   fixed=settings.options)  # fmt: skip
         generator = generator.focused(order.focus.get(isa, ()))
         case = generator.from_seed(number)
-        death = death_of(case, target, settings, settings.timeout)
+        case, death = _deadly(case, target, settings)
         if death is None:
             return
         violation = violation_of(death)

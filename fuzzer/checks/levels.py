@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from fuzzer.checks.check import Check
+from fuzzer.execute.quarantine import suspicion
 from fuzzer.finding import Violation
 
 if TYPE_CHECKING:
@@ -38,12 +39,13 @@ def _look(trial: Trial) -> Iterator[Violation]:
             )
             return
         execute(other)
+        doubt = suspicion(case.isa, other.code.code) if other.anomalies and other.code else ""
         for index in other.anomalies:
             run = other.runs[index]
             if run is not None and index not in trial.anomalies:
                 did = f"{run.stop} {run.values}" if run.stop == "return" else run.stop
                 yield Violation("levels", f"only at level {name}: {trial.outcomes[index]!r} was expected, "
-                                f"got {did}", "", index)  # fmt: skip
+                                f"got {did}", "", index, suspect=doubt)  # fmt: skip
 
 
 CHECK = Check(

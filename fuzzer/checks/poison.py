@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from fuzzer.checks.check import Check
-from fuzzer.execute.emulator import emulator_for
+from fuzzer.execute.emulator import Run, emulator_for
 from fuzzer.finding import Violation
 from fuzzer.loading import load
 
@@ -31,10 +31,15 @@ def _look(trial: Trial) -> Iterator[Violation]:
         second = engine.run(case.inputs[index], case.memory, (index + trial.poison + 1) & 1)
         same_end = first.stop == second.stop and first.offset == second.offset
         same_effects = first.memory == second.memory and first.calls == second.calls
-        if not same_end or first.values != second.values or not same_effects:
+        if not same_end or first.values != second.values or not same_effects or second.frame:
             yield Violation("poison", f"depends on what was in dead registers or dead stack: "
-                            f"{first.stop} {first.values}, then {second.stop} {second.values}",
+                            f"{first.stop} {first.values}, then {second.stop} {second.values}{_owed(second)}",
                             "", index)  # fmt: skip
+
+
+def _owed(run: Run) -> str:
+    """What the second run alone did not keep to."""
+    return f" and {run.frame[0][0]} broken" if run.frame else ""
 
 
 CHECK = Check(

@@ -53,8 +53,10 @@ _KNOWN_GOOD: Final = {
 _ODD: Final = re.compile(r"\[(rip|0x|[0-9])")
 #: operands of which there is a shorter encoding that Keystone takes: an immediate for al .. rax, a shift by 1
 _SHORTER: Final = re.compile(r"(al|ax|eax|rax), -?[0-9]\w*|.*, 1")
-#: the list holds, but Keystone reads these operands as something else
-_PC_RELATIVE: Final = ("ldr", "ldrsw")
+#: the list holds, but Keystone reads these operands as something else: a literal's distance; 0xffff as -1
+_MISREAD: Final = {
+    "ldr": re.compile(r"[^\[]*"), "ldrsw": re.compile(r"[^\[]*"), "push": re.compile(r"-?[0-9]\w*"),
+}  # fmt: skip
 
 _DECIMAL: Final = re.compile(r"#(-?)(\d+)(?![\w.])")
 
@@ -77,7 +79,7 @@ def _look(trial: Trial) -> Iterator[Violation]:
         mnemonic, _, operands = text.partition(" ")
         if mnemonic not in good or word in _agreed:
             continue
-        if mnemonic in _PC_RELATIVE and "[" not in operands:
+        if mnemonic in _MISREAD and _MISREAD[mnemonic].fullmatch(operands):
             continue
         if isa == "x86_64" and (_ODD.search(operands) or _SHORTER.fullmatch(operands)):
             continue

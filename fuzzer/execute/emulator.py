@@ -119,7 +119,6 @@ class Emulator:
         self._contexts: list[Any] = []
         self._stacks: list[bytes] = []
         self._tops: list[bytes] = []
-        self._canaries: list[bytes] = []
         self._fills: list[list[int]] = []
         for poison in range(POISONS):
             self._prepare_poison(random.Random(_POISON_SEED + poison))
@@ -180,6 +179,8 @@ class Emulator:
                 self._outside = Outside(self._uc, m, self._stack, self._data, self._fills)
             code = self._outside.link(code, linkage, memory_size)
             self._called = self._outside
+        elif self._outside is not None:
+            self._outside.clear()
         if len(code) > layout.CODE_SIZE - 64:
             raise ExecutorLimit(f"{len(code)} bytes of code, {layout.CODE_SIZE - 64} fit")
         end = max(len(code), self._code_length) + 64

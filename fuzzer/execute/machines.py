@@ -85,8 +85,9 @@ _AARCH64: Final = Machine(
 _XMM: Final = r(*(f"xmm{n}" for n in range(16)))
 
 #: Haswell is x86-64-v3: what it knows beyond the baseline is AVX and BMI, and VEX-encoded instructions run wrong under
-#: Unicorn 2.1.4, so no compiler may be told of more than SSE4.2 and POPCNT. It looks at the low 52 bits of an address
-#: only: one that is not canonical, at which a processor would fault, may hit the data region.
+#: Unicorn 2.1.4. So of what it knows beyond SSE4.2 only POPCNT, TZCNT and LZCNT may be used, which have none. It looks
+#: at the low 52 bits of an address only: one that is not canonical, at which a processor would fault, may hit the data
+#: region.
 _X86_64: Final = Machine(
     name="x86_64",
     arch=unicorn.UC_ARCH_X86,

@@ -166,19 +166,28 @@ class Outside:
         """The function that is run is of this calling convention."""
         self._entry = callconv
 
+    def clear(self) -> None:
+        """The code that is loaded calls nobody."""
+        self._stubs = []
+
     def begin(self, poison: int) -> None:
         """A run begins."""
         self.calls = []
         self.broken = []
+        self.error = None
         self._poison = poison
         self._count = 0
 
     def _on_stub(self, uc: Any, address: int, size: int, _: Any) -> None:
+        number, within = divmod(address - layout.STUBS, layout.STUB)
+        if within or number >= len(self._stubs):
+            uc.emu_stop()  # a stray jump, to where this code has nobody
+            return
+        stub = self._stubs[number]
         try:
-            self._answer(self._stubs[(address - layout.STUBS) // layout.STUB])
+            self._answer(stub)
         except UndefinedBehaviour as reason:
-            name = self._stubs[(address - layout.STUBS) // layout.STUB].name
-            self.broken.append((f"{CALL}{name}, which is undefined: {reason}", 0, 1))
+            self.broken.append((f"{CALL}{stub.name}, which is undefined: {reason}", 0, 1))
             uc.emu_stop()
         except BaseException as error:  # from here none reaches Python: the run raises it
             self.error = error

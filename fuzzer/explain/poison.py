@@ -22,21 +22,25 @@ CLASSES: Final = (REGISTERS, STACK, ARGUMENTS)
 
 
 class _Calm(Emulator):
-    """An emulator with one class of poison made zero."""
+    """An emulator with one class of poison made zero, for functions of one calling convention."""
 
-    def __init__(self, isa: str, calmed: str) -> None:
+    def __init__(self, isa: str, calmed: str, callconv: str) -> None:
         self.calmed = calmed
+        self.callconv = callconv
         super().__init__(isa)
 
     def _prepare_poison(self, rng: random.Random) -> None:
         super()._prepare_poison(rng)
         if self.calmed == REGISTERS:
-            # The low halves of some dead registers are the caller's.
-            kept = self.machine.conventions[""].saved
-            saved = [(each.id, self._uc.reg_read(each.id)) for each in kept]
-            for register in self.machine.poisoned:
+            # Some registers, or the low halves of some, are the caller's.
+            machine = self.machine
+            kept = [each.id for each in machine.conventions[self.callconv].saved]
+            if machine.link >= 0:
+                kept.append(machine.link)
+            saved = [(register, self._uc.reg_read(register)) for register in kept]
+            for register in machine.poisoned:
                 self._uc.reg_write(register, 0)
-            for register, value in (*saved, (self.machine.link, layout.RETURN)):
+            for register, value in saved:
                 self._uc.reg_write(register, value)
             self._contexts[-1] = self._uc.context_save()
         elif self.calmed == STACK:
@@ -50,9 +54,10 @@ class _Calm(Emulator):
 
 def what_mattered(case: Case, code: CompiledCode, index: int, poison: int) -> str:
     """The classes of poison that the run of input ``index`` depends on, as words, or ""."""
+    convention = case.function.signature.callconv
     usual = _summary(_run(Emulator(case.isa), case, code, index, poison))
     found = [name for name in CLASSES
-             if _summary(_run(_Calm(case.isa, name), case, code, index, poison)) != usual]  # fmt: skip
+             if _summary(_run(_Calm(case.isa, name, convention), case, code, index, poison)) != usual]  # fmt: skip
     if not found:
         other = _summary(_run(Emulator(case.isa), case, code, index, 1 - poison))
         return "" if other == usual else "what the callee-saved registers hold"

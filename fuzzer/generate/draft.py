@@ -85,7 +85,7 @@ class Limits:
 
 DEFAULT_LIMITS: Final = Limits()
 CALLEE_LIMITS: Final = Limits(items=10, more=0.85, slot_bytes=128, sites=2)
-"""Of a function that is called: three deep, their frames have to fit the stack of the executor."""
+"""Of a function that is called: its slots are small, so that many frames fit the stack of the executor."""
 
 
 class Draft(ABC):

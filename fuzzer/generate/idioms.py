@@ -205,7 +205,7 @@ class _Drawn:
         way = source.int(0, 7)
         if type_.is_float:
             return draw_bits(source, type_)
-        if way == 7:
+        if way == 7 and (self.number or form.op.name not in _DIVISIONS):
             return self.number
         power = 1 << source.int(0, type_.bits - 1)
         if form.op.name in _SHIFTS and place == 1 and way < 6:

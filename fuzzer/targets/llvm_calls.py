@@ -112,6 +112,13 @@ def _piece_type(result: AbiParam) -> str:
 # -- the function's own side -----------------------------------------------------------------------------------
 
 
+def refuse_faulty_function(low: Translator) -> None:
+    """Unsupported if LLVM is known to compile functions like this one wrongly."""
+    if low.shape.convention == _TAIL:
+        level = low.module.level
+        refuse_faulty(low.isa, level, "function", low.function.signature, low.shape, low.shape)
+
+
 def parameters(low: Translator) -> tuple[str, list[str]]:
     """The parameter list of the function, and the lines that make its values of them."""
     signature, values = low.function.signature, low.function.entry.params

@@ -42,9 +42,10 @@ CONDITIONS: Final = {"ord": "ord", "uno": "uno", "eq": "oeq", "ne": "une", "one"
 BITWISE: Final = {"band": "and", "bor": "or", "bxor": "xor", "bnot": "xor"}
 """Operations on the bits of floats: LLVM has them for integers."""
 
-FOLDED: Final = frozenset({"fadd", "fsub", "fmul", "fdiv", "fmin", "fmax"})
-"""Operations that LLVM may replace by an operand (x * 1, the maximum of x and x), a signalling NaN included: it
-lets the quiet bit of a NaN open (LangRef, "Behavior of Floating-Point NaN values"), CLIF does not."""
+FOLDED: Final = frozenset({"fadd", "fsub", "fmul", "fdiv", "fma", "fmin", "fmax", "fdemote"})
+"""Operations that LLVM may replace by an operand (x * 1, the maximum of x and x, what was promoted before it is
+demoted), a signalling NaN included: it lets the quiet bit of a NaN open (LangRef, "Behavior of Floating-Point NaN
+values"), CLIF does not."""
 
 
 def _bits(low: Translator, value: Value) -> str:

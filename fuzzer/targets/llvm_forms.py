@@ -1,6 +1,6 @@
 """Forms of operations as LLVM IR: with an immediate, with an operand inverted, of a slot by its name, with a carry.
 
-All but the last are what other operations are, of operands that are made here.
+All but the last are rewritten as other opcodes, with operands made here.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _STACK_ADDR: Final = opcode_named("stack_addr")
 _BNOT: Final = opcode_named("bnot")
 
 _SIGNED: Final = ("iadd", "imul", "sdiv", "srem", "icmp", "irsub")
-"""What has its immediate extended by its sign, from 64 bits; what else has one has it extended by zeros."""
+"""What has its immediate extended by its sign, from 64 bits; the others' are extended by zeros."""
 _UNSIGNED: Final = ("udiv", "urem", "band", "bor", "bxor", "ishl", "ushr", "sshr", "rotl", "rotr")
 
 

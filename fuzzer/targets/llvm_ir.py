@@ -110,6 +110,8 @@ class Translator:
                 self.translate_inst(inst)
             bodies.append(self._lines)
         entry = function.blocks[0]
+        if len(function.blocks) > 1:
+            llvm_calls.refuse_faulty_function(self)
         params, start = llvm_calls.parameters(self)
         head = f"{shape.convention}{shape.result} {_symbol(function.name)}({params})"
         lines = [f"define dso_local {head} #0 {{", "start:"]

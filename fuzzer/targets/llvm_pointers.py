@@ -59,7 +59,7 @@ class Pointers:
             context = not foreign.isdisjoint(_contexts(function))
             seeds = [
                 i for i in function.instructions()
-                if (stored and i.op.reads and i.results and function.value_types[i.results[0]] is I64)
+                if (stored and i.op.reads and any(function.value_types[r] is I64 for r in i.results))
                 or ((stored or context) and i.op.name == "global_value")
             ]  # fmt: skip
             _follow(function, foreign, seeds)

@@ -87,13 +87,9 @@ class Target(ABC):
         of these: it is drawn where ``return_call`` is supported."""
         return {"": frozenset()}
 
-    def result_registers(self, isa: str) -> tuple[int, int]:
-        """How many registers there are for the results of a function that the generator draws: for integers, and
-        for floats."""
-        return 8, 8
-
     def fits_results(self, isa: str, types: Sequence[Type]) -> bool:
-        """Are results of these types all in registers? An i128 takes two of them, the first of an even number."""
+        """May the generator draw a function with results of these types? Here: if eight registers of each class hold
+        them, of which an i128 takes two, the first of an even number."""
         ints = floats = 0
         for type_ in types:
             if type_.is_float:
@@ -102,8 +98,7 @@ class Target(ABC):
                 ints += 2 + (ints & 1)
             else:
                 ints += 1
-        int_registers, float_registers = self.result_registers(isa)
-        return ints <= int_registers and floats <= float_registers
+        return ints <= 8 and floats <= 8
 
     def prepare(self, isa: str) -> None:
         """Load what would else be loaded when functions are compiled, before many processes are forked that

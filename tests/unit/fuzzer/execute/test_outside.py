@@ -9,6 +9,7 @@ from keystone import KS_ARCH_ARM64, KS_ARCH_X86, KS_MODE_64, KS_MODE_LITTLE_ENDI
 
 from backend.ir.entities import AbiParam, Signature
 from backend.ir.types import I8, I64
+from fuzzer.execute import layout
 from fuzzer.execute.emulator import STRAY, Emulator, ExecutorLimit, Run
 from fuzzer.execute.relocate import Linkage, relocate
 from fuzzer.outcome import external_result
@@ -95,6 +96,25 @@ def test_an_argument_that_is_not_extended_is_told(isa: str, wide: str) -> None:
     made = run(isa, wide, "", declared)
     assert made.calls == (("%g", (0x80,)),)
     assert [what for what, _, _ in made.frame] == ["call of %g, argument 0, i8 sext"]
+
+
+def test_a_jump_to_where_nobody_is_strays_and_is_forgotten() -> None:
+    """To the place of a function from outside that the code has not got, to the middle of one, to the last code's."""
+    call = bytes.fromhex("00000094")
+    linked = Linkage([Made(0, "call26", "%g", 0)], {}, {"%g": UNARY})
+    right = code_of("aarch64", "mov x0, #7; ret")
+    engine = Emulator("aarch64")
+    for target, linkage in (
+        (layout.STUBS + 3 * layout.STUB, linked), (layout.STUBS + 4, linked), (layout.STUBS, None),
+    ):  # fmt: skip
+        jump = f"movz x9, #{target & 0xFFFF}; movk x9, #{target >> 16}, lsl #16; br x9"
+        engine.load(
+            call * bool(linkage) + code_of("aarch64", jump), UNARY, 0, 4 * bool(linkage), linkage
+        )
+        assert engine.run((5,), b"").stop == STRAY
+        assert engine.run((5,), b"").calls == ()
+        engine.load(call + right, UNARY, 0, 4, linked)
+        assert engine.run((5,), b"").values == (7,)
 
 
 def test_the_library_is_served_and_not_recorded() -> None:

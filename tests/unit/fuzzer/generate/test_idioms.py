@@ -34,8 +34,14 @@ def test_what_is_no_pattern_is_refused(text: str) -> None:
         parse_idiom(text)
 
 
-def test_a_divisor_may_be_a_constant() -> None:
-    assert parse_idiom("udiv x, #k") is not None
+def test_a_divisor_may_be_a_constant_but_not_zero() -> None:
+    divisors = [
+        defs[inst.args[1]].imm
+        for defs in drawn(60, "udiv x, #k", "ishl x, #k") for inst in defs.values()
+        if inst.op.name == "udiv" and inst.args[1] in defs and defs[inst.args[1]].op.name == "iconst"
+    ]  # fmt: skip
+    assert len(divisors) > 40
+    assert 0 not in divisors
 
 
 def target_with(*texts: str) -> Builtin:

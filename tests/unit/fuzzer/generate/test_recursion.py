@@ -67,11 +67,12 @@ def test_however_much_fuel_is_passed(recursive: list[Case]) -> None:
         params = case.function.signature.params
         place = 1 if params[0].type is not I32 else 0
         program = prepare(case.function, others=case.others)
+        outcomes = []
         for fuel in (5, 5 | 0xFFFF_FFF8):
             values = list(case.inputs[0])
             values[place] = fuel
-            outcome = program.run(tuple(values), case.memory, depth=64)
-            assert not isinstance(outcome, OutOfFuel) or fuel == 5
+            outcomes.append(program.run(tuple(values), case.memory, depth=64))
+        assert outcomes[0] == outcomes[1] or {type(o) for o in outcomes} == {OutOfFuel}
         tried += 1
     assert tried > 20
 

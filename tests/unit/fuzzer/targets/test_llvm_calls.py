@@ -381,6 +381,17 @@ block0:
     v0 = iconst.i64 7
     return v0
 }"""
+_WRAPPED = """function %f(i64, i64, i64, i64, i64, i64, i64, i64, i64) -> i64 tail {
+    fn0 = %h()
+block0(v0: i64, v1: i64, v2: i64, v3: i64, v4: i64, v5: i64, v6: i64, v7: i64, v8: i64):
+    brif v0, block1, block2
+block1:
+    call fn0()
+    jump block2
+block2:
+    v9 = iconst.i64 3
+    return v9
+}"""
 _PADDED = """function %f(i32, i128) {
     fn0 = %g(i32, i128, i32, i32, i32, i128, i32, i32) -> i64, i64, i64, i64, f64, f32, i64 tail
 block0(v0: i32, v1: i128):
@@ -403,6 +414,7 @@ block0(v0: i32, v1: i128, v2: i32, v3: i32, v4: i32, v5: i128, v6: i32, v7: i32)
         ("aarch64", 0, _POPPED, [(1,)], "is not yet put back"),
         ("x86_64", 0, _PADDED, [(1, 2)], "do not agree in what is popped"),
         ("x86_64", 2, _PADDED, [(1, 2)], "do not agree in what is popped"),
+        ("aarch64", 2, _WRAPPED, [(0,) * 9], "does not pop the stack arguments"),
     ],
 )
 def test_the_faults_that_are_left_out_are_there(
