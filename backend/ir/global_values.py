@@ -22,7 +22,7 @@ class Parameter(NamedTuple):
 
 
 class Symbol(NamedTuple):
-    """The base is the address of the function, or what else it is, of this name."""
+    """The base is the address of whatever has this name, a function or data."""
 
     name: str
 

@@ -237,6 +237,14 @@ def emit_call(low: Lowering, inst: Inst) -> None:
     low.vcode.clobbers |= convention.clobbers
 
 
+def extends_alike(own: Signature, callee: Signature) -> bool:
+    """Does the callee extend its results as ``own`` promises to? Types alone are what the verifier compares."""
+    return all(
+        mine.extension in ("", theirs.extension)
+        for mine, theirs in zip(own.returns, callee.returns, strict=True)
+    )
+
+
 def emit_tail_call(low: Lowering, inst: Inst) -> None:
     """A call by name or by address instead of a return. Both functions are of a convention that pops."""
     calls = low.isa.calls
@@ -245,6 +253,8 @@ def emit_tail_call(low: Lowering, inst: Inst) -> None:
     convention = convention_of(signature, calls.conventions)
     if convention.sret_result >= 0 and _sret(low.function.signature) >= 0:
         raise Unsupported("a tail call in place of a pointer to results")
+    if not extends_alike(low.function.signature, signature):
+        raise Unsupported("a tail call of a function that does not extend its results")
     places = convention.arguments(convention.passed(signature))
     given, taken = stack_bytes(places), _taken(low, convention)
     pointer = area_pointer(low, convention)

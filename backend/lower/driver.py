@@ -102,11 +102,6 @@ class Lowering:
                 self.temp(INT)
         return vreg
 
-    def use_all(self, value: int) -> tuple[int, ...]:
-        """The registers that hold ``value``: of an i128 both halves, the lower first."""
-        vreg = self.use(value)
-        return (vreg, vreg + 1) if self.types[value] is I128 else (vreg,)
-
     result = use
     """The register that an instruction's result goes to. (A constant has no instruction of its own.)"""
 
@@ -180,10 +175,6 @@ class Lowering:
     def edge(self, call: BlockCall) -> int:
         """The number of the block that an edge of the current terminator leads to."""
         return self._edge_numbers[call]
-
-    def edges(self) -> int:
-        """How many different edges leave the current block."""
-        return len(self._edge_numbers)
 
     # ---- the walk
 

@@ -1,8 +1,8 @@
 """Opcodes that are other opcodes: rewritten before lowering, for any ISA.
 
 A row says what an opcode comes to, one instruction a part: ``result = opcode.TYPE operands``. Operands are
-``x y z`` (the instruction's own), names of earlier results, or integers (an iconst of the TYPE); a last result is
-called ``d`` (and ``d2``). TYPE is ``T`` (the instruction's), ``half``, ``double``, ``bits`` (the integer as wide as
+``x y z`` (the instruction's own), names of earlier results, or integers (an iconst of the TYPE; ``HALF`` is half its
+bits); a last result is called ``d`` (and ``d2``). TYPE is ``T`` (the instruction's), ``half``, ``double``, ``bits`` (the integer as wide as
 T) or a name. What the instruction has besides values (slot, flags, offset, trap code, condition) is copied; an
 address ``x+8`` adds to the offset, and an ``icmp`` or ``fcmp`` may name its condition before its operands, a ``trapz``
 its code behind it. ``call NAME`` calls a function of the run-time library (:mod:`backend.lower.library`). An
@@ -102,7 +102,7 @@ ALWAYS: Final[dict[Opcode, tuple[Part, ...]]] = {
         "bxor_not": "t = bnot.T y; d = bxor.T x, t",
         "stack_load": "t = stack_addr.i64; d = load.T t",
         "stack_store": "t = stack_addr.i64; store.T x, t",
-        "iconcat": "l = uextend.double x; h = uextend.double y; s = ishl.double h, BITS; d = bor.double l, s",
+        "iconcat": "l = uextend.double x; h = uextend.double y; s = ishl.double h, HALF; d = bor.double l, s",
         "isplit": "d = ireduce.half x; s = ushr.T x, HALF; d2 = ireduce.half s",
         **{f"{sign}add_overflow_cin": f"t, p = {sign}add_overflow.T x, y; b = icmp.i8 ne z, 0; c = uextend.T b;"
                                       f" d, q = {sign}add_overflow.T t, c; d2 = bxor.i8 p, q" for sign in "us"},
@@ -367,7 +367,6 @@ def _flags(inst: Inst) -> MemFlags:
 
 
 _CONSTANTS: Final[dict[str, Callable[[Type], int]]] = {
-    "BITS": lambda type_: type_.bits // 2,
     "HALF": lambda type_: type_.bits // 2,
 }
 

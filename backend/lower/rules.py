@@ -264,6 +264,8 @@ class RuleSet:
             made.insts.wanted.setdefault(key(op, None, None), []).append((rule, root, op, I64))
             return
         second = type_named(rule.second) if rule.second else None
+        if second is not None and op.over and op.name not in _BY_SECOND:
+            raise ValueError(f"{rule.name}: rules of {root} are not looked up by S")
         for name in rule.types:
             type_ = type_named(name)
             if (

@@ -5,8 +5,8 @@ that far: 32 KiB for a test-and-branch, 1 MiB for a conditional branch or a load
 pool. Sizing every branch for the worst case is slow code; re-emitting until sizes settle is slow
 compiling.
 
-**Algorithm** (that of Cranelift's ``machinst/buffer.rs``). Emit each branch in its shortest form
-and record a *fixup*: where it is, its format (:class:`~backend.machine.labels.LabelUse`), its
+**Algorithm** (that of Cranelift's ``machinst/buffer.rs``). Emit each branch as one instruction, in
+the form of its row, and record a *fixup*: where it is, its format (:class:`~backend.machine.labels.LabelUse`), its
 label. A fixup has a *deadline*, the last offset it can reach forwards. Binding a label patches the
 fixups that wait for it. When a deadline comes near, an *island* is put into the stream: for each
 due fixup a *veneer*, a longer-reaching branch to the same label, and the constants collected so
@@ -192,13 +192,6 @@ class MachBuffer:
         self._labels.append(-1)
         return len(self._labels) - 1
 
-    def label_offset(self, label: int) -> int:
-        """Offset of a bound label. BufferError if it is open."""
-        offset = self._labels[label]
-        if offset < 0:
-            raise BufferError(f"label {label} is not bound")
-        return offset
-
     def bind(self, label: int) -> None:
         """``label`` is here. Patches what waits for it; BufferError if it was bound before."""
         if self._labels[label] >= 0:
@@ -362,10 +355,10 @@ class MachBuffer:
         here = self.code.length
         self._close(fixup)
         self._patch(fixup, here)
-        word_at = here + use.veneer_at
+        word = here + use.veneer_at
         self._spans.append((here, len(use.veneer_code), "island"))
         self.code.put(use.veneer_code)
-        self._add(Fixup(word_at, here, fixup.label, use.veneer), self._labels[fixup.label])
+        self._add(Fixup(word, here, fixup.label, use.veneer), self._labels[fixup.label])
 
     # ---- the end
 

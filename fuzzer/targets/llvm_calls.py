@@ -21,6 +21,7 @@ from backend.errors import Unsupported
 from backend.ir.entities import AbiParam, Inst, Signature, Value
 from backend.ir.rules import callee_signature
 from backend.ir.types import I64, I128
+from backend.lower.calls import extends_alike
 from fuzzer.execute.machines import MACHINES
 from fuzzer.execute.passing import Passing, passing
 from fuzzer.targets.llvm_faults import refuse_faulty
@@ -291,6 +292,8 @@ def return_call(low: Translator, inst: Inst) -> None:
     shape, target = _callee(low, inst, signature)
     if own.convention != _TAIL or signature.callconv != low.function.signature.callconv:
         raise Unsupported("a tail call between other conventions than tail")
+    if not extends_alike(low.function.signature, signature):
+        raise Unsupported("a tail call of a function that does not extend its results")
     if (own.result, own.slots) != (shape.result, shape.slots):
         raise Unsupported("a tail call of a function with other results")
     if _SRET in (own.types, shape.types) or any(

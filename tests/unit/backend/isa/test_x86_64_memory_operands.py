@@ -64,7 +64,10 @@ FOLDED = {
                "cmp_mi.b_o"),
     "zero-extended": ("i64 i64", "i32", "v2 = load.i8 v0; v3 = uextend.i32 v2; return v3", "movzx_b.l_o"),
     "sign-extended": ("i64 i64", "i64", "v2 = load.i32 v0; v3 = sextend.i64 v2; return v3", "movsx_l.q_o"),
-    "float": ("i64 f64", "f64", "v2 = load.f64 v0; v3 = fsub v1, v2; return v3", "sub_rm.d"),
+    **{f"f{op} {w}{way}": (f"i64 f{w}", f"f{w}", f"v2 = load.f{w} v0; v3 = f{op} {args}; return v3",
+                           f"{op}_rm.{'s' if w == 32 else 'd'}")
+       for w in (32, 64) for way, ops, args in (("", "add sub mul div", "v1, v2"), (", exchanged", "add mul", "v2, v1"))
+       for op in ops.split()},
     "float compare": ("i64 f32", "i8", "v2 = load.f32 v0; v3 = fcmp ge v1, v2; return v3", "ucomi_rm.s"),
     "promoted": ("i64 i64", "f64", "v2 = load.f32 v0; v3 = fpromote.f64 v2; return v3", "cvt_rm.d"),
     "demoted": ("i64 i64", "f32", "v2 = load.f64 v0; v3 = fdemote.f32 v2; return v3", "cvt_rm.s"),
@@ -111,7 +114,7 @@ APART = {
                                     " store v5, v0; return v4",
     "another block": "v2 = load.i64 v0; jump block1; block1:; v3 = iadd v1, v2; return v3",
     "a calm load past a store": "v2 = load.i64 notrap v0; store v1, v0; v3 = iadd v1, v2; return v3",
-    "a constant beside it": "v2 = load.i64 v0; v3 = iconst.i64 7; v4 = iadd v3, v2; return v4",
+    "a constant beside it": "v2 = load.i64 v0; v3 = iconst.i64 0x123456789abc; v4 = iadd v3, v2; return v4",
 }  # fmt: skip
 
 

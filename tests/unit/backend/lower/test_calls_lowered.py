@@ -70,6 +70,17 @@ def test_what_x86_64_does_not_pass_is_said(text: str, reason: str) -> None:
         compile_function(parse_file(text).functions[0].function, "x86_64")
 
 
+@pytest.mark.parametrize("isa", ["aarch64", "x86_64"])
+def test_a_tail_call_leaves_no_extension_to_nobody(isa: str) -> None:
+    """The callee returns to this function's caller: what it does not extend, nobody does."""
+    text = "function %f(i64) -> i8 {} tail {{\nfn0 = %g(i64) -> i8 {} tail\nblock0(v0: i64):\nreturn_call fn0(v0)\n}}"
+    for own, callee in (("", ""), ("uext", "uext"), ("", "sext")):
+        assert compile_function(parse_file(text.format(own, callee)).functions[0].function, isa)
+    for own, callee in (("uext", ""), ("uext", "sext")):
+        with pytest.raises(Unsupported, match="does not extend its results"):
+            compile_function(parse_file(text.format(own, callee)).functions[0].function, isa)
+
+
 def test_a_convention_of_another_isa_is_unsupported() -> None:
     for isa, convention in (("aarch64", "windows_fastcall"), ("x86_64", "apple_aarch64")):
         text = f"function %f() {convention} {{\nblock0:\nreturn\n}}"

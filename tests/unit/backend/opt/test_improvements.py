@@ -128,6 +128,7 @@ def test_a_rule_can_happen_and_holds(rule: Rule) -> None:
 @pytest.mark.parametrize("name", FOLDS)
 def test_constants_come_to_what_the_reference_says(name: str) -> None:
     op = opcode_named(name)
+    seen: set[int] = set()
     for type_ in (t for t in WIDTHS if t in op.over):
         some = [0, 1, 2, 7, type_.mask, type_.sign, type_.sign - 1, 0x5A & type_.mask]
         second = I16 if op.second else type_
@@ -143,8 +144,10 @@ def test_constants_come_to_what_the_reference_says(name: str) -> None:
             types = ", ".join([str(type_), *("i8" for _ in op.results[1:])])
             body = "\n    ".join(lines)
             before = parse_function(f"function %f() -> {types} {{\nblock0:\n    {body}\n}}\n")
-            after, _ = optimise(before)
+            after, hits = optimise(before)
+            seen |= hits
             assert prepare(after).run(()) == prepare(before).run(()), body
+    assert RULES.index(f"opt_fold_{name}") in seen
 
 
 def test_everything_has_a_name_of_its_own_and_opcodes() -> None:

@@ -429,6 +429,21 @@ def test_a_nan_that_llvm_hands_on_is_quiet(isa: str, line: str) -> None:
     assert run_trial(case, LLVM, thorough=True)[1] == []
 
 
+@pytest.mark.parametrize("isa", ["aarch64", "x86_64"])
+def test_a_canonical_nan_in_place_of_a_square_root_stays(isa: str) -> None:
+    text = """function %f(f64) -> f64 {
+block0(v0: f64):
+    v1 = sqrt v0
+    v2 = fcmp ne v1, v1
+    v3 = f64const +NaN
+    v4 = select v2, v3, v1
+    return v4
+}"""
+    inputs = [(0x7FF0_0000_0000_0001,), (0xFFF8_0000_0000_0002,), (0xBFF0_0000_0000_0000,)]
+    case = Case(parse_function(text), list(inputs), isa=isa)
+    assert run_trial(case, LLVM, thorough=True)[1] == []
+
+
 def test_x86_64_agrees_with_the_reference() -> None:
     """The executor's x86-64 and its reading of UD1, by a compiler that shares nothing with ours."""
     generator = CaseGenerator(LLVM, "x86_64")
