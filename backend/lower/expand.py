@@ -1,12 +1,12 @@
 """Opcodes that are other opcodes: rewritten before lowering, for any ISA.
 
 A row says what an opcode comes to, one instruction a part: ``result = opcode.TYPE operands``. Operands are
-``x y z`` (the instruction's own), names of earlier results, or integers (an iconst of the TYPE; ``HALF`` is half its
-bits); a last result is called ``d`` (and ``d2``). TYPE is ``T`` (the instruction's), ``half``, ``double``, ``bits`` (the integer as wide as
-T) or a name. What the instruction has besides values (slot, flags, offset, trap code, condition) is copied; an
-address ``x+8`` adds to the offset, and an ``icmp`` or ``fcmp`` may name its condition before its operands, a ``trapz``
-its code behind it. ``call NAME`` calls a function of the run-time library (:mod:`backend.lower.library`). An
-extension or reduction to the type that it comes from is nothing.
+``x y z`` (the instruction's own), names of earlier results, or integers (an iconst of the TYPE; ``HALF``: half its
+bits); a last result is called ``d`` (and ``d2``). TYPE is ``T`` (the instruction's), ``half``, ``double``, ``bits``
+(the integer as wide as T) or a name. What the instruction has besides values (slot, flags, offset, trap code,
+condition) is copied; an address ``x+8`` adds to the offset, and an ``icmp`` or ``fcmp`` may name its condition before
+its operands, a ``trapz`` its code behind it. ``call NAME`` calls a function of the run-time library
+(:mod:`backend.lower.library`). An extension or reduction to the type that it comes from is nothing.
 
 What a ``global_value`` comes to is said by the declaration that it names; its row has one step of each kind.
 

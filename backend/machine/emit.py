@@ -32,7 +32,7 @@ GROWTH: Final = 16
 _WORST: Final = 1 + GROWTH // 4
 """Bytes that a byte of whole words can come to."""
 _LEAVE_BYTES: Final = 160
-"""Longest epilogue with its return: on AArch64 18 saved registers, a word each at most; of windows_fastcall 90 bytes."""
+"""Longest epilogue with its return: on AArch64 18 saved registers, a word each; of windows_fastcall 90 bytes."""
 
 Item = tuple[int, Row, list[int]]
 """What was put where: offset, row, values of its fields."""
