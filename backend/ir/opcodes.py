@@ -77,6 +77,15 @@ SHAPES: Final[dict[str, str]] = {
 INT_CC: Final = ("eq", "ne", "slt", "sle", "sgt", "sge", "ult", "ule", "ugt", "uge")
 FLOAT_CC: Final = ("ord", "uno", "eq", "ne", "one", "ueq", "lt", "le", "gt", "ge",
                    "ult", "ule", "ugt", "uge")  # fmt: skip
+SWAPPED: Final = {
+    "eq": "eq", "ne": "ne", "slt": "sgt", "sgt": "slt", "sle": "sge", "sge": "sle",
+    "ult": "ugt", "ugt": "ult", "ule": "uge", "uge": "ule",
+    "ord": "ord", "uno": "uno", "one": "one", "ueq": "ueq", "lt": "gt", "gt": "lt", "le": "ge", "ge": "le",
+}  # fmt: skip
+"""The condition, of integers or floats, that holds of exchanged operands when this one holds."""
+INVERTED: Final = {"eq": "ne", "ne": "eq", "slt": "sge", "sge": "slt", "sgt": "sle", "sle": "sgt",
+                   "ult": "uge", "uge": "ult", "ugt": "ule", "ule": "ugt"}  # fmt: skip
+"""The condition of integers that holds when this one does not."""
 RMW_OPS: Final = ("add", "sub", "and", "nand", "or", "xor", "xchg", "umin", "umax", "smin", "smax")
 TRAP_CODES: Final = ("stk_ovf", "int_ovf", "heap_oob", "int_divz", "bad_toint",
                      *(f"user{n}" for n in range(1, 251)))  # fmt: skip

@@ -12,16 +12,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from backend.ir.entities import Inst, Value
-from backend.ir.opcodes import Opcode, opcode_named
+from backend.ir.opcodes import INVERTED, SWAPPED, Opcode, opcode_named
 from backend.opt.rules import RULES, TRUTHS
 
 if TYPE_CHECKING:
     from backend.opt.simplify import Simplifier
-
-INVERT: Final = {"eq": "ne", "ne": "eq", "slt": "sge", "sge": "slt", "sgt": "sle", "sle": "sgt",
-                 "ult": "uge", "uge": "ult", "ugt": "ule", "ule": "ugt"}  # fmt: skip
-SWAP: Final = {"eq": "eq", "ne": "ne", "slt": "sgt", "sgt": "slt", "sle": "sge", "sge": "sle",
-               "ult": "ugt", "ugt": "ult", "ule": "uge", "uge": "ule"}  # fmt: skip
 
 _ROW: Final = re.compile(r"(\w+):\s+([\w|]+) (.+?) -> (.+?)(?: if (.+))?")
 _TOKEN: Final = re.compile(r"\s*([(),]|\{[^}]*\}|[^\s(),\[]+\[.*\](?=\s)|[^\s(),]+)")
@@ -151,7 +146,7 @@ class _Compiler:
     """Compiles rules to the body of one function."""
 
     def __init__(self) -> None:
-        self.names: dict[str, object] = {"INVERT": INVERT, "SWAP": SWAP, "power": _power}
+        self.names: dict[str, object] = {"INVERT": INVERTED, "SWAP": SWAPPED, "power": _power}
         self.lines: list[str] = []
         self.bound: dict[str, str] = {}
         self.nodes = 0

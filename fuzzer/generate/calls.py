@@ -17,7 +17,7 @@ from backend.ir.entities import AbiParam, BlockCall, Function, FunctionRef, Inst
 from backend.ir.opcodes import Opcode, opcode_named
 from backend.ir.types import I32, I64, Type
 from fuzzer.case import DATA_BASE
-from fuzzer.generate.operations import Operation
+from fuzzer.generate.operations import EXTENSIONS, MAX_DEPTH, Operation
 from fuzzer.generate.source import Source
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ CALLEE_TRIPS: Final = 16
 """Trips that the loops around a call may make, and those that a callee's loops can't."""
 TAIL: Final = "tail"
 """The calling convention of functions that may end in a call."""
-_EXTENSIONS: Final = ("", "uext", "sext")
 
 _CALL: Final = opcode_named("call")
 _CALL_INDIRECT: Final = opcode_named("call_indirect")
@@ -46,7 +45,6 @@ _USHR: Final = opcode_named("ushr")
 
 _MOST_FUEL: Final = 7
 """Calls within a ring that may be in each other; a mask."""
-_MAX_DEPTH: Final = 3
 
 
 class Callee(NamedTuple):
@@ -120,7 +118,7 @@ def _param(source: Source, types: Sequence[Type]) -> AbiParam:
     type_ = types[source.int(0, 15) % len(types)]
     if type_.is_float or type_.bits >= 64:
         return AbiParam(type_)
-    return AbiParam(type_, _EXTENSIONS[source.int(0, len(_EXTENSIONS) - 1)])
+    return AbiParam(type_, EXTENSIONS[source.int(0, len(EXTENSIONS) - 1)])
 
 
 def call(g: Draft, operation: Operation) -> None:
@@ -143,7 +141,7 @@ def call(g: Draft, operation: Operation) -> None:
 
 def may_recur(g: Draft) -> bool:
     """Is this a place for a call within the ring? Outside of loops, and not too many times."""
-    return bool(g.ring) and g.sites < g.limits.sites and g.trips == g.first_trips and g.depth < _MAX_DEPTH  # fmt: skip
+    return bool(g.ring) and g.sites < g.limits.sites and g.trips == g.first_trips and g.depth < MAX_DEPTH  # fmt: skip
 
 
 def recur(g: Draft) -> None:

@@ -47,7 +47,8 @@ def _pair_table() -> tuple[int, ...]:
 # -- floats --------------------------------------------------------------------------------------------------
 
 _LETTERS: Final = {F32: "<f", F64: "<d"}
-_FRACTIONS: Final = {F32: 23, F64: 52}
+FRACTIONS: Final = {F32: 23, F64: 52}
+"""Bits of a float's fraction."""
 
 
 def float_bits(type_: Type, value: float) -> int:
@@ -57,8 +58,8 @@ def float_bits(type_: Type, value: float) -> int:
 
 def quiet_nan(type_: Type) -> int:
     """The canonical NaN of a float type: positive, quiet, no payload."""
-    return ((1 << (type_.bits - _FRACTIONS[type_])) - 1) >> 1 << _FRACTIONS[type_] | (
-        1 << (_FRACTIONS[type_] - 1)
+    return ((1 << (type_.bits - FRACTIONS[type_])) - 1) >> 1 << FRACTIONS[type_] | (
+        1 << (FRACTIONS[type_] - 1)
     )
 
 
@@ -69,7 +70,7 @@ def small_number(type_: Type, number: int) -> int:
 
 def _float_table(type_: Type) -> tuple[int, ...]:
     """Both signs of all but the first: zeros, numbers on the edges of rounding and converting, infinities, NaNs."""
-    fraction = _FRACTIONS[type_]
+    fraction = FRACTIONS[type_]
     nan = quiet_nan(type_)
     infinity = nan ^ (1 << (fraction - 1))
     numbers = [0.0, 1.0, -1.0, -0.0, 0.5, 2.0, 1.5, -2.5, -0.5, 3.0]

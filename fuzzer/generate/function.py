@@ -40,6 +40,7 @@ from fuzzer.generate.operations import (
     CALL,
     CONVERT,
     DIVIDE,
+    EXTENSIONS,
     FAMILY_COUNT,
     SELECT,
     TYPES,
@@ -70,7 +71,6 @@ _CONTEXT: Final = 0.25
 """How often the pointer to the data region is the function's context, from which global values are."""
 _ALGEBRA: Final = 0.3
 """How often an operation gets operands that algebra has something to say of."""
-_EXTENSIONS: Final = ("", "uext", "sext")
 
 FitsResults = Callable[[list[Type]], bool]
 """May a function have results of these types?"""
@@ -159,7 +159,7 @@ class FunctionGenerator(Draft):
         """A parameter or result; ``extend``: perhaps with its register's upper bits promised."""
         if not extend or type_.bits >= 64 or type_.is_float:
             return AbiParam(type_)
-        return AbiParam(type_, _EXTENSIONS[self.source.int(0, len(_EXTENSIONS) - 1)])
+        return AbiParam(type_, EXTENSIONS[self.source.int(0, len(EXTENSIONS) - 1)])
 
     @property
     def pointer_index(self) -> int:

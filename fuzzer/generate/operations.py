@@ -81,6 +81,10 @@ SELECT: Final = _NAMES.index("select")
 CONVERT: Final = _NAMES.index("float to int")
 _FLOAT_FAMILIES: Final = frozenset(i for i, name in enumerate(_NAMES) if name.startswith("float"))
 
+MAX_DEPTH: Final = 3
+"""Of structures in structures."""
+EXTENSIONS: Final = ("", "uext", "sext")
+"""What a parameter or result may promise of its register's upper bits."""
 DRAWS: Final = 16
 """Among how many types one is drawn."""
 _WIDE_SHARE: Final = (0, 5, 6, 8)

@@ -8,7 +8,7 @@ from backend.ir.entities import Block, BlockCall, Inst, Value
 from backend.ir.opcodes import INT_CC, opcode_named
 from backend.ir.types import I8, I32, I64, I128, Type
 from fuzzer.generate.draft import Draft
-from fuzzer.generate.operations import Operation
+from fuzzer.generate.operations import MAX_DEPTH, Operation
 
 _IADD: Final = opcode_named("iadd")
 _ISUB: Final = opcode_named("isub")
@@ -29,7 +29,6 @@ _TRAP: Final = opcode_named("trap")
 ARM: Final = 106
 _MASKED_TRIPS: Final = 3
 """Most trips of a loop whose count is a value."""
-_MAX_DEPTH: Final = 3
 _SIGN_TESTS: Final = ("slt", "sge", "sgt", "sle")
 """Conditions that a comparison with zero decides by the sign."""
 DRAWN_TRAPS: Final = ("user1", "user2", "int_ovf", "user200", "bad_toint")
@@ -88,7 +87,7 @@ def _join(g: Draft, types: list[Type], jumps: list[Inst | None]) -> None:
 
 def branch(g: Draft, operation: Operation) -> None:
     """An if with one arm or two; now and then with its arms the other way round."""
-    if g.depth >= _MAX_DEPTH:
+    if g.depth >= MAX_DEPTH:
         g.add()
         return
     source = g.source
@@ -174,7 +173,7 @@ def _revive(g: Draft, types: list[Type]) -> Inst:
 
 def switch(g: Draft, operation: Operation) -> None:
     """A br_table of one to six targets over one to four arms."""
-    if g.depth >= _MAX_DEPTH:
+    if g.depth >= MAX_DEPTH:
         g.add()
         return
     source = g.source
@@ -201,7 +200,7 @@ def loop(g: Draft, operation: Operation) -> None:
     trips over all nesting levels."""
     source = g.source
     trips = source.int(1, g.limits.trips)
-    if g.depth >= _MAX_DEPTH or g.trips * max(trips, _MASKED_TRIPS) > 64:
+    if g.depth >= MAX_DEPTH or g.trips * max(trips, _MASKED_TRIPS) > 64:
         g.add()
         return
     first = source.bool(0.3)
@@ -257,7 +256,7 @@ def pressure(g: Draft, operation: Operation) -> None:
         step = g.sum(type_, seeds[0], seeds[1])
         live.append(step)
         seeds = [step, seeds[i & 1]]
-    if g.depth < _MAX_DEPTH:
+    if g.depth < MAX_DEPTH:
         g.depth += 1
         g.region()
         g.depth -= 1

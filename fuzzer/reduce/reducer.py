@@ -16,9 +16,10 @@ from typing import Final
 from backend.errors import VerifyError
 from backend.ir.entities import Function, Signature
 from backend.ir.printer import print_functions
-from backend.ir.types import F32, F64, Type
+from backend.ir.types import Type
 from backend.ir.verifier import verify
 from fuzzer.case import Case
+from fuzzer.generate.constants import FRACTIONS
 from fuzzer.reduce import edit
 from fuzzer.reduce.leaks import leaks_stack_address
 
@@ -85,10 +86,6 @@ def _words(signature: Signature) -> int:
 
 
 _PLAIN: Final = frozenset({"", "eq", "user1", "ne"})
-
-
-FRACTIONS: Final = {F32: 23, F64: 52}
-"""Bits of a float's fraction."""
 
 
 def _size(number: int, type_: Type | None = None) -> int:

@@ -14,8 +14,9 @@ from backend.ir.entities import AbiParam, Function, Inst, MemFlags, Signature, S
 from backend.ir.opcodes import opcode_named
 from backend.ir.types import F32, F64, I32, I64, I128, INTS, Type
 from fuzzer.case import DATA_BASE, Case
+from fuzzer.generate.constants import FRACTIONS
 from fuzzer.reduce import edit
-from fuzzer.reduce.reducer import FRACTIONS, Reducer
+from fuzzer.reduce.reducer import Reducer
 
 _IADD: Final = opcode_named("iadd")
 _FADD: Final = opcode_named("fadd")

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from backend.ir.entities import Inst
+from backend.ir.opcodes import SWAPPED
 from backend.isa.aarch64 import fields as f
 from backend.isa.aarch64.immediates import (
     MASK64,
@@ -21,7 +22,6 @@ from backend.isa.aarch64.immediates import (
 from backend.isa.aarch64.insts import ROWS
 from backend.isa.aarch64.regs import XZR
 from backend.isa.aarch64.rules_float import NAMES as FLOAT_NAMES
-from backend.isa.aarch64.rules_float import SWAP as FLOAT_SWAP
 from backend.isa.aarch64.rules_float import add_float_rules
 from backend.isa.aarch64.rules_pair import add_pair_rules
 from backend.lower.calls import emit_call, emit_func_addr, emit_return, emit_tail_call
@@ -33,10 +33,6 @@ from backend.machine.vcode import MInst
 CONDITION: Final = {
     "eq": f.EQ, "ne": f.NE, "slt": f.LT, "sle": f.LE, "sgt": f.GT, "sge": f.GE,
     "ult": f.LO, "ule": f.LS, "ugt": f.HI, "uge": f.HS,
-}  # fmt: skip
-_SWAP: Final = {
-    "eq": "eq", "ne": "ne", "slt": "sgt", "sle": "sge", "sgt": "slt", "sge": "sle",
-    "ult": "ugt", "ule": "uge", "ugt": "ult", "uge": "ule", **FLOAT_SWAP,
 }  # fmt: skip
 
 
@@ -132,7 +128,7 @@ _LOADS: Final = "load|uload8|sload8|uload16|sload16|uload32|sload32"
 _STORES: Final = "store|istore8|istore16|istore32"
 
 RULES: Final = RuleSet(
-    ROWS, _NAMES, _SWAP, {key: {"M": row, "S": str(log)} for key, (row, log) in _MEMORY.items()}
+    ROWS, _NAMES, SWAPPED, {key: {"M": row, "S": str(log)} for key, (row, log) in _MEMORY.items()}
 )
 _rule: Final = RULES.rule
 

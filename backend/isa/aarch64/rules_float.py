@@ -29,8 +29,6 @@ CONDITION: Final = {
 """The machine's condition after ``fcmp x, y``, for those that are one."""
 AFTER_CCMP: Final = {"one": f.NE, "ueq": f.EQ}
 """The condition after the conditional compare."""
-SWAP: Final = {"ord": "ord", "uno": "uno", "one": "one", "ueq": "ueq",
-               "lt": "gt", "gt": "lt", "le": "ge", "ge": "le"}  # fmt: skip
 
 _EQUAL_FLAGS: Final = 4
 

@@ -13,11 +13,11 @@ from __future__ import annotations
 from typing import Final
 
 from backend.ir.entities import Inst
+from backend.ir.opcodes import SWAPPED
 from backend.isa.x86_64 import fields as f
 from backend.isa.x86_64.insts import ROWS
 from backend.isa.x86_64.regs import RAX
 from backend.isa.x86_64.rules_float import NAMES as FLOAT_NAMES
-from backend.isa.x86_64.rules_float import SWAP as FLOAT_SWAP
 from backend.isa.x86_64.rules_float import add_float_rules
 from backend.isa.x86_64.rules_pair import add_pair_rules
 from backend.lower.calls import emit_call, emit_func_addr, emit_return, emit_tail_call
@@ -29,10 +29,6 @@ from backend.machine.vcode import MInst
 CONDITION: Final = {
     "eq": f.E, "ne": f.NE, "slt": f.L, "sle": f.LE, "sgt": f.G, "sge": f.GE,
     "ult": f.B, "ule": f.BE, "ugt": f.A, "uge": f.AE,
-}  # fmt: skip
-_SWAP: Final = {
-    "eq": "eq", "ne": "ne", "slt": "sgt", "sle": "sge", "sgt": "slt", "sge": "sle",
-    "ult": "ugt", "ule": "uge", "ugt": "ult", "uge": "ule", **FLOAT_SWAP,
 }  # fmt: skip
 _SIZES: Final = {
     ".R": {8: ".l", 16: ".l", 32: ".l", 64: ".q", 128: ".q"},
@@ -109,7 +105,7 @@ _SUBSTITUTES: Final = {
     **{(op, type_): {"A": row} for op, row in _ON_REGISTERS.items() for type_ in (*WIDE.split(), *FLOATS.split())},
 }  # fmt: skip
 
-RULES: Final = RuleSet(ROWS, _NAMES, _SWAP, _SUBSTITUTES, _SIZES)
+RULES: Final = RuleSet(ROWS, _NAMES, SWAPPED, _SUBSTITUTES, _SIZES)
 _rule: Final = RULES.rule
 
 # fmt: off

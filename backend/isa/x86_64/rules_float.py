@@ -43,8 +43,6 @@ CONDITION: Final = {
 }
 """The machine's condition after ``ucomiss x, y``, for those that are one."""
 MASK_PREDICATE: Final = {"eq": f.EQ_MASK, "ne": f.NEQ_MASK}
-SWAP: Final = {"ord": "ord", "uno": "uno", "one": "one", "ueq": "ueq",
-               "lt": "gt", "gt": "lt", "le": "ge", "ge": "le"}  # fmt: skip
 
 
 def too_low(signed: bool, bits: int, width: int) -> int:
