@@ -234,9 +234,10 @@ class FunctionGenerator(Draft):
         types: list[Type] = []
         if self.ring:
             results = [self.operand(param.type) for param in self.ring[0].signature.returns]
+        chance = calls.chance_of_results(source)
         while not self.ring:
             source.start(RESULT)
-            more = not results or source.bool(0.5)
+            more = not results or source.bool(chance)
             if more:
                 types.append(self._draw_passed())
                 more = self.fits_results(types)

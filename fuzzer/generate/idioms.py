@@ -9,7 +9,8 @@ notation of its rules, as far as that is of opcodes and operands::
     or_ones       bor x, -1                      this constant
     any_shift     ishl|ushr|sshr x, (band y, #k) one of these opcodes
 
-What a rule demands besides (of types, of constants) is left to chance: near misses are worth as much. Nothing here has
+What a rule demands besides (of types, of constants) is left to chance: near misses are worth as much. So now and then
+another opcode, of those that are simplified in such a place, stands where one is nested. Nothing here has
 effects: an idiom with a memory access, a branch or a trap is passed over.
 """
 
@@ -34,6 +35,8 @@ _SHIFTS: Final = frozenset({"ishl", "ushr", "sshr", "rotl", "rotr"})
 _DIVISIONS: Final = frozenset({"udiv", "sdiv", "urem", "srem"})
 
 
+_MISSED: Final = 0.1
+"""How often a nested instruction is another one."""
 IDIOM: Final = 109
 """Span label of an idiom."""
 
@@ -180,6 +183,9 @@ class _Drawn:
         g = self.g
         if isinstance(arg, Node):
             forms = g.repertoire.idioms.giving(arg.opcodes, type_)
+            if g.source.bool(_MISSED):
+                near = g.repertoire.kindred(form.op.name, type_)
+                forms = tuple([one for one in near if len(one.operands) == len(arg.args)]) or forms
             if not forms:
                 return g.operand(type_)
             return self.grow(arg, forms[g.source.int(0, len(forms) - 1)])[0]

@@ -101,7 +101,7 @@ _KINDRED: Final = tuple(
     for names in (
         "band bor bxor bnot", "iadd isub ineg bnot", "imul ineg ishl", "ishl ushr sshr rotl rotr band",
         "uextend sextend ireduce bmask ineg", "bitrev bswap popcnt clz ctz rotl rotr", "iabs ineg",
-        "icmp isub bxor ineg", "select icmp fcmp bmask uextend sextend ineg bitrev bswap popcnt rotl",
+        "icmp isub bxor ineg", "select icmp fcmp bmask uextend sextend ineg bnot iabs bitrev bswap popcnt rotl",
         "bitselect bmask", "umin umax smin smax", "udiv urem ishl",
         "trapz trapnz icmp bmask uextend sextend ineg bitrev popcnt",
         "fma fneg fmul", "fneg fabs fcopysign fmul", "fadd fsub fneg", "fmin fmax fneg", "ceil floor trunc nearest",
