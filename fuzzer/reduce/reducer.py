@@ -41,6 +41,11 @@ def cost(case: Case) -> tuple[int, ...]:
     )
     image = sum(byte != 0 for byte in case.memory)
     parts = [_cost(function) for function in case.functions]
+    structure += sum(
+        ref.name == case.function.name
+        for function in case.functions
+        for ref in function.functions.values()
+    )
     own, widths, numbers, late, ops = (sum(part[i] for part in parts) for i in range(5))
     return structure + own + 3 * len(case.others), widths, numbers + inputs, image, late, ops
 
