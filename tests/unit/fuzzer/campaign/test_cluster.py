@@ -21,7 +21,7 @@ from tests.unit.fuzzer.campaign.processes import Command, Done, run
 ROOT = Path(__file__).parents[4]
 FUNCTIONS = 256
 CAMPAIGN = ("fuzz", "--seed", "7", "-n", str(FUNCTIONS), "--plant",
-            "sign-bit-off-by-one,unsigned-multiply-high", "--out", "out")  # fmt: skip
+            "shift-narrow-unmasked,division-trap-code", "--out", "out")  # fmt: skip
 
 
 @pytest.fixture
