@@ -217,7 +217,7 @@ BUGS: Final = (
         "calls",
         "a call of a function in the same code goes behind its first instruction",
         "encoding",
-        5,  # 3, or 5 if it is itself that a function calls: that takes a way to end
+        3,
         _NEAR,
         lambda: edited(
             link._resolve, "use.patch(word, target - at)", "use.patch(word, target - at + 4)"
