@@ -100,7 +100,7 @@ def take_fuel(g: Draft, param: Value) -> None:
 
 def chance_of_results(source: Source) -> float:
     """Of one more result: mostly there are few, now and then more than there are registers for."""
-    return 0.9 if source.bool(0.1) else 0.5
+    return 0.9 if source.bool(0.1) else 0.7
 
 
 def draw_outside(

@@ -26,6 +26,7 @@ from fuzzer.generate.source import Source
 from fuzzer.reference.open_bits import OPEN_RESULTS
 
 _IADD: Final = opcode_named("iadd")
+_BXOR: Final = opcode_named("bxor")
 _FADD: Final = opcode_named("fadd")
 _FCMP: Final = opcode_named("fcmp")
 _FNEG: Final = opcode_named("fneg")
@@ -52,6 +53,11 @@ _MAX_NESTING: Final = 3
 _EXPRESSION: Final = 15
 _CONSTANT: Final = (0, 14)
 _SHIFTS: Final = frozenset({"ishl", "ushr", "sshr", "rotr"})
+_GATHERED: Final = 0.75
+"""How often what a block passes on, or the function returns, is a value that nothing uses yet: of what is drawn at
+random half would be dead, and a bug in what is dead is not seen."""
+_TOGETHER: Final = 0.85
+"""How often one more of these values comes along."""
 
 OPERAND: Final = 107
 """Span label of an expression; the other labels are the generator's."""
@@ -221,6 +227,30 @@ class Draft(ABC):
             return self.drawn_constant(type_)
         return values[-1 - (distance - 1) % len(values)]
 
+    def loose(self, first: Block, marks: Sequence[int]) -> dict[Type, list[Value]]:
+        """What was put in reach since ``marks`` and has no use in the blocks from ``first`` on, newest first."""
+        used: set[Value] = set()
+        for block in self.function.blocks[self.function.blocks.index(first) :]:
+            for inst in block.insts:
+                used.update(inst.args)
+                for target in inst.successors():
+                    used.update(target.args)
+        return {
+            type_: [value for value in reversed(values[mark:]) if value not in used]
+            for mark, (type_, values) in zip(marks, self.scope.items(), strict=True)
+        }
+
+    def gathered(self, type_: Type, loose: dict[Type, list[Value]]) -> Value:
+        """A value for what comes after: mostly one of the ``loose`` or, of integers, the exclusive or of some, which
+        would else have been for nothing."""
+        source, values = self.source, loose[type_]
+        if not values or not source.bool(_GATHERED):
+            return self.operand(type_)
+        value = values.pop(source.int(0, 15) % len(values))
+        while values and not type_.is_float and source.bool(_TOGETHER):
+            value = self.emit(_BXOR, type_, (value, values.pop(source.int(0, 15) % len(values))))
+        return value
+
     def nested(self, type_: Type, form: Form | None = None) -> Value:
         """An expression that only its user sees; ``form``: of this form, not a drawn one."""
         source = self.source
@@ -263,6 +293,11 @@ class Draft(ABC):
         if type_.is_float:
             return self.arithmetic(_FADD, type_, x, y)
         return self.emit(_IADD, type_, (x, y))
+
+    def shift(self, op: Opcode, type_: Type, value: Value, amount: int) -> Value:
+        """A shift of any integer type by a constant, not put in reach."""
+        by = I64 if type_ is I128 else type_
+        return self.emit(op, type_, (value, self.constant(by, amount)))
 
     def arithmetic(self, op: Opcode, type_: Type, x: Value, y: Value) -> Value:
         """A float operation on two operands whose NaNs have open bits; not put in reach."""

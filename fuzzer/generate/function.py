@@ -61,6 +61,7 @@ _BOR: Final = opcode_named("bor")
 _FABS: Final = opcode_named("fabs")
 _FCMP: Final = opcode_named("fcmp")
 _ICMP: Final = opcode_named("icmp")
+_ISHL: Final = opcode_named("ishl")
 _RETURN: Final = opcode_named("return")
 _SELECT: Final = opcode_named("select")
 
@@ -235,19 +236,27 @@ class FunctionGenerator(Draft):
         if self.ring:
             results = [self.operand(param.type) for param in self.ring[0].signature.returns]
         chance = calls.chance_of_results(source)
+        loose = self.loose(self.function.blocks[0], [0] * len(self.scope))
         while not self.ring:
             source.start(RESULT)
             more = not results or source.bool(chance)
             if more:
-                types.append(self._draw_passed())
+                types.append(self._draw_result(loose))
                 more = self.fits_results(types)
                 if more:
-                    results.append(self.operand(types[-1]))
+                    results.append(self.gathered(types[-1], loose))
             source.end()
             if not more:
                 break
         self.effect(_RETURN, None, tuple(results))
         return results
+
+    def _draw_result(self, loose: dict[Type, list[Value]]) -> Type:
+        """The type of a result: often that of a value that nothing uses."""
+        types = [type_ for type_, values in loose.items() if values and type_ not in self.unpassed]
+        if types and self.source.bool(0.75):
+            return types[self.source.int(0, 7) % len(types)]
+        return self._draw_passed()
 
     def _finish_early_returns(self, types: list[Type]) -> None:
         """Give the returns drawn on the way their operands, now that the result types are known."""
@@ -370,7 +379,7 @@ class FunctionGenerator(Draft):
             return
         type_ = form.operands[0]
         if operation.family == CONVERT:
-            args[0] = self._convertible(type_, args[0], form.results[0])
+            args[0] = self._convertible(type_, args[0], form.results[0], "sint" in form.op.name)
         elif operation.shape == "cond_trap":
             compare = "ult" if operation.name == "trapnz" else "uge"
             limit = self.constant(type_, 3)
@@ -378,12 +387,14 @@ class FunctionGenerator(Draft):
         elif operation.shape == "add_trap":
             args[1] = self.emit(_BAND, type_, (args[1], self.constant(type_, 0xFF)))
 
-    def _convertible(self, type_: Type, value: Value, to: Type) -> Value:
-        """What any integer type ``to`` has room for: the magnitude of the value, or a number in place of more."""
+    def _convertible(self, type_: Type, value: Value, to: Type, signed: bool) -> Value:
+        """What any integer type ``to`` has room for: the magnitude of the value, or a number in place of more: now and
+        then the first that there is no room for."""
         magnitude = self.emit(_FABS, type_, (value,))
         limit = self.constant(type_, float_bits(type_, 2.0 ** (to.bits - 1)))
         fits = self.compare(_FCMP, type_, magnitude, limit, "lt")
-        other = float_bits(type_, (-0.5, to.bits + 0.5)[self.source.int(0, 1)])
+        bound = 2.0 ** min(to.bits - signed, 127)
+        other = float_bits(type_, (-0.5, to.bits + 0.5, 0.5, bound)[self.source.int(0, 3)])
         return self.emit(_SELECT, type_, (fits, magnitude, self.constant(type_, other)))
 
     def _draw_arms(self, form: Form, args: list[Value]) -> None:
@@ -397,15 +408,18 @@ class FunctionGenerator(Draft):
                 args[place] = self.constant(type_, bits)
 
     def _draw_divisor(self, type_: Type, args: list[Value]) -> None:
-        """Mostly an odd value or a constant, since a division by zero would hide all that follows;
-        one time in eight -1, the divisor that can overflow."""
+        """Mostly an odd value or a constant, since a division by zero would hide all that follows; one time in eight
+        -1, the divisor that can overflow, or where every fourth division does."""
         way = self.source.int(0, 7)
         if way < 4:
             args[1] = self.emit(_BOR, type_, (args[1], self.constant(type_, 1)))
         elif way < 6:
             args[1] = self.constant(type_, draw_bits(self.source, type_) or 1)
-        elif way == 6:
+        elif way == 6 and self.source.bool(0.5):
             args[1] = self.constant(type_, type_.mask)
+        elif way == 6:
+            args[0] = self.shift(_ISHL, type_, args[0], type_.bits - 1)
+            args[1] = self.emit(_BOR, type_, (args[1], self.constant(type_, type_.mask - 1)))
 
     # -- memory ------------------------------------------------------------------------------------------
 

@@ -154,7 +154,7 @@ def idiom(g: Draft, operation: Operation) -> None:
         results = _Drawn(g).grow(node, form)
         for value, type_ in zip(results, form.results, strict=True):
             g.scope[type_].append(value)
-        more = source.bool(0.5)
+        more = source.bool(0.65)
         source.end()
 
 
@@ -211,16 +211,19 @@ class _Drawn:
         way = source.int(0, 7)
         if type_.is_float:
             return draw_bits(source, type_)
-        if way == 7 and (self.number or form.op.name not in _DIVISIONS):
+        divides = form.op.name in _DIVISIONS
+        if way == 7 and (self.number or not divides):
             return self.number
         power = 1 << source.int(0, type_.bits - 1)
         if form.op.name in _SHIFTS and place == 1 and way < 6:
             found = source.int(0, 4) if way < 2 else source.int(0, form.operands[0].bits - 1)
-        elif way < 2 or form.op.name in _DIVISIONS:
+        elif way < (5 if divides else 2):
             found = power
         elif way < 4:
             found = (power - 1, type_.mask, type_.sign, type_.sign - 1)[source.int(0, 3)]
         else:
             found = draw_bits(source, type_)
+        if divides:
+            found = found or 1
         self.number = found
         return found

@@ -36,7 +36,7 @@ FAMILIES: Final[dict[str, dict[str, int]]] = {
     "overflow": {"uadd_overflow": 1, "sadd_overflow": 1, "usub_overflow": 1, "ssub_overflow": 1,
                  "umul_overflow": 1, "smul_overflow": 1, "uadd_overflow_cin": 1, "sadd_overflow_cin": 1,
                  "usub_overflow_bin": 1, "ssub_overflow_bin": 1},
-    "divide": {"udiv": 1, "sdiv": 1, "urem": 1, "srem": 1},
+    "divide": {"udiv": 2, "sdiv": 2, "urem": 2, "srem": 2},
     "trap": {"trapz": 1, "trapnz": 1, "uadd_overflow_trap": 1},
     "memory": {"load": 4, "store": 5, "uload8": 1, "sload8": 1, "uload16": 1, "sload16": 1,
                "uload32": 1, "sload32": 1, "istore8": 1, "istore16": 1, "istore32": 1, "fold": 8},

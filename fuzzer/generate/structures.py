@@ -6,7 +6,7 @@ from typing import Final
 
 from backend.ir.entities import Block, BlockCall, Inst, Value
 from backend.ir.opcodes import INT_CC, opcode_named
-from backend.ir.types import I8, I32, I64, I128, Type
+from backend.ir.types import I8, I32, Type
 from fuzzer.generate.draft import Draft
 from fuzzer.generate.operations import MAX_DEPTH, Operation
 
@@ -38,19 +38,18 @@ def funnel(g: Draft, operation: Operation) -> None:
     """Two shifts that meet in a disjunction: a rotation, or an extraction from a pair."""
     source = g.source
     type_ = g.draw_integer_type()
-    by = I64 if type_ is I128 else type_
     high, low = g.operand(type_), g.operand(type_)
     left = source.int(1, type_.bits - 1)
     right = type_.bits - left if source.bool(0.9) else left
-    up = g.emit(_ISHL, type_, (high, g.constant(by, left)))
-    down = g.emit(_USHR, type_, (low, g.constant(by, right)))
+    up = g.shift(_ISHL, type_, high, left)
+    down = g.shift(_USHR, type_, low, right)
     g.scope[type_].append(g.emit(_BOR, type_, (up, down)))
 
 
 def _carried(g: Draft) -> list[Type]:
     """Types of the values that a structure passes to the block after it: at most three."""
     types: list[Type] = []
-    while len(types) < 3 and g.source.bool(0.5):
+    while len(types) < 3 and g.source.bool(0.65):
         types.append(g.draw_type())
     return types
 
@@ -70,7 +69,8 @@ def _arm(g: Draft, types: list[Type]) -> tuple[Block, Inst | None]:
     elif leave == 30:
         g.effect(_TRAP, None, keyword=DRAWN_TRAPS[source.int(0, len(DRAWN_TRAPS) - 1)])
     else:
-        args = tuple([g.operand(type_) for type_ in types])
+        loose = g.loose(first, marks) if types else {}
+        args = tuple([g.gathered(type_, loose) for type_ in types])
         jump = Inst(_JUMP, None, targets=(BlockCall(-1, args),))
         g.insts.append(jump)
     g.forget(marks)
@@ -122,7 +122,7 @@ def _condition(g: Draft) -> Value:
         return g.operand(I8)
     type_ = g.draw_integer_type()
     if way == 1:
-        return g.operand(type_)
+        return _upper(g, type_) if source.bool(0.4) else g.operand(type_)
     if way in (5, 6):
         if source.bool(0.3):
             bit = g.operand(type_)
@@ -143,6 +143,11 @@ def _condition(g: Draft) -> Value:
     if source.bool(0.2):
         g.scope[I8].append(value)
     return value
+
+
+def _upper(g: Draft, type_: Type) -> Value:
+    """A value whose lower half is empty: a test of less than the whole takes it for zero."""
+    return g.shift(_ISHL, type_, g.operand(type_), type_.bits // 2)
 
 
 def _float_condition(g: Draft) -> Value:
@@ -226,7 +231,8 @@ def loop(g: Draft, operation: Operation) -> None:
     source.start(ARM)
     g.region()
     source.end()
-    carried = tuple([g.operand(type_) for type_ in types])
+    loose = g.loose(header, marks) if types else {}
+    carried = tuple([g.gathered(type_, loose) for type_ in types])
     one = g.constant(I32, 1)
     left = g.emit(_ISUB, I32, (header.params[0], one))
     again = BlockCall(header.id, (left, *carried))

@@ -11,13 +11,14 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
-from backend.ir.entities import AbiParam, Function, Inst, Signature
+from backend.ir.entities import AbiParam, Block, Function, Inst, Signature
 from backend.ir.opcodes import opcode_named
 from fuzzer.case import Case
 from fuzzer.reduce import edit, passes, simplify
 from fuzzer.reduce.reducer import Reducer
 
 _FUNC_ADDR: Final = opcode_named("func_addr")
+_RETURN: Final = opcode_named("return")
 
 
 def turned(case: Case, number: int) -> Case:
@@ -30,7 +31,8 @@ def turned(case: Case, number: int) -> Case:
 
 def fewer(reducer: Reducer) -> None:
     """Fewer functions: none that calls the case's own, none at all, or without one after another."""
-    reducer.attempt(_estrange)
+    if not reducer.attempt(_estrange):
+        reducer.attempt(_understudy)
     if reducer.attempt(_drop_all):
         return
     for number in range(len(reducer.best.others) - 1, -1, -1):
@@ -61,7 +63,28 @@ _INSIDE: Final[Sequence[Callable[[Reducer], None]]] = (
 
 def _estrange(case: Case) -> bool:
     """Who is called by the name of the case's function is somebody from outside: what recurs needs a way to end."""
-    taken = {case.function.name} | {
+    return bool(_recast(case, outside=True))
+
+
+def _understudy(case: Case) -> bool:
+    """Who is called by the name of the case's function is a new function that returns zeros."""
+    name = _recast(case, outside=False)
+    if not name:
+        return False
+    signature = case.function.signature
+    new = Function(name, signature)
+    entry = Block(0)
+    entry.params = [new.new_value(param.type) for param in signature.params]
+    new.blocks = [entry]
+    results = tuple([edit.constant(new, param.type) for param in signature.returns])
+    entry.insts.append(Inst(_RETURN, None, results))
+    case.others = [*case.others, new]
+    return True
+
+
+def _recast(case: Case, outside: bool) -> str:
+    """Have the calls of the case's function by its name go to somebody else; the new name, "" if there are none."""
+    taken = {function.name for function in case.functions} | {
         ref.name for function in case.functions for ref in function.functions.values()
     }
     stranger = next(
@@ -71,9 +94,10 @@ def _estrange(case: Case) -> bool:
     for function in case.functions:
         for number, ref in function.functions.items():
             if ref.name == case.function.name:
-                function.functions[number] = ref._replace(name=stranger, colocated=False)
+                colocated = ref.colocated and not outside
+                function.functions[number] = ref._replace(name=stranger, colocated=colocated)
                 changed = True
-    return changed
+    return stranger if changed else ""
 
 
 def _drop_all(case: Case) -> bool:

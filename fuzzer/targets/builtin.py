@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.metadata import version
@@ -79,7 +80,8 @@ class Builtin(Target):
         return lowering + improving
 
     def idioms(self, isa: str) -> Sequence[str]:
-        return [*IDIOMS, *(rule.text for rule in isa_named(isa).rules if "(" in rule.text)]
+        texts = [rule.text for rule in isa_named(isa).rules if re.search(r"[(#]", rule.text)]
+        return list(dict.fromkeys([*IDIOMS, *texts]))
 
     def rows(self, isa: str) -> list[str]:
         return [row.name for row in isa_named(isa).rows]
