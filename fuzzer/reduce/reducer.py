@@ -29,6 +29,10 @@ Edit = Callable[[Case], bool]
 """Changes the case in place; False if there was nothing to change."""
 
 
+_ITSELF: Final = 100
+"""Of a call of the case's function within the case: more than of an empty function in its place."""
+
+
 def cost(case: Case) -> tuple[int, ...]:
     """What the reducer makes smaller: structure first, then operands, then numbers."""
     structure = 4 * len(case.inputs) + 2 * len(case.options) + (len(case.memory) > 0)
@@ -41,7 +45,7 @@ def cost(case: Case) -> tuple[int, ...]:
     )
     image = sum(byte != 0 for byte in case.memory)
     parts = [_cost(function) for function in case.functions]
-    structure += sum(
+    structure += _ITSELF * sum(
         ref.name == case.function.name
         for function in case.functions
         for ref in function.functions.values()

@@ -97,6 +97,7 @@ def test_builtin_looks_for_the_rows_of_its_optimiser_and_its_selector() -> None:
         "bor (bnot x), (bnot y)",
         "isub x, (ishl (sextend y), #k)",
         "select (bswap x), a, b",
+        "urem x, #k",
     ):
         assert text in texts
     assert "band (bnot x), (bnot y)" in target_named("llvm").idioms("x86_64")

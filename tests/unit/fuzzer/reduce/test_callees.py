@@ -39,3 +39,19 @@ def test_a_call_of_itself_stays_where_it_is_needed() -> None:
         case, lambda each: any(ref.name == "%f" for ref in each.function.functions.values())
     )
     assert [ref.name for ref in small.function.functions.values()] == ["%f"]
+
+
+def test_a_call_of_itself_becomes_a_call_of_an_empty_function_where_it_has_to_have_code() -> None:
+    case = Case(parse_function(ITSELF), [(3,)])
+    small, _ = reduce_case(
+        case,
+        lambda each: any(
+            ref.name in {function.name for function in each.functions}
+            for ref in each.function.functions.values()
+        ),
+    )
+    assert [function.name for function in small.functions] == ["%f", "%h0"]
+    assert [[i.op.name for i in f.instructions()] for f in small.functions] == [
+        ["call", "return"],
+        ["return"],
+    ]
