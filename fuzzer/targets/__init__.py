@@ -5,7 +5,9 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Final, NamedTuple
 
-from fuzzer.targets.target import Target
+from fuzzer.targets.target import Target, TargetUnavailable
+
+__all__ = ["TARGETS", "Row", "Target", "TargetUnavailable", "target_named"]
 
 
 class Row(NamedTuple):
@@ -21,10 +23,6 @@ TARGETS: Final[dict[str, Row]] = {
     "builtin": Row("fuzzer.targets.builtin", "Builtin", "the backend of this repository"),
     "llvm": Row("fuzzer.targets.llvm", "Llvm", "LLVM through llvmlite", "llvm"),
 }
-
-
-class TargetUnavailable(Exception):
-    """A target that can't be used here; the message says what to do."""
 
 
 def target_named(name: str) -> Target:
