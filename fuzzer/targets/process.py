@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Final
 
 from backend.errors import Unsupported
@@ -17,23 +18,36 @@ from fuzzer.targets.target import CompileError, ProtocolError, Target
 
 _SHARE: Final = 3
 """A case may be compiled so many times, each within the time for the case."""
+_SOON: Final = 1.0
+"""Seconds after which a case that has hung before is taken to hang again, at least."""
+_SLOWER: Final = 8.0
+"""And so many times as long as the slowest answer has taken."""
 _TRAP: Final = re.compile(r"[a-z][a-z0-9_]*")
 
 
 class ProcessTarget(Target):
-    """A target whose compiler is ``command``. ``seconds``: what it may take for an answer, at most."""
+    """A target whose compiler is ``command``. ``seconds``: what it may take for an answer, at most;
+    ``memory``: the address space that it may have, in bytes, None for no limit (a sanitizer needs much);
+    ``once``: each case gets a process of its own, which is followed to its end."""
 
     command: Sequence[str]
-    seconds: float = 30.0
+    renewable = True
+    canonical = False
+    seconds: float = 10.0
+    memory: int | None = 4 << 30
     once: bool = False
     #: standard error that makes an answer a failure
     alarm: re.Pattern[str] | None = None
 
     def __init__(self) -> None:
-        self.server = Server(self.command, seconds=self.seconds, once=self.once)
+        self.server = Server(self.command, seconds=self.seconds, memory=self.memory, once=self.once)
 
     @property
     def version(self) -> str:
+        return self._version
+
+    @cached_property
+    def _version(self) -> str:
         lines = [line.partition(" ") for line in self.server.ask("describe").splitlines()[1:]]
         return next((rest for word, _, rest in lines if word == "version"), self.name)
 
@@ -48,10 +62,13 @@ class ProcessTarget(Target):
     def renew(self) -> None:
         self.server.renew()
 
-    def limit(self, *, seconds: float, memory: int | None = None) -> None:
-        self.server.seconds = min(self.seconds, seconds / _SHARE)
-        if memory is not None:
-            self.server.memory = memory
+    def limit(self, *, seconds: float, memory: int | None = None, soon: bool = False) -> None:
+        server = self.server
+        server.seconds = min(self.seconds, seconds / _SHARE)
+        if soon:
+            server.seconds = min(server.seconds, max(_SOON, _SLOWER * server.slowest))
+        if memory is not None and self.memory is not None:
+            server.memory = min(self.memory, memory)
 
     def compile(self, case: Case) -> CompiledCode:
         options = "".join(f"option {name} {value}\n" for name, value in self.settings(case).items())

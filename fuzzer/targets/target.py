@@ -98,6 +98,10 @@ class Target(ABC):
     opt_levels: ClassVar[dict[str, dict[str, OptionValue]]] = {"none": {}}
     #: compiles in a process of its own because it may take its process down
     isolated: ClassVar[bool] = False
+    #: does it choose the encodings that an assembler chooses, where there are several?
+    canonical: ClassVar[bool] = True
+    #: does :meth:`renew` give it a process that knows nothing of earlier cases?
+    renewable: ClassVar[bool] = False
 
     @property
     @abstractmethod
@@ -146,9 +150,12 @@ class Target(ABC):
         """Let the next case be compiled as if it were the first, whatever earlier ones have left behind: done before a
         finding is repeated. A compiler in this process has nothing to do."""
 
-    def limit(self, *, seconds: float, memory: int | None = None) -> None:  # noqa: B027  # nor here
+    def limit(  # noqa: B027  # nor here
+        self, *, seconds: float, memory: int | None = None, soon: bool = False
+    ) -> None:
         """How long the compiler may take over a case in wall time, and the address space in bytes, for one that is a
-        process of its own. A compiler in this process is limited with it."""
+        process of its own. ``soon``: take what takes much longer than others have to hang. A compiler in this process
+        is limited with it."""
 
     def prepare(self, isa: str) -> None:
         """Load what would else be loaded when functions are compiled, before many processes are forked that
