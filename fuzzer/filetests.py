@@ -173,7 +173,7 @@ def _unpacked(kind: str, text: str, values: list[str]) -> Outcome | Unsupported:
 
 EXECUTORS: Final[dict[str, Executor]] = {
     "interpreter": interpreter,
-    **{name: on_target(name) for name in TARGETS},
+    **{name: on_target(name) for name, row in TARGETS.items() if not row.argument},
 }
 """Who can execute, by the name that ``clifhanger test --on`` takes."""
 

@@ -20,7 +20,7 @@ from fuzzer.loading import load
 from fuzzer.outcome import Outcome, OutOfFuel, Returned, Trapped, same_calls, same_memory
 from fuzzer.reference.evaluate import prepare
 from fuzzer.reference.program import DEFAULT_DEPTH, Program
-from fuzzer.targets.target import Target
+from fuzzer.targets.target import Target, TargetUnavailable
 
 
 class Trial:
@@ -72,12 +72,15 @@ def interpret(trial: Trial, program: Program | None = None) -> None:
 
 
 def compile_case(trial: Trial) -> None:
-    """Let the target compile; whatever it raises is kept for the checks to judge."""
+    """Let the target compile; whatever it raises is kept for the checks to judge. TargetUnavailable if there is no
+    compiler any more."""
     try:
         code = trial.target.compile(trial.case)
     except Unsupported as reason:
         trial.unsupported = encodable(str(reason)) or "unsupported"
         return
+    except TargetUnavailable:
+        raise
     except Exception as error:
         # Its frames may hold all the memory there was, and this trial in a cycle with them.
         clear_frames(error.__traceback__)

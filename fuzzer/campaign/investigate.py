@@ -128,10 +128,14 @@ class Investigator:
         """
         before = finding.case.instruction_count()
         yield self._draft(finding, before, seed)
-        repeated = sum(predicate(finding.case) for _ in range(REPEATS))
+        repeated = 0
+        for _ in range(REPEATS):
+            self.target.renew()
+            repeated += predicate(finding.case)
         if repeated < REPEATS:
+            runs = "fresh processes" if self.target.renewable else "runs"
             finding.violation.suspect = (
-                f"nondeterministic: seen again in {repeated} of {REPEATS} runs"
+                f"nondeterministic: seen again in {repeated} of {REPEATS} {runs}"
             )
             yield self._saved(finding, before, seed)
             return

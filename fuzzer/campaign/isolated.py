@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from fuzzer.campaign.orphans import exit_handle
+from fuzzer.campaign.orphans import Orphans, exit_handle
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,7 @@ def run_isolated(
     well, after which it is taken to hang before that, 0 for none; ``memory``: bytes of address space. No process is
     left behind.
     """
+    adopted = Orphans()
     read_end, write_end = os.pipe()
     parent = os.getpid()
     child = os.fork()
@@ -62,6 +63,8 @@ def run_isolated(
         with contextlib.suppress(ProcessLookupError):
             os.kill(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
+        adopted.end(())
+        adopted.release()
     stage = "starting"
     for line in data.split(b"\n"):
         kind, _, rest = line.partition(b" ")
@@ -98,6 +101,14 @@ def die_with_parent(parent: int) -> None:
         os._exit(70)
 
 
+def limit_memory(size: int) -> None:
+    """Let this process have ``size`` bytes of address space. The hard limit stays: a compiler that is a process of its
+    own may be one that needs more (:mod:`fuzzer.targets.server`)."""
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    least = size if hard == resource.RLIM_INFINITY else min(size, hard)
+    resource.setrlimit(resource.RLIMIT_AS, (least, hard))
+
+
 def _child(
     work: Callable[[Callable[[str], None]], bytes], parent: int, read_end: int, write_end: int,
     memory: int, busy: float,
@@ -112,7 +123,7 @@ def _child(
         signal.signal(signal.SIGPROF, signal.SIG_DFL)
         signal.setitimer(signal.ITIMER_PROF, busy)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+        limit_memory(memory)
         quiet = os.open(os.devnull, os.O_WRONLY)
         os.dup2(quiet, 2)
         os.dup2(quiet, 1)

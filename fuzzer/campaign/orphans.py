@@ -43,8 +43,9 @@ class Orphans:
         _prctl(_SET_CHILD_SUBREAPER, ctypes.c_ulong(1))
 
     def reap(self, own: Collection[int]) -> None:
-        """Bury the dead among the orphans; those in ``own`` are none."""
+        """Bury the dead among the orphans and kill the living; those in ``own`` are none. Waits for nobody."""
         for pid in self._found(own):
+            _kill(pid)
             _wait(pid)
 
     def end(self, own: Collection[int]) -> None:
@@ -52,8 +53,7 @@ class Orphans:
         give_up = time.monotonic() + _PATIENCE
         while (found := self._found(own)) and time.monotonic() < give_up:
             for pid in found:
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.kill(pid, signal.SIGKILL)
+                _kill(pid)
             time.sleep(0.001)
             for pid in found:
                 _wait(pid)
@@ -66,6 +66,11 @@ class Orphans:
 
     def _found(self, own: Collection[int]) -> frozenset[int]:
         return children() - self._before - frozenset(own)
+
+
+def _kill(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, signal.SIGKILL)
 
 
 def _wait(pid: int) -> None:

@@ -22,7 +22,7 @@ from typing import Final, NamedTuple
 from fuzzer.campaign import record as phases
 from fuzzer.campaign.coverage import Coverage
 from fuzzer.campaign.investigate import Investigator, same_violation, versions_of
-from fuzzer.campaign.isolated import die_with_parent
+from fuzzer.campaign.isolated import die_with_parent, limit_memory
 from fuzzer.campaign.messages import Broken, Done, Message, Order, Progress, Tried, decode, encode
 from fuzzer.campaign.record import InFlight
 from fuzzer.campaign.seeds import case_seed
@@ -34,9 +34,12 @@ from fuzzer.finding import Finding, Violation
 from fuzzer.generate.cases import CaseGenerator
 from fuzzer.generate.draft import Limits
 from fuzzer.outcome import OutOfFuel
+from fuzzer.reduce.draws import MAX_DRAWS
+from fuzzer.reduce.reducer import MAX_EDITS
+from fuzzer.report.text import one_line
 from fuzzer.selftest.plant import planted
 from fuzzer.targets import target_named
-from fuzzer.targets.target import Target
+from fuzzer.targets.target import Target, TargetUnavailable
 from fuzzer.trial import Trial, run_trial
 
 THOROUGH_EVERY: Final = 8
@@ -47,6 +50,10 @@ STUCK: Final = signal.SIGUSR1
 """Asks a worker that gives no answer to write where it is into ``stuck.txt``."""
 _SHRINK_AFTER: Final = 8.0
 """Seconds past the deadline after which shrinking takes what it has."""
+OF_PROCESSES: Final = ("crash", "hang", "protocol")
+"""Checks whose findings are of a compiler's process: each time that it is tried again it gets a new one."""
+CALLS: Final = {"hang": (40, 200)}
+"""Calls of the predicate in the two stages of shrinking where each costs what a hang is given time for."""
 _NONE: Final[set[int]] = set()
 DISK_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 """What writing fails with when there is no room left, or no disk."""
@@ -94,6 +101,7 @@ class Worker:
         self.pipe = pipe
         self.in_flight = in_flight
         self.target: Target = target_named(settings.target)
+        self.target.limit(seconds=settings.timeout, memory=settings.memory)
         self.generators = {
             isa: CaseGenerator(
                 self.target, isa, limits=Limits(settings.items), fixed=settings.options
@@ -114,6 +122,9 @@ class Worker:
                     self._carry_out(order)
                 except BrokenPipeError:
                     raise
+                except TargetUnavailable as error:
+                    self._say(Broken("target", one_line(str(error))))
+                    return
                 except Exception as error:
                     where = f"slice {order.slice}, case {self.in_flight.read()[2]}"
                     unkept = isinstance(error, OSError) and self._unkept(error)
@@ -198,18 +209,24 @@ class Worker:
         return tried, suspects
 
     def _investigate(self, suspect: _Suspect, slice_: int) -> None:
-        index, finding = suspect.case, suspect.finding
+        index, finding, settings = suspect.case, suspect.finding, self.settings
+        check, target = finding.violation.check, self.target
         seed = f"{self.settings.seed:#x}/{self.settings.shard}/{slice_}/{index}"
 
         def ask(case: Case) -> bool:
             self.in_flight.write(phases.SHRINKING, slice_, index)
-            return same_violation(case, self.target, finding.violation) is not None
+            if check in OF_PROCESSES:
+                target.renew()
+            return same_violation(case, target, finding.violation) is not None
 
         self.in_flight.write(phases.SHRINKING, slice_, index)
+        draws, edits = CALLS.get(check, (MAX_DRAWS, MAX_EDITS))
+        target.limit(seconds=settings.timeout, memory=settings.memory, soon=check == "hang")
         for found in self.investigator.investigate(
-            finding, suspect.generator, seed, ask, until=self._give_up
+            finding, suspect.generator, seed, ask, draws=draws, edits=edits, until=self._give_up
         ):
             self._say(found)
+        target.limit(seconds=settings.timeout, memory=settings.memory)
         # Shrinking leaves much in cycles, and the collector of a worker looks for those rarely.
         gc.collect()
 
@@ -246,7 +263,12 @@ def main(settings: Settings, pipe: Connection, in_flight: InFlight, parent: int)
     trace = open(settings.out / "stuck.txt", "a")  # noqa: SIM115  # stays open for the signal handler
     faulthandler.register(STUCK, trace)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_AS, (settings.memory, settings.memory))
+    limit_memory(settings.memory)
     tune_collector()
     with planted(settings.plants):
-        Worker(settings, pipe, in_flight).serve()
+        try:
+            worker = Worker(settings, pipe, in_flight)
+        except TargetUnavailable as error:
+            pipe.send_bytes(encode(Broken("target", one_line(str(error)))))
+        else:
+            worker.serve()

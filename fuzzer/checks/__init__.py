@@ -20,6 +20,7 @@ from fuzzer.checks import (
     levels,
     memory,
     poison,
+    protocol,
     reassembly,
     repeat,
     result,
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 CHECKS: Final[dict[str, Check]] = {
     check.name: check
-    for module in (crash, allocation, buffer, encoding, frame, calls, bounds, hang, trap, result, memory,
+    for module in (crash, protocol, allocation, buffer, encoding, frame, calls, bounds, hang, trap, result, memory,
                    poison, repeat, reassembly, levels)
     for check in (module.CHECK,)
 }  # fmt: skip

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 from backend.errors import AllocationError, BufferError
 from fuzzer.checks.check import Check
 from fuzzer.finding import Violation
-from fuzzer.targets.target import CompileError
+from fuzzer.targets.target import CompileError, ProtocolError, TargetDied, TargetHung
 
 if TYPE_CHECKING:
     from fuzzer.trial import Trial
 
-_OWN_CHECKS = (AllocationError, BufferError)
+_OWN_CHECKS = (AllocationError, BufferError, TargetHung, ProtocolError)
 
 
 def _look(trial: Trial) -> Iterator[Violation]:
@@ -23,6 +23,9 @@ def _look(trial: Trial) -> Iterator[Violation]:
         return
     if isinstance(error, CompileError):
         yield Violation("crash", str(error), error.key)
+        return
+    if isinstance(error, TargetDied):
+        yield Violation("crash", str(error), error.key, vague=error.vague)
         return
     frames = traceback.extract_tb(error.__traceback__)
     place = " < ".join(frame.name for frame in reversed(frames[-3:]))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from fuzzer.checks.check import Check
 from fuzzer.finding import Violation
+from fuzzer.targets.target import TargetUnavailable
 
 if TYPE_CHECKING:
     from fuzzer.trial import Trial
@@ -18,6 +19,8 @@ def _look(trial: Trial) -> Iterator[Violation]:
         return
     try:
         again = trial.target.compile(trial.case)
+    except TargetUnavailable:
+        raise
     except Exception as error:
         yield Violation("repeat", f"the second compile failed: {error}", type(error).__name__)
         return

@@ -71,6 +71,9 @@ def replay(entry: Entry, target: Target, isa: str, *, planted: bool = False) -> 
     failing = "failing" if expected_to_fail else "regressed"
 
     def work(stage: object) -> bytes:
+        target.limit(seconds=_SECONDS, memory=_MEMORY)
+        target.renew()
+        target.excludes = False
         with planting(plants):
             verdict = _judge(entry, case, target, failing)
         return f"{verdict.verdict}\0{verdict.detail}".encode()

@@ -10,12 +10,17 @@ import contextlib
 import errno
 import fcntl
 import os
+import re
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 from fuzzer.corpus.entry import Entry, EntryError, load_entry
+
+_MAX_NAME: Final = 60
+"""Characters of a target's name in a file name: it may be a command."""
 
 
 class Store:
@@ -26,8 +31,10 @@ class Store:
         self.patience = patience
 
     def path_of(self, entry: Entry) -> Path:
-        name = f"{entry.check}-{entry.target}-{entry.case.isa}-{entry.signature}.clif"
-        return self.root / entry.kind / name.replace("@", "_")
+        bare = re.sub(r"[^\s:]*/", "", entry.target)
+        target = re.sub(r"[^\w.-]+", "_", bare)[:_MAX_NAME].strip("_")
+        name = f"{entry.check}-{target}-{entry.case.isa}-{entry.signature}.clif"
+        return self.root / entry.kind / name
 
     def knows(self, entry: Entry) -> bool:
         return self.path_of(entry).exists()

@@ -89,8 +89,8 @@ def changes(case: Case, target: Target, rules: list[str]) -> Iterator[Change]:
             here = {option.name for option in target.options_of(case.isa)}
             other.options = {n: v for n, v in case.options.items() if n in there or n not in here}
             yield Change("isa", isa, f"isa={isa}", other, target)
-    for name in TARGETS:
-        if name != target.name:
+    for name, found in TARGETS.items():
+        if name != target.name and not found.argument:
             plain = case.copy()
             plain.options = {}
             yield Change("target", name, f"target {name}", plain, None)

@@ -220,7 +220,11 @@ class Draft(ABC):
 
     def operand(self, type_: Type) -> Value:
         distance = self.source.int(0, 15)
-        if distance == _EXPRESSION and self.nesting < _MAX_NESTING:
+        if (
+            distance == _EXPRESSION
+            and self.nesting < _MAX_NESTING
+            and self.repertoire.nested[type_]
+        ):
             return self.nested(type_)
         values = self.scope[type_]
         if distance in _CONSTANT or not values:
@@ -263,7 +267,9 @@ class Draft(ABC):
         self.nesting += 1
         first, *rest = form.operands
         deeper = self.nesting < _MAX_NESTING and source.bool(0.5 if rest else 0.8)
-        args = [self.nested(first) if deeper else self.operand(first)]
+        args = [
+            self.nested(first) if deeper and self.repertoire.nested[first] else self.operand(first)
+        ]
         for other in rest:
             way = source.int(0, 7)
             if way > 4 or other.is_float:

@@ -208,7 +208,7 @@ class FunctionGenerator(Draft):
 
     def _draw_slots(self) -> None:
         source = self.source
-        for number in range(3):
+        for number in range(3 if self.repertoire.slots else 0):
             source.start(PARAMETER)
             more = source.bool(0.2)
             if more:

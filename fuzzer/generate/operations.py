@@ -73,6 +73,16 @@ An opcode stands as often as its weight."""
 STRUCTURES: Final = frozenset(
     {"loop", "fold", "pressure", "funnel", "calls", "idiom", "stack_load", "stack_store"}
 )
+_ADDRESS: Final = "iadd band ishl "
+_NEEDS: Final = {
+    **dict.fromkeys(FAMILIES["memory"], _ADDRESS),
+    **dict.fromkeys(("udiv", "sdiv", "urem", "srem"), "bor"),
+    "fold": _ADDRESS + "isub bor bxor load store", "loop": "brif jump trap isub band icmp iadd",
+    "brif": "jump trap icmp band", "br_table": "jump trap band", "pressure": "isub bxor", "funnel": "ishl ushr bor",
+    "stack_load": _ADDRESS + "stack_addr load store", "stack_store": _ADDRESS + "stack_addr load store",
+    "trapz": "icmp", "trapnz": "icmp", "uadd_overflow_trap": "band",
+}  # fmt: skip
+"""Opcodes that come with an operation, without which a target gets none of it. ``iadd`` and ``iconst`` it has."""
 _NAMES: Final = tuple(FAMILIES)
 FAMILY_COUNT: Final = len(FAMILIES)
 CALL: Final = _NAMES.index("call")
@@ -190,7 +200,7 @@ class Repertoire:
 
     ``nested``: by result type, the opcodes an operand may be made of, each as its forms; ``users``: by operand type,
     the opcodes that a load may be folded into, each as its forms; ``floats``: are some of the types? ``idioms``: of
-    those that the target is said to look for, what can be drawn.
+    those that the target is said to look for, what can be drawn; ``slots``: may there be stack slots?
     """
 
     def __init__(
@@ -199,6 +209,12 @@ class Repertoire:
         self.values = types
         self.floats = any(type_.is_float for type_ in types)
         by_name = {op.name: op for op in OPCODES}
+
+        def has(names: str) -> bool:
+            made = (Operation(name, 0, by_name[name], supports, types) for name in names.split())
+            return all(operation.forms for operation in made)
+
+        self.slots = has(_NEEDS["stack_load"])
         self._weighted: list[tuple[Operation, int]] = []
         for family, (_, weights) in enumerate(FAMILIES.items()):
             if family in _FLOAT_FAMILIES and not self.floats:
@@ -206,7 +222,7 @@ class Repertoire:
             for name, weight in weights.items():
                 op = None if name in STRUCTURES else by_name[name]
                 operation = Operation(name, family, op, supports, types)
-                if op is None or operation.forms:
+                if (op is None or operation.forms) and has(_NEEDS.get(name, "")):
                     self._weighted.append((operation, weight))
         self.nested: dict[Type, tuple[tuple[Form, ...], ...]] = {}
         operations = [Operation(name, 0, by_name[name], supports, types) for name in NESTED]

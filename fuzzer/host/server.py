@@ -142,7 +142,7 @@ def _replay(request: Answer) -> Answer:
     try:
         target = _target(name)
     except TargetUnavailable as error:
-        state = "unavailable" if name in TARGETS else "invalid"
+        state = "unavailable" if name.partition(":")[0] in TARGETS else "invalid"
         return {**known, "state": state, "detail": one_line(f"{path}: {error}")}
     why = misfit(entry, target, isa, planted=False)
     if why:

@@ -10,16 +10,20 @@ process is seen by its parent.
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from backend.ir.opcodes import OPCODES, Opcode
 from backend.ir.types import Type
 from backend.machine.compiled import CompiledCode
 from backend.opt.optimise import IDIOMS
 from fuzzer.case import Case, OptionValue
+from fuzzer.targets.last_words import OUT_OF_MEMORY, exit_text, last_words
+
+_CHANGING: Final = re.compile(r"'.*'|\".*\"|%\S+|\d+")
 
 
 class CompileError(Exception):
@@ -28,6 +32,44 @@ class CompileError(Exception):
     def __init__(self, message: str, *, key: str = "") -> None:
         super().__init__(message)
         self.key = key or message
+
+
+class TargetUnavailable(Exception):
+    """A target that can't be used here; the message says what to do."""
+
+
+class ProcessFailure(Exception):
+    """The compiler is a process, and that did not do what it should."""
+
+
+class TargetDied(ProcessFailure):
+    """The compiler's process ended without an answer, or badly ``when`` it had given one. ``status``: as of
+    :class:`subprocess.Popen`; ``said``: the end of its standard error; ``crowded``: it had most of the memory that it
+    may have."""
+
+    def __init__(self, status: int, said: str, *, crowded: bool = False, when: str = "") -> None:
+        words = last_words(said)
+        starved = crowded or any(sign in said for sign in OUT_OF_MEMORY)
+        self.how = "out of memory" if starved else exit_text(status)
+        self.status = status
+        self.said = said
+        self.when = when or "while compiling"
+        #: the part that is the same each time the same bug is hit; ``vague`` if that is not much
+        self.key = " ".join(filter(None, (self.how, when, "" if starved else words.key)))
+        self.vague = not starved and not words.key
+        super().__init__(f"{self.how} {self.when}{': ' if words.text else ''}{words.text}")
+
+
+class TargetHung(ProcessFailure):
+    """The compiler's process gave no answer in time."""
+
+
+class ProtocolError(ProcessFailure):
+    """What the compiler's process said is no answer. ``key``: the message without what changes from case to case."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.key = _CHANGING.sub("#", message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +98,12 @@ class Target(ABC):
     opt_levels: ClassVar[dict[str, dict[str, OptionValue]]] = {"none": {}}
     #: compiles in a process of its own because it may take its process down
     isolated: ClassVar[bool] = False
+    #: does it choose the encodings that an assembler chooses, where there are several?
+    canonical: ClassVar[bool] = True
+    #: does :meth:`renew` give it a process that knows nothing of earlier cases?
+    renewable: ClassVar[bool] = False
+    #: is what the compiler is known to get wrong left out? Not when an entry of it is tried again
+    excludes: bool = True
 
     @property
     @abstractmethod
@@ -99,6 +147,17 @@ class Target(ABC):
             else:
                 ints += 1
         return ints <= 8 and floats <= 8
+
+    def renew(self) -> None:  # noqa: B027  # most compilers have nothing to do
+        """Let the next case be compiled as if it were the first, whatever earlier ones have left behind: done before a
+        finding is repeated. A compiler in this process has nothing to do."""
+
+    def limit(  # noqa: B027  # nor here
+        self, *, seconds: float, memory: int | None = None, soon: bool = False
+    ) -> None:
+        """How long the compiler may take over a case in wall time, and the address space in bytes, for one that is a
+        process of its own. ``soon``: take what takes much longer than others have to hang. A compiler in this process
+        is limited with it."""
 
     def prepare(self, isa: str) -> None:
         """Load what would else be loaded when functions are compiled, before many processes are forked that

@@ -22,7 +22,7 @@ from fuzzer.checks.reassembly import assemble
 from fuzzer.execute.decode import decode
 from fuzzer.execute.emulator import emulator_for
 from fuzzer.finding import Violation
-from fuzzer.targets.target import CompileError, Target
+from fuzzer.targets.target import CompileError, ProtocolError, Target, TargetDied, TargetHung
 from fuzzer.trial import Trial, run_trial
 
 Compiles = Callable[[], CompiledCode]
@@ -177,6 +177,16 @@ BROKEN = [
         {("crash", "InternalError compiles < compile < compile_case")}),
     Row("compile error", ADD, [(1,)], raising(CompileError("line 7", key="refused")),
         {("crash", "refused")}, says="line 7"),
+    Row("its process died", ADD, [(1,)], raising(TargetDied(-11, "x.c:9: Assertion `y > 0' failed.")),
+        {("crash", "SIGSEGV x.c:#: Assertion `y > #' failed.")}, says="SIGSEGV while compiling: x.c:9"),
+    Row("its process died badly", ADD, [(1,)], raising(TargetDied(3, "bye", when="after its answer")),
+        {("crash", "exit 3 after its answer")}, says="exit 3 after its answer: bye"),
+    Row("its process had no memory", ADD, [(1,)], raising(TargetDied(-6, "", crowded=True)),
+        {("crash", "out of memory")}, says="out of memory while compiling"),
+    Row("its process hung", ADD, [(1,)], raising(TargetHung("no answer for 3 s")),
+        {("hang", "timeout compiling")}, says="no answer for 3 s while compiling"),
+    Row("its process talks nonsense", ADD, [(1,)], raising(ProtocolError("the line 'code 7' is no line 9")),
+        {("protocol", "the line # is no line #")}, says="'code 7'"),
     Row("allocator", ADD, [(1,)], raising(AllocationError("inst 12: v7 expected in x3")),
         {("allocation", "inst _: _ expected in _")}, says="v7 expected in x3"),
     Row("buffer refuses", ADD, [(1,)], raising(BufferError("label 7 is open")),
