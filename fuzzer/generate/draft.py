@@ -251,7 +251,7 @@ class Draft(ABC):
         if not values or not source.bool(_GATHERED):
             return self.operand(type_)
         value = values.pop(source.int(0, 15) % len(values))
-        while values and not type_.is_float and source.bool(_TOGETHER):
+        while values and type_ in self.repertoire.mixed and source.bool(_TOGETHER):
             value = self.emit(_BXOR, type_, (value, values.pop(source.int(0, 15) % len(values))))
         return value
 

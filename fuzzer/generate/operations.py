@@ -76,9 +76,9 @@ STRUCTURES: Final = frozenset(
 _ADDRESS: Final = "iadd band ishl "
 _NEEDS: Final = {
     **dict.fromkeys(FAMILIES["memory"], _ADDRESS),
-    **dict.fromkeys(("udiv", "sdiv", "urem", "srem"), "bor"),
+    **dict.fromkeys(("udiv", "sdiv", "urem", "srem"), "bor ishl"),
     "fold": _ADDRESS + "isub bor bxor load store", "loop": "brif jump trap isub band icmp iadd",
-    "brif": "jump trap icmp band", "br_table": "jump trap band", "pressure": "isub bxor", "funnel": "ishl ushr bor",
+    "brif": "jump trap icmp band ishl", "br_table": "jump trap band", "pressure": "isub bxor", "funnel": "ishl ushr bor",
     "stack_load": _ADDRESS + "stack_addr load store", "stack_store": _ADDRESS + "stack_addr load store",
     "trapz": "icmp", "trapnz": "icmp", "uadd_overflow_trap": "band",
 }  # fmt: skip
@@ -200,7 +200,8 @@ class Repertoire:
 
     ``nested``: by result type, the opcodes an operand may be made of, each as its forms; ``users``: by operand type,
     the opcodes that a load may be folded into, each as its forms; ``floats``: are some of the types? ``idioms``: of
-    those that the target is said to look for, what can be drawn; ``slots``: may there be stack slots?
+    those that the target is said to look for, what can be drawn; ``slots``: may there be stack slots? ``mixed``:
+    integer types of which there is an exclusive or.
     """
 
     def __init__(
@@ -215,6 +216,8 @@ class Repertoire:
             return all(operation.forms for operation in made)
 
         self.slots = has(_NEEDS["stack_load"])
+        mixing = Operation("bxor", 0, by_name["bxor"], supports, types)
+        self.mixed = frozenset(type_ for type_ in mixing.types if not type_.is_float)
         self._weighted: list[tuple[Operation, int]] = []
         for family, (_, weights) in enumerate(FAMILIES.items()):
             if family in _FLOAT_FAMILIES and not self.floats:
