@@ -78,7 +78,8 @@ _NEEDS: Final = {
     **dict.fromkeys(FAMILIES["memory"], _ADDRESS),
     **dict.fromkeys(("udiv", "sdiv", "urem", "srem"), "bor ishl"),
     "fold": _ADDRESS + "isub bor bxor load store", "loop": "brif jump trap isub band icmp iadd",
-    "brif": "jump trap icmp band ishl", "br_table": "jump trap band", "pressure": "isub bxor", "funnel": "ishl ushr bor",
+    "brif": "jump trap icmp band ishl", "br_table": "jump trap band", "pressure": "isub bxor",
+    "funnel": "ishl ushr bor",
     "stack_load": _ADDRESS + "stack_addr load store", "stack_store": _ADDRESS + "stack_addr load store",
     "trapz": "icmp", "trapnz": "icmp", "uadd_overflow_trap": "band",
 }  # fmt: skip
