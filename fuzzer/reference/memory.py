@@ -22,8 +22,11 @@ ADDRESS_MASK: Final = (1 << 64) - 1
 
 SLOT_BASE: Final = 0x5AC7_0000_0000_0000
 """Address of the first slot. A distinctive pattern, which no drawn constant equals."""
-SLOT_STRIDE: Final = 1 << 33
+_STRIDE_BITS: Final = 33
+SLOT_STRIDE: Final = 1 << _STRIDE_BITS
 """From one slot's address to the next one's. Offsets are 32-bit, so they stay within half of it."""
+
+_HALF: Final = SLOT_STRIDE // 2
 
 FUNCTION_BASE: Final = 0x5AC6_0000_0000_0000
 """Addresses of functions begin here, 16 bytes apart, below all slots. There is nothing to load or store."""
@@ -57,9 +60,9 @@ class Memory:
 
     def __init__(self, data: bytes, slot_sizes: tuple[int, ...] = ()) -> None:
         self.data = bytearray(data)
-        self._slots = [bytearray(size) for size in slot_sizes]
+        self._slots = list(map(bytearray, slot_sizes))
         #: 1 for every byte of a slot that was written
-        self._written = [bytearray(size) for size in slot_sizes]
+        self._written = list(map(bytearray, slot_sizes))
         #: positions from here on were never a slot
         self._dead = len(self._slots)
         #: the data region as it was
@@ -139,11 +142,12 @@ class Memory:
 
     def _slot(self, address: int, size: int, trap: str | None) -> tuple[int, int]:
         """(position, offset) of the slot that holds the bytes; else a trap or undefined behaviour."""
-        half = SLOT_STRIDE // 2
-        slot, near = divmod(address - SLOT_BASE + half, SLOT_STRIDE)
-        offset = near - half
-        if 0 <= slot < len(self._slots):
-            room = len(self._slots[slot])
+        near = address - (SLOT_BASE - _HALF)
+        slot = near >> _STRIDE_BITS
+        offset = (near & SLOT_STRIDE - 1) - _HALF
+        slots = self._slots
+        if 0 <= slot < len(slots):
+            room = len(slots[slot])
             if 0 <= offset <= room - size:
                 return slot, offset
             raise UndefinedBehaviour(f"{size} bytes at {offset} of a slot of {room} bytes")

@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+from backend.ir.entities import Inst, Value
 from backend.ir.types import Type
 from fuzzer.case import DATA_BASE, Input
 from fuzzer.outcome import Outcome, OutOfFuel, Returned, Trapped
@@ -79,8 +80,8 @@ class BlockCode:
         #: condition, index or return values, by value number; the trap code for TRAP; the Call of a call
         self.operands: Any = ()
         self.edges: list[Edge] = []
-        #: numbers of the results of each instruction, for tracing
-        self.insts: list[tuple[int, ...]] = []
+        #: the instructions from the first on, and perhaps those of later parts, for tracing
+        self.insts: list[Inst] = []
 
 
 Step = tuple[int, int, tuple[int, ...]]
@@ -147,6 +148,7 @@ class Program:
         "initial",
         "lifted",
         "needs_memory",
+        "numbers",
         "params",
         "results",
         "slot_numbers",
@@ -162,6 +164,8 @@ class Program:
         #: numbers of the values that are addresses of slots from the start
         self.slot_numbers: list[int] = []
         self.needs_memory = False
+        #: of the values by name, for tracing
+        self.numbers: dict[Value, int] = {}
         #: values may have open bits
         self.lifted = False
 
@@ -234,7 +238,7 @@ class Program:
                                                 strict=True):  # fmt: skip
                             values[number] = part
                 if steps is not None and not frames and gone is None:
-                    _record(steps, code, values, code.cost + min(fuel, 0))
+                    self._record(steps, code, values, code.cost + min(fuel, 0))
                 if fuel < 0:
                     return OutOfFuel()
                 terminator = code.terminator
@@ -304,7 +308,7 @@ class Program:
                 rest = frames[0][3].rest
                 at = (rest.id, rest.first)
             elif steps is not None and index < code.first + code.cost - 1:
-                _record(steps, code, values, index - code.first)
+                self._record(steps, code, values, index - code.first)
             if steps is not None and (not steps or steps[-1][:2] != at):
                 steps.append((*at, ()))
             if state is None:
@@ -326,13 +330,13 @@ class Program:
             return Returned(values, memory, masks)
         return Returned(values, bytes(state.data), masks, _open_memory(state), tuple(state.calls))
 
+    def _record(self, steps: list[Step], code: BlockCode, values: Values, executed: int) -> None:
+        """Add a block's first ``executed`` instructions; SSA keeps their results until the block is run again."""
+        numbers = self.numbers
+        for index, inst in enumerate(code.insts[: max(0, executed)], code.first):
+            steps.append((code.id, index, tuple([values[numbers[v]] for v in inst.results])))
+
 
 def _open_memory(state: Memory) -> bytes:
     """Masks of the open bits of the data region, b"" if none is."""
     return state.marks(DATA_BASE, len(state.data)) if state.open else b""
-
-
-def _record(steps: list[Step], code: BlockCode, values: Values, executed: int) -> None:
-    """Add a block's first ``executed`` instructions; SSA keeps their results until the block is run again."""
-    for index, results in enumerate(code.insts[: max(0, executed)], code.first):
-        steps.append((code.id, index, tuple([values[i] for i in results])))

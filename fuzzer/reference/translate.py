@@ -49,6 +49,9 @@ from fuzzer.reference.semantics import signed
 if TYPE_CHECKING:
     from fuzzer.reference.linker import Linker
 
+_ICONST: Final = opcode_named("iconst")
+"""A third of all instructions, so :meth:`Translator._block` does it itself."""
+
 
 class Translator:
     """Translates one function; use once."""
@@ -82,35 +85,39 @@ class Translator:
         for param in (*function.signature.params, *function.signature.returns):
             if param.purpose[:4] == "sarg":
                 raise Unsupported("a parameter passed in memory (sarg)")
+        defined: list[Value] = []
         for block in function.blocks:
-            for value in block.params:
-                numbers[value] = len(numbers)
+            defined += block.params
             for inst in block.insts:
-                for value in inst.results:
-                    numbers[value] = len(numbers)
-        self.initial = [0] * len(numbers)
+                defined += inst.results
+        numbers.update(zip(defined, range(len(defined)), strict=True))
+        self.initial = [0] * len(defined)
         program.blocks = [self._block(block) for block in function.blocks]
         self._check_types()
         program.initial = self.initial
         program.slot_sizes = tuple([slot.size for slot in function.stack_slots.values()])
         program.slot_numbers = self.slot_numbers
         program.needs_memory = self.needs_memory
+        program.numbers = numbers
         program.lifted = self.lifted
 
     def _check_types(self) -> None:
-        types = self.types
-        for type_ in {types[value] for value in self.numbers}:
+        for type_ in set(map(self.types.__getitem__, self.numbers)):
             if type_.lanes != 1:
                 raise Unsupported(f"type {type_}")
 
     def _block(self, block: Block) -> BlockCode:
         whole = code = self.code = BlockCode(block.id, len(block.insts))
-        numbers, rows, idle, plain = self.numbers, code.rows, self.idle, meanings.MEANINGS
+        code.insts = block.insts
+        numbers, initial, rows, idle = self.numbers, self.initial, code.rows, self.idle
+        plain = meanings.MEANINGS
         changed = self.lifted or self.canonical
         for index, inst in enumerate(block.insts):
             op = inst.op
             results = inst.results
-            code.insts.append(tuple([numbers[v] for v in results]))
+            if op is _ICONST:
+                initial[numbers[results[0]]] = inst.imm
+                continue
             meaning = plain.get(op)
             left_out = bool(results) and results[0] in idle
             if meaning is not None:
@@ -121,17 +128,17 @@ class Translator:
                 args = inst.args
                 if len(results) != 1:
                     dense = tuple([numbers[v] for v in args])
-                    rows.append((SEVERAL, meaning, code.insts[-1], inst.type, dense, 0, index))
+                    made = tuple([numbers[v] for v in results])
+                    rows.append((SEVERAL, meaning, made, inst.type, dense, 0, index))
                 elif len(args) == 2:
-                    rows.append((BINARY, meaning, numbers[inst.results[0]], inst.type,
+                    rows.append((BINARY, meaning, numbers[results[0]], inst.type,
                                       numbers[args[0]], numbers[args[1]], index))  # fmt: skip
                 elif len(args) == 1:
-                    rows.append((UNARY, meaning, numbers[inst.results[0]], inst.type,
+                    rows.append((UNARY, meaning, numbers[results[0]], inst.type,
                                       numbers[args[0]], 0, index))  # fmt: skip
                 else:
                     dense = tuple([numbers[v] for v in args])
-                    rows.append((MANY, meaning, numbers[inst.results[0]], inst.type, dense, 0,
-                                      index))  # fmt: skip
+                    rows.append((MANY, meaning, numbers[results[0]], inst.type, dense, 0, index))
                 continue
             special = _SPECIAL.get(op)
             if special is None:
@@ -202,9 +209,6 @@ class Translator:
                 tuple([numbers[v] for v in call.args]))  # fmt: skip
 
     # -- opcodes ---------------------------------------------------------------------------------------------------
-
-    def iconst(self, inst: Inst) -> None:
-        self.initial[self.numbers[inst.results[0]]] = inst.imm
 
     def float_const(self, inst: Inst) -> None:
         bits = inst.imm
@@ -413,8 +417,8 @@ _SPECIAL: Final[dict[Opcode, Callable[[Translator, Inst], None]]] = {
     for name in names
 } | {
     opcode_named(name): _NAMED[name] if name in _NAMED else getattr(Translator, name)
-    for name in meanings.ELSEWHERE - {*meanings.NOTHING, *FLOAT_CONSTANTS}
+    for name in meanings.ELSEWHERE - {_ICONST.name, *meanings.NOTHING, *FLOAT_CONSTANTS}
 }
 
-if {op.name for op in (*meanings.MEANINGS, *_SPECIAL)} != meanings.SUPPORTED:
+if {op.name for op in (*meanings.MEANINGS, *_SPECIAL, _ICONST)} != meanings.SUPPORTED:
     raise ValueError("the interpreter does not run exactly what meanings.py claims")

@@ -125,7 +125,7 @@ def _next_part(tr: Translator) -> BlockCode:
     """What of the block comes after the call at the current index; it begins with recording that."""
     code = tr.code
     rest = BlockCode(code.id, code.first + code.cost - tr.index, tr.index)
-    rest.insts.append(code.insts.pop())
+    rest.insts = code.insts[tr.index - code.first :]
     code.cost = tr.index - code.first
     return rest
 
