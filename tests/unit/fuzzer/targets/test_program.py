@@ -207,7 +207,20 @@ def test_an_entry_finds_its_target_again(tmp_path: Path, monkeypatch: pytest.Mon
     """The smallest function that crashes it, under a file name that a shell takes."""
     monkeypatch.chdir(tmp_path)
     target = f"process:{sys.executable} -S {HOSTILE} abort iadd"
-    words = ["--isa", "x86_64", "-n", "40", "--seed", "5", "--corpus", "c", "--out", "o", "--max-findings", "1"]
+    words = [
+        "--isa",
+        "x86_64",
+        "-n",
+        "40",
+        "--seed",
+        "5",
+        "--corpus",
+        "c",
+        "--out",
+        "o",
+        "--max-findings",
+        "1",
+    ]
     result = CliRunner().invoke(cli, ["fuzz", "--target", target, *words])
     assert result.exit_code == 1, result.output
     (path,) = tmp_path.glob("c/crash/*.clif")
