@@ -66,11 +66,13 @@ def _targets() -> Iterator[tuple[bool, str]]:
     from fuzzer.targets import TARGETS, TargetUnavailable, target_named
 
     for name, row in TARGETS.items():
+        if row.argument:
+            continue
         try:
             target = target_named(name)
             yield True, f"target {name}: {target.version}, {', '.join(target.isas)}"
         except TargetUnavailable as error:
-            yield bool(row.extra or row.argument), f"target {name} is not here: {error}"
+            yield bool(row.extra), f"target {name} is not here: {error}"
 
 
 _SECTIONS: tuple[Callable[[], Iterator[tuple[bool, str]]], ...] = (
