@@ -46,12 +46,14 @@ class CompiledCode:
     """One compiled function, entry at byte 0 unless ``symbols`` says otherwise, perhaps with others behind it.
 
     ``traps``: (offset, trap code) of every instruction that may trap, by offset; an offset with two
-    codes appears twice. ``data_ranges``: byte ranges that are data, not instructions. ``texts``: if the
+    codes appears twice. ``data_ranges``: byte ranges that are data, not instructions; ``mixed``: there may be more of
+    them, of which the compiler says nothing. ``texts``: if the
     compiler knows, what each instruction was meant to be: (offset, text in Capstone's syntax as the
     instruction reads when it stands at address 0, so that equal bytes have equal texts).
     ``places``: if the compiler knows, what became of each CLIF instruction and where its values are;
     computed when asked. ``stages``: name -> function that prints the stage. ``rule_hits``: numbers of
     the lowering rules that fired; ``row_hits``: indices of the machine-instruction rows emitted.
+    ``dialect``: by whose rules functions are called where CLIF leaves that open (fuzzer/execute/conventions.py).
     """
 
     isa: str
@@ -60,9 +62,11 @@ class CompiledCode:
     traps: list[tuple[int, str]] = field(default_factory=list)
     symbols: dict[str, int] = field(default_factory=dict)
     data_ranges: list[tuple[int, int]] = field(default_factory=list)
+    mixed: bool = False
     texts: Callable[[], list[tuple[int, str]]] | None = None
     places: Callable[[], Places] | None = None
     stages: dict[str, Callable[[], str]] = field(default_factory=dict)
     audit: BufferAudit | None = None
     rule_hits: set[int] = field(default_factory=set)
     row_hits: set[int] = field(default_factory=set)
+    dialect: str = ""

@@ -71,7 +71,7 @@ def _look(trial: Trial) -> Iterator[Violation]:
 
 def _undecodable(trial: Trial) -> Iterator[Violation]:
     compiled = trial.code
-    if compiled is None or not trial.thorough:
+    if compiled is None or not trial.thorough or compiled.mixed:
         return
     data = {at for start, end in compiled.data_ranges for at in range(start, end)}
     for offset, text in decode(trial.case.isa, compiled.code):

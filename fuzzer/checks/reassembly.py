@@ -73,7 +73,7 @@ def _assembler(isa: str) -> Any:
 def _look(trial: Trial) -> Iterator[Violation]:
     compiled = trial.code
     isa = trial.case.isa
-    if compiled is None or isa not in _MODES:
+    if compiled is None or compiled.mixed or isa not in _MODES:
         return
     other = isa == "x86_64" and not trial.target.canonical
     good, code = _KNOWN_GOOD[isa], compiled.code

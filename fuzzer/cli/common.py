@@ -88,11 +88,13 @@ def find_target(name: str) -> Target:
 
 
 def target_of(entry: Entry, path: Path) -> Target:
-    """The target that an entry is about, or one line and exit 2."""
+    """The target that an entry is about, which compiles what it is known to get wrong, too; or one line and exit 2."""
     try:
-        return target_named(entry.target)
+        target = target_named(entry.target)
     except TargetUnavailable as error:
         fail(f"{path}: {error}")
+    target.excludes = False
+    return target
 
 
 def find_isas(target: Target, names: str | None) -> tuple[str, ...]:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import platform
 import sys
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
 import click
+
+from fuzzer.cli.common import fail
 
 
 def _python() -> Iterator[tuple[bool, str]]:
@@ -72,7 +75,8 @@ def _targets() -> Iterator[tuple[bool, str]]:
             target = target_named(name)
             yield True, f"target {name}: {target.version}, {', '.join(target.isas)}"
         except TargetUnavailable as error:
-            yield bool(row.extra), f"target {name} is not here: {error}"
+            needs = row.extra or row.builder
+            yield bool(needs), f"target {name} is not here: {error}"
 
 
 _SECTIONS: tuple[Callable[[], Iterator[tuple[bool, str]]], ...] = (
@@ -83,9 +87,30 @@ _SECTIONS: tuple[Callable[[], Iterator[tuple[bool, str]]], ...] = (
 )
 
 
+def _build(name: str) -> None:
+    """Build what a target needs, or one line and exit 2."""
+    from fuzzer.targets import TARGETS, TargetUnavailable, target_named
+
+    row = TARGETS.get(name)
+    if row is None or not row.builder:
+        known = ", ".join(name for name, row in TARGETS.items() if row.builder)
+        fail(f"--build: {name!r} is nothing to build; there is {known}")
+    try:
+        path = import_module(row.builder).build(lambda line: click.echo(line, err=True))
+        click.echo(f"built {path}")
+        target = target_named(name)
+        click.echo(f"ok   target {name}: {target.version}, {', '.join(target.isas)}")
+    except TargetUnavailable as error:
+        fail(f"--build {name}: {error}")
+
+
 @click.command("doctor")
-def command() -> None:
+@click.option("--build", metavar="TARGET", help="Build what the target needs: cranelift.")
+def command(build: str | None) -> None:
     """Say what works here and what is missing. Exit status 2 if something needed is."""
+    if build is not None:
+        _build(build)
+        return
     well = True
     for section in _SECTIONS:
         for good, text in section():

@@ -73,6 +73,7 @@ def replay(entry: Entry, target: Target, isa: str, *, planted: bool = False) -> 
     def work(stage: object) -> bytes:
         target.limit(seconds=_SECONDS, memory=_MEMORY)
         target.renew()
+        target.excludes = False
         with planting(plants):
             verdict = _judge(entry, case, target, failing)
         return f"{verdict.verdict}\0{verdict.detail}".encode()

@@ -6,6 +6,11 @@ System V Application Binary Interface, AMD64 Architecture Processor Supplement (
 passing); Microsoft's "x64 calling convention" and "x64 stack usage" (registers by position, home space, xmm6-xmm15).
 What these leave open of functions with several results, and of results in memory, is as Cranelift has it. Nothing here
 is shared with the backend on purpose: where the two disagree, that is a finding.
+
+What CLIF leaves to whoever compiles it has a *dialect* of its own where a compiler decides otherwise: the registers of
+``tail`` and ``fast``, and whether a narrow value is extended where the signature says how. Of that Cranelift's
+``ir::ArgumentExtension`` says that it is done "if the platform and ABI require it", and AAPCS64 (6.8.2, C.9) does not.
+A dialect never replaces what a platform's standard says.
 """
 
 from __future__ import annotations
@@ -42,7 +47,8 @@ class Convention:
     even one of another that it calls: they are the platform's.
 
     ``pairs``: an i128 goes to two consecutive integer registers, the first of them ``"any"`` or one of
-    an ``"even"`` place in the order (``""``: no i128 in signatures); ``pairs_close``: after one that did not fit no
+    an ``"even"`` place in the order, or its halves are ``"split"``, passed as two integers would be (``""``: no i128 in
+    signatures); ``pairs_close``: after one that did not fit no
     integer register is used.
 
     ``positional``: the register of an argument is that of its place among all arguments, whatever their classes.
@@ -52,6 +58,8 @@ class Convention:
 
     ``sret``: the register of a pointer to results that is a parameter, or -1: it is the first argument, which a
     function gives back in the first register of results.
+
+    ``extends``: is a narrow integer extended as its signature says?
     """
 
     arguments: tuple[int, ...]
@@ -68,6 +76,7 @@ class Convention:
     packed: bool = False
     pops: bool = False
     sret: int = -1
+    extends: bool = True
 
 
 def x(number: int) -> int:
@@ -140,8 +149,34 @@ def _with_aliases(system: Convention, **others: Convention) -> dict[str, Convent
     return {**plain, "tail": replace(system, pops=True), **others}
 
 
+def in_dialect(dialect: str, name: str) -> str:
+    """How the tables name convention ``name`` where the dialect has one of its own."""
+    return f"{dialect}:{name}"
+
+
+#: Source: Cranelift 0.135, ``compute_arg_locs``, ``get_intreg_for_retval`` and ``get_ext_mode`` of its ABIs. Its x86-64
+#: returns a third integer in rcx, as LLVM does, if it is told to do as LLVM (``enable_llvm_abi_extensions``).
+_CRANELIFT_AAPCS64: Final = replace(_AAPCS64, extends=False)
+_CRANELIFT_SYSTEM_V: Final = replace(_SYSTEM_V, results=r("rax", "rdx", "rcx"))
+_CRANELIFT: Final[dict[str, dict[str, Convention]]] = {
+    "aarch64": {
+        **dict.fromkeys(("", "system_v", "fast"), _CRANELIFT_AAPCS64),
+        "tail": replace(_CRANELIFT_AAPCS64, arguments=tuple(x(n) for n in range(2, 8)), pops=True,
+                        results=tuple(x(n) for n in range(2, 8)), pairs_close=False),
+    },
+    "x86_64": {
+        **dict.fromkeys(("", "system_v"), _CRANELIFT_SYSTEM_V),
+        "fast": replace(_CRANELIFT_SYSTEM_V, pairs="split"),
+        "tail": replace(_SYSTEM_V, pairs="split", pops=True, float_results=_xmm(*range(8)),
+                        results=r("rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10")),
+    },
+}  # fmt: skip
+
 CONVENTIONS: Final[dict[str, dict[str, Convention]]] = {
-    "aarch64": _with_aliases(_AAPCS64, apple_aarch64=_APPLE),
-    "x86_64": _with_aliases(_SYSTEM_V, windows_fastcall=_FASTCALL),
+    isa: {**table, **{in_dialect("cranelift", name): row for name, row in _CRANELIFT[isa].items()}}
+    for isa, table in {
+        "aarch64": _with_aliases(_AAPCS64, apple_aarch64=_APPLE),
+        "x86_64": _with_aliases(_SYSTEM_V, windows_fastcall=_FASTCALL),
+    }.items()
 }
-"""By the name of the ISA, by that of the convention as CLIF has it."""
+"""By the name of the ISA, by that of the convention as CLIF has it, or as :func:`in_dialect` has."""

@@ -111,12 +111,18 @@ def _pieces(
         if param.purpose == "sret" and c.sret >= 0:
             made.append(Piece(index, 0, type_.mask, False, ints, 0))
             continue
+        if type_.is_int and type_.bits == 128 and c.pairs == "split":
+            for half in (0, 1):
+                register, offset = (next_int, 0) if next_int < ints else (-1, _up(stack, _SLOT))
+                next_int += 1
+                stack = stack if register >= 0 else offset + _SLOT
+                made.append(Piece(index, 64 * half, (1 << 64) - 1, False, register, offset))
+            continue
         if type_.is_int and type_.bits == 128 and c.pairs:
-            if c.pairs == "even":
-                next_int += next_int & 1
-            register, offset = next_int, 0
-            if next_int + 2 <= ints:
-                next_int += 2
+            start = next_int + (next_int & 1) if c.pairs == "even" else next_int
+            register, offset = start, 0
+            if start + 2 <= ints:
+                next_int = start + 2
             else:
                 if c.pairs_close:
                     next_int = ints

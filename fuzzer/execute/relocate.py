@@ -2,7 +2,8 @@
 
 A reference to an own function is to where it stands in the code, any other to a stub (:mod:`fuzzer.execute.outside`).
 Kinds, offsets and addends are those of ELF: S is the symbol's address, A the addend, P the address that is patched.
-Sources: ELF for the Arm 64-bit Architecture, 5.7 (R_AARCH64_CALL26); System V ABI, AMD64 supplement, 4.4
+Sources: ELF for the Arm 64-bit Architecture, 5.7 (R_AARCH64_CALL26, R_AARCH64_ADR_PREL_PG_HI21,
+R_AARCH64_ADD_ABS_LO12_NC, R_AARCH64_LDST64_ABS_LO12_NC); System V ABI, AMD64 supplement, 4.4
 (R_X86_64_PC32, R_X86_64_64).
 """
 
@@ -60,12 +61,32 @@ def _pc_rel32(old: int, target: int, place: int) -> int:
     return distance & 0xFFFF_FFFF
 
 
+def _adr_page21(old: int, target: int, place: int) -> int:
+    pages = (target >> 12) - (place >> 12)
+    if not -1 << 20 <= pages < 1 << 20:
+        raise ExecutorLimit(f"a distance of {pages} pages")
+    return old & 0x9F00_001F | (pages & 3) << 29 | (pages >> 2 & 0x7FFFF) << 5
+
+
+def _add_lo12(old: int, target: int, place: int) -> int:
+    return old & 0xFFC0_03FF | (target & 0xFFF) << 10
+
+
+def _ld64_lo12(old: int, target: int, place: int) -> int:
+    if target % 8:
+        raise ExecutorLimit(f"a load of 8 bytes at {target:#x}")
+    return old & 0xFFC0_03FF | (target & 0xFFF) >> 3 << 10
+
+
 def _abs64(old: int, target: int, place: int) -> int:
     return target
 
 
 KINDS: Final[dict[str, tuple[int, Callable[[int, int, int], int]]]] = {
     "call26": (4, _call26),
+    "adr_page21": (4, _adr_page21),
+    "add_lo12": (4, _add_lo12),
+    "ld64_lo12": (4, _ld64_lo12),
     "pc_rel32": (4, _pc_rel32),
     "abs64": (8, _abs64),
 }

@@ -11,18 +11,24 @@ __all__ = ["TARGETS", "Row", "Target", "TargetUnavailable", "target_named"]
 
 
 class Row(NamedTuple):
-    """Where a target is defined, what it is, and which extra of the distribution it needs. ``argument``: what has to
-    stand behind its name and a colon, if anything; ``name`` is then called with that."""
+    """Where a target is defined, what it is, which extra of the distribution it needs, and the module whose ``build``
+    makes what else it needs. ``argument``: what has to stand behind its name and a colon, if anything; ``name`` is then
+    called with that."""
 
     module: str
     name: str
     doc: str
     extra: str = ""
     argument: str = ""
+    builder: str = ""
 
 
 TARGETS: Final[dict[str, Row]] = {
     "builtin": Row("fuzzer.targets.builtin", "Builtin", "the backend of this repository"),
+    "cranelift": Row(
+        "fuzzer.targets.cranelift", "Cranelift", "today's Cranelift, by a server on its crates",
+        builder="fuzzer.targets.cranelift_build",
+    ),
     "llvm": Row("fuzzer.targets.llvm", "Llvm", "LLVM through llvmlite", "llvm"),
     "process": Row(
         "fuzzer.targets.program",
@@ -30,7 +36,7 @@ TARGETS: Final[dict[str, Row]] = {
         "any program: process:./my-compiler",
         argument="PROGRAM [ARGUMENT ...]",
     ),
-}
+}  # fmt: skip
 
 
 def target_named(name: str) -> Target:

@@ -102,6 +102,8 @@ class Target(ABC):
     canonical: ClassVar[bool] = True
     #: does :meth:`renew` give it a process that knows nothing of earlier cases?
     renewable: ClassVar[bool] = False
+    #: is what the compiler is known to get wrong left out? Not when an entry of it is tried again
+    excludes: bool = True
 
     @property
     @abstractmethod

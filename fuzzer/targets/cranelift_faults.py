@@ -1,0 +1,114 @@
+"""Faults of Cranelift that are known, so that a campaign doesn't find them again and again.
+
+A *form* that falls over is not drawn. A *signature* whose values go to wrong registers is excluded, as unsupported and
+with its reason, where it meets somebody whom Cranelift did not compile. Each has an entry in the corpus, whose replay
+knows no exclusion: a version of Cranelift that has the fault no more turns the entry red, and the row goes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from backend.ir.entities import Signature
+from backend.ir.types import F32, F64, I8, I16, I128, Type
+from fuzzer.case import Case
+
+SEEN: Final = "0.135.8"
+"""The version that the faults were seen in."""
+
+
+class FormFault(NamedTuple):
+    """``names``: opcodes at T of ``types`` whose compilation for ``isa`` panics; ``thread``: of Cranelift's on it."""
+
+    isa: str
+    names: frozenset[str]
+    types: frozenset[Type]
+    what: str
+    thread: str
+
+
+class PassingFault(NamedTuple):
+    """``conventions``: those in which, for ``isa``, an i128 that finds less than two of ``registers`` left leads to
+    ``what``; ``even``: it would begin at a register of even number."""
+
+    isa: str
+    conventions: frozenset[str]
+    registers: int
+    even: bool
+    what: str
+
+
+_TO_INT: Final = frozenset({"fcvt_to_uint", "fcvt_to_sint", "fcvt_to_uint_sat", "fcvt_to_sint_sat"})
+_MINMAX: Final = frozenset({"smin", "umin", "smax", "umax"})
+
+FORM_FAULTS: Final[list[FormFault]] = [
+    FormFault("x86_64", _TO_INT, frozenset({I8, I16}), "panics in emission", "wasmtime #4897"),
+    FormFault("x86_64", _TO_INT, frozenset({I128}), "panics in lowering", "wasmtime #4899"),
+    FormFault("aarch64", _MINMAX, frozenset({I128}), "panics in lowering", "wasmtime #4313"),
+]
+
+MADE_FAULTS: Final[dict[str, dict[str, str]]] = {
+    "x86_64": dict.fromkeys(("smin.i128", "umin.i128", "smax.i128", "umax.i128"), "wasmtime #13790")
+}
+"""ISA -> form that the optimiser makes, though it has no lowering -> Cranelift's thread on it."""
+
+PASSING_FAULTS: Final[list[PassingFault]] = [
+    PassingFault("x86_64", frozenset({"", "system_v"}), 6, False,
+                 "the register that is left is not given to a later integer"),
+    PassingFault("aarch64", frozenset({"", "system_v", "fast"}), 8, True,
+                 "the register that is left is given to a later integer"),
+    PassingFault("aarch64", frozenset({"apple_aarch64"}), 8, False,
+                 "the register that is left is given to a later integer"),
+]  # fmt: skip
+
+
+def form_fault(isa: str, name: str, type_: Type | None) -> FormFault | None:
+    """The fault that such an instruction runs into."""
+    for fault in FORM_FAULTS:
+        if fault.isa == isa and name in fault.names and type_ in fault.types:
+            return fault
+    return None
+
+
+def known_fault(case: Case) -> str:
+    """Why the case is left out, or ""."""
+    for signature in _outward(case):
+        for fault in PASSING_FAULTS:
+            if (
+                fault.isa == case.isa
+                and signature.callconv in fault.conventions
+                and _leaves_one(signature, fault)
+            ):
+                return f"known fault of Cranelift {SEEN}: behind an i128 on the stack {fault.what}"
+    return ""
+
+
+def _outward(case: Case) -> Iterator[Signature]:
+    """The signatures by which Cranelift's code meets other code."""
+    yield case.function.signature
+    own = {function.name for function in case.functions}
+    for function in case.functions:
+        for ref in function.functions.values():
+            if ref.name not in own:
+                yield ref.sig if isinstance(ref.sig, Signature) else function.signatures[ref.sig]
+
+
+def _leaves_one(signature: Signature, fault: PassingFault) -> bool:
+    """Does an i128 go to the stack while one register is left, and an integer follow it?"""
+    used = 0
+    left = False
+    for param in signature.params:
+        if param.type in (F32, F64):
+            continue
+        if param.type is not I128:
+            if left:
+                return True
+            used += 1
+            continue
+        start = used + (used & 1) if fault.even else used
+        if start + 2 <= fault.registers:
+            used = start + 2
+        else:
+            left = left or used < fault.registers
+    return False
