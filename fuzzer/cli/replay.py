@@ -10,7 +10,7 @@ from fuzzer.cli.common import entry_paths, fail, find_target, misfit
 from fuzzer.corpus.entry import EntryError, load_entry
 from fuzzer.corpus.replay import Verdict, replay
 from fuzzer.report.text import one_line
-from fuzzer.targets import TargetUnavailable, target_named
+from fuzzer.targets import TARGETS, TargetUnavailable, target_named
 
 _MARKS = {"fixed": "fixed", "failing": "still failing", "changed": "changed", "clean": "clean",
           "regressed": "FAILING AGAIN", "unsupported": "unsupported", "invalid": "invalid"}  # fmt: skip
@@ -29,23 +29,31 @@ def command(
 ) -> None:
     """Run corpus entries again and say: fixed, still failing, changed.
 
-    Exit status 1 if an entry fails, 0 if none does, 2 if one can't be read or none could be tried.
+    Exit status 1 if an entry fails, 0 if none does, 2 if one can't be read or none could be tried. One whose target is
+    not installed is left out, and said to be.
     """
     if target is not None:
         find_target(target)
     verdicts: list[Verdict] = []
-    bad = 0
+    bad = missing = 0
     files = entry_paths(paths)
     if not files:
         fail(f"{', '.join(paths)}: no .clif file in it")
     for path in files:
         try:
             entry = load_entry(path)
-            chosen = target_named(target or entry.target)
-        except (EntryError, TargetUnavailable) as error:
-            text = str(error) if isinstance(error, EntryError) else f"{path}: {error}"
-            click.echo(f"clifhanger: {one_line(text)}", err=True)
+        except EntryError as error:
+            click.echo(f"clifhanger: {one_line(str(error))}", err=True)
             bad += 1
+            continue
+        name = target or entry.target
+        try:
+            chosen = target_named(name)
+        except TargetUnavailable as error:
+            click.echo(f"clifhanger: {one_line(f'{path}: {error}')}", err=True)
+            known = name.partition(":")[0] in TARGETS
+            missing += known
+            bad += not known
             continue
         isas = chosen.isas if all_isas else (entry.case.isa,)
         for isa in isas:
@@ -65,8 +73,11 @@ def command(
     failing = sum(v.verdict in _FAILING for v in verdicts)
     tried = any(v.verdict not in _UNTRIED for v in verdicts)
     bad += sum(v.verdict == "invalid" for v in verdicts)
-    if len(verdicts) + bad > 1:
-        click.echo(f"clifhanger: {len(verdicts)} replayed, {failing} failing, {bad} unreadable")
+    if len(verdicts) + bad + missing > 1:
+        lacking = f", {missing} without their target" if missing else ""
+        click.echo(
+            f"clifhanger: {len(verdicts)} replayed, {failing} failing, {bad} unreadable{lacking}"
+        )
     if bisect_exit:
         sys.exit(125 if bad or not tried else 1 if failing else 0)
     sys.exit(2 if bad or not tried else 1 if failing else 0)

@@ -9,8 +9,8 @@ is shared with the backend on purpose: where the two disagree, that is a finding
 
 What CLIF leaves to whoever compiles it has a *dialect* of its own where a compiler decides otherwise: the registers of
 ``tail`` and ``fast``, and whether a narrow value is extended where the signature says how. Of that Cranelift's
-``ir::ArgumentExtension`` says that it is done "if the platform and ABI require it", and AAPCS64 (6.8.2, C.9) does not.
-A dialect never replaces what a platform's standard says.
+``ir::ArgumentExtension`` says that it is done "if the platform and ABI require it", and AAPCS64 (6.8.2, stage C) leaves
+the bits above a value open. A dialect never replaces what a platform's standard says.
 """
 
 from __future__ import annotations

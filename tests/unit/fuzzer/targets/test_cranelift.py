@@ -350,3 +350,17 @@ block0(v0: i64, v1: i64, v2: i64, v3: i64, v4: i64, v5: i128):
     case = case_of(text, "x86_64", (0, 0, 0, 0, 0, 1 << 64 | 2))
     _, found = run_trial(case, cranelift)
     assert not found
+
+
+def test_a_replay_leaves_out_entries_without_their_target(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "nothing"))
+    crashes = Path(__file__).resolve().parents[4] / "corpus" / "crash"
+    result = CliRunner().invoke(cli, ["replay", str(crashes)])
+    assert result.exit_code == 0
+    assert re.search(
+        r"[1-9] replayed, 0 failing, 0 unreadable, [1-9] without their target", result.stdout
+    )
+    only = CliRunner().invoke(cli, ["replay", *map(str, crashes.glob("*cranelift*"))])
+    assert only.exit_code == 2
