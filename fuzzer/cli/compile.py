@@ -16,7 +16,7 @@ from fuzzer.cli.common import (
     target_option,
 )
 from fuzzer.report.text import one_line
-from fuzzer.targets.target import CompileError
+from fuzzer.targets.target import CompileError, ProcessFailure, TargetUnavailable
 
 
 @click.command("compile")
@@ -42,6 +42,10 @@ def command(file: Path, target: str, isa: str | None, emit: str, options: tuple[
         fail(f"{file}: the compiler broke an invariant of its own: {error}")
     except (BackendError, CompileError) as error:
         fail(f"{file}: {one_line(str(error))}")
+    except ProcessFailure as failure:
+        fail(f"{file}: the compiler failed: {one_line(str(failure))}")
+    except TargetUnavailable as error:
+        fail(one_line(str(error)))
     except Exception as error:
         fail(f"{file}: the compiler failed: {type(error).__name__}: {one_line(str(error))}")
     if emit not in code.stages:

@@ -69,11 +69,13 @@ def _targets() -> Iterator[tuple[bool, str]]:
     from fuzzer.targets import TARGETS, TargetUnavailable, target_named
 
     for name, row in TARGETS.items():
+        if row.argument:
+            continue
         try:
             target = target_named(name)
             yield True, f"target {name}: {target.version}, {', '.join(target.isas)}"
         except TargetUnavailable as error:
-            needs = row.extra or row.argument or row.builder
+            needs = row.extra or row.builder
             yield bool(needs), f"target {name} is not here: {error}"
 
 

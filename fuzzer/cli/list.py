@@ -20,7 +20,9 @@ def _targets() -> Rows:
             target = target_named(name)
             rows.append((name, ",".join(target.isas), target.version, row.doc))
         except TargetUnavailable as error:
-            rows.append((name, "", "" if row.argument else "not installed", str(error)))
+            rows.append(
+                (name, "", "", row.doc) if row.argument else (name, "", "not installed", str(error))
+            )
     return rows
 
 

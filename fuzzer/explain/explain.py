@@ -39,7 +39,7 @@ from fuzzer.finding import Violation
 from fuzzer.loading import load
 from fuzzer.outcome import OutOfFuel
 from fuzzer.selftest.plant import planted as planting
-from fuzzer.targets.target import Target
+from fuzzer.targets.target import ProcessFailure, Target
 from fuzzer.trial import Trial, run_trial
 
 STEPS: Final = 200
@@ -150,9 +150,10 @@ def _examine(entry: Entry, case: Case, target: Target, made: Explanation, steps:
     if violation is not None:
         made.check, made.detail = violation.check, violation.detail
     if trial.code is None:
-        made.observed = f"{type(error).__name__}: {error}" if error else trial.unsupported
+        named = "" if isinstance(error, ProcessFailure) else f"{type(error).__name__}: "
+        made.observed = f"{named}{error}" if error else trial.unsupported
         made.divergence = Divergence(f"there is no code: {made.observed}.")
-        facts.failed_in = _frames(error)
+        facts.failed_in = "" if isinstance(error, ProcessFailure) else _frames(error)
         return _Examined(made, facts, _fired(target, trial.code) or _all_rules(case, target))
     poison = (index + trial.poison) & 1
     if violation is not None and violation.check == "poison":

@@ -19,6 +19,7 @@ from backend.ir.types import F32, F64, I8, I16, I32, I64, I128, Type
 from backend.machine.compiled import CompiledCode
 from fuzzer.case import Case, OptionValue
 from fuzzer.targets.cranelift_faults import MADE_FAULTS, SEEN, form_fault, known_fault
+from fuzzer.targets.cranelift_idioms import idioms
 from fuzzer.targets.process import ProcessTarget
 from fuzzer.targets.target import CompileError, Option, TargetUnavailable
 
@@ -61,6 +62,9 @@ _DOCS: Final = {
 
 #: what is always set: without it, no i128 is passed on x86-64
 _FIXED: Final = {"x86_64": {"enable_llvm_abi_extensions": "true"}}
+
+_OLD: Final = "0.120"
+"""How the table of opcodes names those that today's Cranelift has no more."""
 
 _X86_RESULTS: Final = (3, 2)
 """Integer and float registers that hold results on x86-64. A pointer to others would have to be asked for
@@ -132,7 +136,7 @@ class Cranelift(ProcessTarget):
 
     def supports(self, isa: str, op: Opcode, type_: Type | None, second: Type | None) -> bool:
         lacking = _LACKS.get(op.name, frozenset())
-        if op.only == "0.120" or lacking is None or type_ in lacking:
+        if op.only == _OLD or lacking is None or type_ in lacking:
             return False
         if type_ in _LACKS_ON[isa].get(op.name, ()) or form_fault(isa, op.name, type_) is not None:
             return False
@@ -144,6 +148,9 @@ class Cranelift(ProcessTarget):
         ints, floats = _X86_RESULTS
         used = sum(1 + (type_.bits > 64) for type_ in types if type_.is_int)
         return used <= ints and sum(type_.is_float for type_ in types) <= floats
+
+    def idioms(self, isa: str) -> Sequence[str]:
+        return [*super().idioms(isa), *idioms()]
 
     def conventions(self, isa: str) -> Mapping[str, frozenset[Type]]:
         return _CONVENTIONS[isa]
@@ -161,6 +168,10 @@ class Cranelift(ProcessTarget):
         return told
 
     def compile(self, case: Case) -> CompiledCode:
+        for function in case.functions:
+            for inst in function.instructions():
+                if inst.op.only == _OLD:
+                    raise Unsupported(f"{inst.op.name} is of Cranelift {_OLD} and before")
         if self.excludes and (reason := known_fault(case)):
             raise Unsupported(reason)
         try:

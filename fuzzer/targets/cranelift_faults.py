@@ -13,6 +13,8 @@ from typing import Final, NamedTuple
 from backend.ir.entities import Signature
 from backend.ir.types import F32, F64, I8, I16, I128, Type
 from fuzzer.case import Case
+from fuzzer.execute.machines import MACHINES
+from fuzzer.execute.passing import passing
 
 SEEN: Final = "0.135.8"
 """The version that the faults were seen in."""
@@ -73,6 +75,11 @@ def form_fault(isa: str, name: str, type_: Type | None) -> FormFault | None:
 
 def known_fault(case: Case) -> str:
     """Why the case is left out, or ""."""
+    if case.isa == "aarch64" and any(_overruns(signature) for signature in _called(case)):
+        return (
+            f"known fault of Cranelift {SEEN}: an argument of apple_aarch64 is stored "
+            "past the end of the others (wasmtime #13973)"
+        )
     for signature in _outward(case):
         for fault in PASSING_FAULTS:
             if (
@@ -92,6 +99,28 @@ def _outward(case: Case) -> Iterator[Signature]:
         for ref in function.functions.values():
             if ref.name not in own:
                 yield ref.sig if isinstance(ref.sig, Signature) else function.signatures[ref.sig]
+
+
+def _called(case: Case) -> Iterator[Signature]:
+    """The signatures by which functions of the case may call."""
+    for function in case.functions:
+        for ref in function.functions.values():
+            yield ref.sig if isinstance(ref.sig, Signature) else function.signatures[ref.sig]
+        yield from function.signatures.values()
+
+
+def _overruns(signature: Signature) -> bool:
+    """Is the last argument on the stack extended, and stored in more bytes than it has there?"""
+    if signature.callconv != "apple_aarch64":
+        return False
+    placed = passing(signature, MACHINES["aarch64"])
+    end = -(-placed.stack // 16) * 16
+    return any(
+        piece.register < 0
+        and piece.offset + 8 > end
+        and bool(signature.params[piece.value].extension)
+        for piece in placed.args
+    )
 
 
 def _leaves_one(signature: Signature, fault: PassingFault) -> bool:

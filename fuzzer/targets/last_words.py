@@ -42,8 +42,13 @@ def last_words(said: str) -> LastWords:
     if telling and telling not in " ".join(shown):
         shown = [telling, "...", *shown]
     text = " | ".join(shown)
-    key = _CHANGING.sub("#", telling)
-    return LastWords(text if len(text) <= _WIDTH else f"{text[:_WIDTH]}...", key[:200])
+    key = unchanging(telling)
+    return LastWords(text if len(text) <= _WIDTH else f"{text[:_WIDTH]}...", key)
+
+
+def unchanging(text: str) -> str:
+    """A line without numbers and addresses, the same each time the same bug is hit."""
+    return _CHANGING.sub("#", text)[:200]
 
 
 def _telling(lines: list[str]) -> str:

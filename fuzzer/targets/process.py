@@ -12,7 +12,7 @@ from backend.ir.printer import print_functions
 from backend.machine.compiled import CompiledCode, Reloc
 from fuzzer.case import Case
 from fuzzer.execute.decode import decode
-from fuzzer.targets.last_words import last_words
+from fuzzer.targets.last_words import last_words, unchanging
 from fuzzer.targets.server import Server
 from fuzzer.targets.target import CompileError, ProtocolError, Target
 
@@ -84,7 +84,7 @@ class ProcessTarget(Target):
         if kind == "unsupported":
             raise Unsupported(message)
         if kind in ("error", "bad"):
-            raise CompileError(message, key=f"{kind} {message.partition(chr(10))[0]}")
+            raise CompileError(message, key=f"{kind} {unchanging(message.partition(chr(10))[0])}")
         raise ProtocolError(f"a reply that begins with {kind[:40]!r}")
 
 

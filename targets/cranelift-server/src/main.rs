@@ -35,11 +35,19 @@ fn main() -> io::Result<()> {
 /// it is the same wherever the server was built.
 fn last_words(panic: &panic::PanicHookInfo) -> String {
     let place = panic.location().map_or(String::new(), |at| {
-        let file = at.file();
-        let crates = file.rfind("/registry/src/").map_or(0, |start| start + "/registry/src/".len());
-        let inner = file[crates..].split_once('/').filter(|_| crates > 0).map_or(file, |(_, rest)| rest);
-        format!("{inner}:{}:{}", at.line(), at.column())
+        format!("{}:{}:{}", shortened(at.file()), at.line(), at.column())
     });
     let message = panic.payload_as_str().unwrap_or("a panic without a message");
     format!("thread 'main' panicked at {place}:\n{message}")
+}
+
+/// A file without the folders that depend on where the server was built: those of a registry, and of a build script.
+fn shortened(file: &str) -> &str {
+    let folder = ["/registry/src/", "/release/build/"]
+        .iter()
+        .find_map(|folder| file.rfind(folder).map(|start| start + folder.len()));
+    match folder.and_then(|start| file[start..].split_once('/')) {
+        Some((_, rest)) => rest,
+        None => file,
+    }
 }

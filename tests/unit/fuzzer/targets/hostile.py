@@ -2,11 +2,11 @@
 
 ::
 
-    python hostile.py MODE [TRIGGER]
+    python hostile.py MODE [TRIGGER [MARK]]
 
-It refuses every function until one holds TRIGGER (``imul``): then it does what MODE says. Only ``bits`` and ``well``
-compile, with the builtin backend; they need its folder as the working directory. It imports next to nothing
-before it has to, since tests start it thousands of times.
+It refuses every function until one holds TRIGGER (``imul``): then it does what MODE says. Only ``bits`` compiles, with
+the builtin backend, which it finds above: of every TRIGGER answers one has a bit that is wrong. MARK is there to find
+its processes by. It imports next to nothing before it has to, since tests start it thousands of times.
 """
 
 import os
@@ -150,26 +150,25 @@ MISDEEDS = {
     for f in (segfault, abort, exits, silent, loop, deaf, hoard, orphans, garbage, undecodable, lies, late, twice,
               twice_later, huge, half, closes, dies_later)
 }  # fmt: skip
-COMPILING = ("bits", "well")
 
 
-def compiled(question, mode):
-    sys.path.insert(0, os.getcwd())
+def compiled(question, wrong):
+    sys.path.insert(0, os.path.abspath(__file__ + "/../../../../.."))
     import random
 
     from backend.compile import compile_module
     from backend.errors import Unsupported
-    from backend.ir.parser import parse_functions
+    from backend.ir.filetest import parse_file
 
     head, _, text = question.partition("\n\n")
     isa = head.split("\n")[1].split(" ")[1]
     try:
-        made = compile_module(parse_functions(text), isa)
+        made = compile_module([item.function for item in parse_file(text).functions], isa)
     except Unsupported as reason:
         return f"unsupported\n{reason}\n"
     code = bytearray(made.code)
-    if mode == "bits" and random.random() < 0.01:
-        at = random.randrange(8 * len(code))
+    if wrong:
+        at = random.Random(len(text)).randrange(8 * len(code))
         code[at // 8] ^= 1 << at % 8
     lines = [f"code {code.hex()}"]
     lines += [f"symbol {name} {at}" for name, at in made.symbols.items()]
@@ -182,12 +181,14 @@ def compiled(question, mode):
 def main():
     mode = sys.argv[1]
     trigger = sys.argv[2] if len(sys.argv) > 2 else "imul"
+    asked = 0
     while True:
         question = read(int.from_bytes(read(4), "little")).decode()
         if question.startswith("describe"):
             write(frame(DESCRIBE))
-        elif mode in COMPILING:
-            write(frame(compiled(question, mode)))
+        elif mode == "bits":
+            asked += 1
+            write(frame(compiled(question, asked % int(trigger) == 0)))
         elif trigger in question:
             MISDEEDS[mode]()
         else:
