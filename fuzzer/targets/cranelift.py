@@ -60,8 +60,11 @@ _DOCS: Final = {
     "has_popcnt": "POPCNT", "has_lzcnt": "LZCNT",
 }  # fmt: skip
 
-#: what is always set: without it, no i128 is passed on x86-64
-_FIXED: Final = {"x86_64": {"enable_llvm_abi_extensions": "true"}}
+#: what is always set: other probes are functions from outside, and without the extensions no i128 is passed
+_FIXED: Final = {
+    "aarch64": {"probestack_strategy": "inline"},
+    "x86_64": {"probestack_strategy": "inline", "enable_llvm_abi_extensions": "true"},
+}
 
 _OLD: Final = "0.120"
 """How the table of opcodes names those that today's Cranelift has no more."""
@@ -109,7 +112,6 @@ class Cranelift(ProcessTarget):
         Option("enable_heap_access_spectre_mitigation", (True, False), "mitigate Spectre in bounds checks"),
         Option("enable_table_access_spectre_mitigation", (True, False), "mitigate Spectre in branch tables"),
         Option("enable_probestack", (False, True), "touch every page of a large frame"),
-        Option("probestack_strategy", ("inline",), "how: the other way is a function from outside"),
         Option("probestack_size_log2", (12, 10, 8), "log2 of the bytes of such a page"),
         Option("bb_padding_log2_minus_one", (0, 5, 10, 15), "zeros between blocks: log2 + 1 of their bytes"),
         Option("log2_min_function_alignment", (0, 6), "log2 of a function's alignment, at least"),
@@ -156,8 +158,7 @@ class Cranelift(ProcessTarget):
         return _CONVENTIONS[isa]
 
     def settings(self, case: Case) -> dict[str, str]:
-        fixed = {"unwind_info": "true", "probestack_strategy": "inline", **_FIXED.get(case.isa, {})}
-        told = {**fixed, **super().settings(case)}
+        told = {**_FIXED[case.isa], **super().settings(case)}
         if case.isa == "x86_64" and any(
             inst.op.name.startswith("return_call")
             for function in case.functions
