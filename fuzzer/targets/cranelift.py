@@ -19,7 +19,6 @@ from backend.ir.types import F32, F64, I8, I16, I32, I64, I128, Type
 from backend.machine.compiled import CompiledCode
 from fuzzer.case import Case, OptionValue
 from fuzzer.targets.cranelift_faults import MADE_FAULTS, SEEN, form_fault, known_fault
-from fuzzer.targets.cranelift_idioms import idioms
 from fuzzer.targets.process import ProcessTarget
 from fuzzer.targets.target import CompileError, Option, TargetUnavailable
 
@@ -150,9 +149,6 @@ class Cranelift(ProcessTarget):
         ints, floats = _X86_RESULTS
         used = sum(1 + (type_.bits > 64) for type_ in types if type_.is_int)
         return used <= ints and sum(type_.is_float for type_ in types) <= floats
-
-    def idioms(self, isa: str) -> Sequence[str]:
-        return [*super().idioms(isa), *idioms()]
 
     def conventions(self, isa: str) -> Mapping[str, frozenset[Type]]:
         return _CONVENTIONS[isa]

@@ -67,6 +67,8 @@ class _Process:
                 start_new_session=True, bufsize=0,
             )  # fmt: skip
         self.pid = self.popen.pid
+        # Until exec(2) it was this process, whose peak stays in its own (getrusage(2), ru_maxrss).
+        self._inherited = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         assert self.popen.stdin is not None
         assert self.popen.stdout is not None
         self.stdin, self.stdout = self.popen.stdin.fileno(), self.popen.stdout.fileno()
@@ -112,7 +114,7 @@ class _Process:
 
     def wait(self, seconds: float) -> bool:
         """Did it end within ``seconds``? Then ``status`` is how, as of subprocess, and ``resident`` the most memory
-        it had, in bytes."""
+        it had, in bytes, 0 if that was less than this process has."""
         deadline = time.monotonic() + seconds
         pause = 0.0001
         while self.status is None:
@@ -123,7 +125,8 @@ class _Process:
                 break
             if pid:
                 self.status = self.popen.returncode = os.waitstatus_to_exitcode(status)
-                self.resident = usage.ru_maxrss << 10
+                if usage.ru_maxrss > self._inherited:
+                    self.resident = usage.ru_maxrss << 10
             elif time.monotonic() > deadline:
                 return False
             else:

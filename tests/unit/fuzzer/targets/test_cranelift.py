@@ -22,14 +22,12 @@ from fuzzer.execute.machines import MACHINES
 from fuzzer.execute.passing import passing
 from fuzzer.execute.relocate import ExecutorLimit, relocate
 from fuzzer.generate.cases import CaseGenerator
-from fuzzer.generate.idioms import Node, parse_idiom
 from fuzzer.generate.operations import FAMILIES, STRUCTURES
 from fuzzer.loading import as_called
 from fuzzer.targets import TargetUnavailable, target_named
 from fuzzer.targets.cranelift import VARIABLE, Cranelift
 from fuzzer.targets.cranelift_build import build
 from fuzzer.targets.cranelift_faults import FORM_FAULTS, known_fault
-from fuzzer.targets.cranelift_idioms import idioms
 from fuzzer.targets.target import CompileError, TargetDied
 from fuzzer.trial import run_trial
 
@@ -381,17 +379,3 @@ def test_arguments_that_are_known_to_overrun(params: str, hit: bool) -> None:
     called = f"function %f() {{\n    fn0 = %g({params}) apple_aarch64\nblock0:\n    return\n}}\n"
     assert bool(known_fault(case_of(called, "aarch64"))) == hit
     assert not known_fault(case_of(called.replace(" apple_aarch64", ""), "aarch64"))
-
-
-def test_each_idiom_is_of_what_is_drawn() -> None:
-    drawn = {name for weights in FAMILIES.values() for name in weights}
-    parsed = [parse_idiom(text) for text in idioms()]
-    assert len(parsed) > 800
-    assert len(set(parsed)) == len(parsed)
-
-    def opcodes(node: object) -> set[str]:
-        if not isinstance(node, Node):
-            return set()
-        return set(node.opcodes).union(*map(opcodes, node.args))
-
-    assert {name for node in parsed for name in opcodes(node)} <= drawn

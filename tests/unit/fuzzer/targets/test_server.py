@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -147,3 +148,21 @@ def test_a_large_question_does_not_wait_for_one_that_does_not_read() -> None:
     with pytest.raises(TargetHung):
         server.ask("x" * 1_000_000)
     server.stop()
+
+
+def test_the_memory_of_who_asks_is_not_the_compilers() -> None:
+    """What is started has the peak of who starts it in its own ``ru_maxrss``."""
+    lines = (
+        "from fuzzer.targets.server import Server",
+        "from fuzzer.targets.target import TargetDied",
+        "ballast = bytearray(400 << 20)",
+        f"server = Server({[*HOSTILE, 'segfault']!r}, seconds=5.0, memory=1 << 29)",
+        "try:",
+        f"    server.ask({BAD!r})",
+        "except TargetDied as died:",
+        "    print(died.key)",
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, timeout=60
+    )
+    assert (told.stdout, told.stderr) == ("SIGSEGV\n", "")
