@@ -53,7 +53,8 @@ _SHRINK_AFTER: Final = 8.0
 OF_PROCESSES: Final = ("crash", "hang", "protocol")
 """Checks whose findings are of a compiler's process: each time that it is tried again it gets a new one."""
 CALLS: Final = {"hang": (40, 200)}
-"""Calls of the predicate in the two stages of shrinking where each costs what a hang is given time for."""
+"""Calls of the predicate in the two stages of shrinking, of what the compiler does, where each costs what a hang is
+given time for."""
 _NONE: Final[set[int]] = set()
 DISK_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 """What writing fails with when there is no room left, or no disk."""
@@ -220,8 +221,10 @@ class Worker:
             return same_violation(case, target, finding.violation) is not None
 
         self.in_flight.write(phases.SHRINKING, slice_, index)
-        draws, edits = CALLS.get(check, (MAX_DRAWS, MAX_EDITS))
-        target.limit(seconds=settings.timeout, memory=settings.memory, soon=check == "hang")
+        compiling = finding.violation.input_index < 0
+        draws, edits = (compiling and CALLS.get(check)) or (MAX_DRAWS, MAX_EDITS)
+        target.limit(seconds=settings.timeout, memory=settings.memory,
+                     soon=compiling and check == "hang")  # fmt: skip
         for found in self.investigator.investigate(
             finding, suspect.generator, seed, ask, draws=draws, edits=edits, until=self._give_up
         ):
