@@ -24,6 +24,9 @@ from fuzzer.reduce import edit
 from fuzzer.reduce.reducer import Reducer
 from fuzzer.reduce.simplify import at, numbers, opcodes, positions, simpler, widths
 
+_FEW: Final = 16
+"""Instructions of a function in which each is tried as a parameter."""
+
 
 def inputs(reducer: Reducer) -> None:
     """Fewer inputs, of simpler values."""
@@ -378,6 +381,38 @@ def _set_operand(case: Case, where: tuple[int, int], place: int, value: Value | 
     return True
 
 
+def promotions(reducer: Reducer) -> None:
+    """What an instruction computes becomes a parameter, of which the only input is the least number or all ones: the
+    two that a division overflows with, and what else is rare."""
+    if len(reducer.best.inputs) > 1 or reducer.best.function.instruction_count() > _FEW:
+        return
+    for where in positions(reducer):
+        inst = at(reducer.best, where)
+        if inst is None or len(inst.results) != 1 or inst.op in edit.ANY_CONSTANT:
+            continue
+        type_ = reducer.best.function.value_types[inst.results[0]]
+        if type_.is_int:
+            for bits in (type_.sign, type_.mask):
+                if reducer.attempt(partial(_promote, where=where, bits=bits)):
+                    break
+
+
+def _promote(case: Case, where: tuple[int, int], bits: int) -> bool:
+    inst = at(case, where)
+    if inst is None or len(inst.results) != 1:
+        return False
+    function = case.function
+    type_ = function.value_types[inst.results[0]]
+    value = function.new_value(type_)
+    function.blocks[0].params.append(value)
+    old = function.signature
+    function.signature = Signature((*old.params, AbiParam(type_)), old.returns, old.callconv)
+    case.inputs = [(*row, bits) for row in case.inputs]
+    del function.blocks[where[0]].insts[where[1]]
+    return edit.replace_values(function, {inst.results[0]: value})
+
+
 PASSES: Final = (inputs, options, memory, branches, edges, instructions, block_params,
-                 function_params, results, extensions, convention, operands, numbers, opcodes, widths)  # fmt: skip
+                 function_params, results, extensions, convention, operands, promotions, numbers, opcodes,
+                 widths)  # fmt: skip
 """In this order, until none of them gets anywhere: what removes most comes first."""

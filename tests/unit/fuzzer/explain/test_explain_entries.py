@@ -212,7 +212,7 @@ def test_all_planted_bugs(plant: str) -> None:
 
 
 def test_what_is_undefined_and_mattered_is_named() -> None:
-    assert explained("condition-bit-too-many").poison == "upper bits of narrow arguments"
+    assert explained("extension-bit-too-many").poison == "upper bits of narrow arguments"
     assert explained("spill-store-narrow").poison == "dead stack"
     assert explained("ninth-argument-in-register").poison == "dead registers"
     assert explained("select-swapped").poison == ""

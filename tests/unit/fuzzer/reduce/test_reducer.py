@@ -10,8 +10,10 @@ from backend.ir.parser import parse_function
 from backend.ir.printer import print_function, print_functions
 from backend.ir.verifier import verify
 from fuzzer.case import DATA_BASE, Case
+from fuzzer.outcome import Trapped
 from fuzzer.reduce import edit
 from fuzzer.reduce.reducer import cost, reduce_case
+from fuzzer.reference.evaluate import outcomes_of
 
 LOOP = """
 function %f(i32, i64) -> i32, i64 {
@@ -225,3 +227,35 @@ def test_a_convention_that_matters_stays() -> None:
 
     small, _ = reduce_case(case_of(text, (5,)), by_the_place)
     assert by_the_place(small)
+
+
+def test_what_is_computed_of_nothing_becomes_a_parameter() -> None:
+    """A division overflows of two numbers alone, which no constant may stand for here."""
+    text = """function %f(i32) {
+block0(v0: i32):
+    v1 = iconst.i32 31
+    v2 = ishl v0, v1
+    v3 = iconst.i32 -2
+    v4 = iadd v0, v3
+    v5 = sdiv v2, v4
+    return
+}
+"""
+
+    def overflows_without_constants(case: Case) -> bool:
+        divisions = [inst for inst in case.function.instructions() if inst.op.name == "sdiv"]
+        constants = {
+            value
+            for inst in case.function.instructions()
+            if inst.op.name == "iconst"
+            for value in inst.results
+        }
+        return (
+            len(divisions) == 1
+            and constants.isdisjoint(divisions[0].args)
+            and any(isinstance(outcome, Trapped) and outcome.code == "int_ovf" for outcome in outcomes_of(case))
+        )  # fmt: skip
+
+    small, _ = reduce_case(case_of(text, (1,)), overflows_without_constants)
+    assert overflows_without_constants(small)
+    assert [inst.op.name for inst in small.function.instructions()] == ["sdiv", "return"]
