@@ -60,16 +60,22 @@ def check_allocation(
 
 
 class _Roles:
-    """What a row's operands ask for when nothing is special about them; ``plain`` says whether.
+    """What a row's operands ask for when nothing is special about them but ties; ``plain`` says whether.
 
-    ``uses``, ``defs``: ``(position among the operands, index in ops, class)``.
+    ``uses``, ``defs``: ``(position among the operands, index in ops, class)``; ``ties``: positions of a definition and
+    of the use that it is tied to.
     """
 
-    __slots__ = ("defs", "operands", "plain", "uses")
+    __slots__ = ("defs", "operands", "plain", "ties", "uses")
 
     def __init__(self, operands: tuple[Operand, ...]) -> None:
         self.operands = operands
-        self.plain = all(o.fixed < 0 and o.tied < 0 and o.role in (USE, DEF) for o in operands)
+        tied = [(n, o.tied) for n, o in enumerate(operands) if o.tied >= 0]
+        self.ties = tuple([(n, at) for n, index in tied
+                           for at, o in enumerate(operands) if o.index == index and o.role == USE])  # fmt: skip
+        self.plain = len(self.ties) == len(tied) and all(
+            o.fixed < 0 and o.role in (USE, DEF) for o in operands
+        )
         self.uses, self.defs = (
             tuple([(n, o.index, o.cls) for n, o in enumerate(operands) if o.role in roles])
             for roles in ((USE, LATE_USE), (DEF, EARLY_DEF))
@@ -281,11 +287,14 @@ class _Checker:
                 if place not in writable[cls]:
                     self._check(i, inst, state)
                 state[place] = (ops[index],)
+            for n, at in row.ties:
+                if places[n] != places[at]:
+                    self._check(i, inst, state)
             if len(row.defs) > 1:
                 self._check_definitions(i, inst, [places[n] for n, _, _ in row.defs])
 
     def _check(self, i: int, inst: MInst, state: State) -> None:
-        """All rules, for one instruction; the quick path of :meth:`_walk` is this for plain operands."""
+        """All rules, for one instruction; the quick path of :meth:`_walk` is this for plain and tied operands."""
         ops, operands = inst.ops, inst.operands
         places = self._allocation.locations[i]
         if len(places) != len(operands):

@@ -40,9 +40,12 @@ NEVER: Final = 1 << 40
 
 
 class Shape:
-    """What a row's operands come to when nothing is special about them; ``plain`` says whether."""
+    """What a row's operands come to when nothing is special about them; ``plain`` says whether.
 
-    __slots__ = ("defs", "is_move", "operands", "order", "plain", "uses")
+    By index in ops, ``tied``: the definition that is tied to a use; ``partners``: the use of such a definition.
+    """
+
+    __slots__ = ("defs", "is_move", "operands", "order", "partners", "plain", "tied", "uses")
 
     def __init__(self, inst: MInst) -> None:
         self.operands = inst.operands
@@ -51,6 +54,9 @@ class Shape:
         self.uses = tuple(o.index for o in inst.operands if o.role == USE)
         self.defs = tuple(o.index for o in inst.operands if o.role == DEF)
         self.order = tuple(o.index for o in inst.operands)
+        self.tied: dict[int, Operand] = {o.tied: o for o in inst.operands if o.tied >= 0}
+        self.partners = {o.index: o for o in inst.operands
+                         if o.index in self.tied and o.role in (USE, LATE_USE)}  # fmt: skip
 
 
 _SHAPES: dict[int, Shape] = {}
@@ -163,7 +169,7 @@ def build_ranges(vcode: VCode, env: MachineEnv) -> Ranges:
                 if shape.is_move:
                     _relate(kin, ops[0], ops[1])
             else:
-                plans.append(_constrain(ranges, inst, at >> 1, b, crossing, env))
+                plans.append(_constrain(ranges, inst, shape, at >> 1, b, crossing, env))
         if block.succs and (inst.operands or inst.clobbers):
             _check_branch(inst, len(block.succs))
         if block.args:
@@ -207,6 +213,7 @@ def _relate(kin: list[int], vreg: int, source: int) -> None:
 def _constrain(
     ranges: Ranges,
     inst: MInst,
+    shape: Shape,
     k: int,
     b: int,
     crossing: dict[int, list[int]],
@@ -216,10 +223,7 @@ def _constrain(
     at = 2 * k
     ops = inst.ops
     start, end, needs, born = ranges.start, ranges.end, ranges.needs, ranges.born
-    tied: dict[int, Operand] = {o.tied: o for o in inst.operands if o.tied >= 0}
-    uses_at = (
-        {o.index: o for o in inst.operands if o.role == USE or o.role == LATE_USE} if tied else {}
-    )
+    tied, partners = shape.tied, shape.partners
     reads: dict[int, int] = {}
     early, late, written = 0, inst.clobbers, 0
     plan: list[tuple[int, int]] = []
@@ -269,7 +273,7 @@ def _constrain(
             continue
         ranges.home_block[vreg] = b
         if operand.tied >= 0 and fixed < 0:
-            fixed = uses_at[operand.tied].fixed
+            fixed = partners[operand.tied].fixed
         if fixed >= 0:
             bit = 1 << fixed
             if written & bit or fixed in env.scratch:

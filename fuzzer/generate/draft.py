@@ -237,8 +237,8 @@ class Draft(ABC):
         for block in self.function.blocks[self.function.blocks.index(first) :]:
             for inst in block.insts:
                 used.update(inst.args)
-                for target in inst.successors():
-                    used.update(target.args)
+            for target in block.insts[-1].successors() if block.insts else ():
+                used.update(target.args)
         return {
             type_: [value for value in reversed(values[mark:]) if value not in used]
             for mark, (type_, values) in zip(marks, self.scope.items(), strict=True)

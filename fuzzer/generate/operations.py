@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from copy import copy
+from itertools import chain, groupby
 from typing import Final
 
 from backend.ir.opcodes import OPCODES, Opcode, resolve, second_types
@@ -246,7 +247,12 @@ class Repertoire:
         }
         self.idioms = Idioms(idioms, lambda name: self._forms.get(name, ()))
         self._kindred: dict[tuple[str, Type], tuple[Form, ...]] = {}
-        self._tables: dict[int, tuple[Operation, ...]] = {}
+        #: by family the bit that switches it off, 0 for the first, and its part of the table
+        self._by_family = [
+            (1 << family if family else 0,
+             tuple([operation for operation, weight in members for _ in range(weight)]))
+            for family, members in groupby(self._weighted, lambda pair: pair[0].family)
+        ]  # fmt: skip
         self._focus: list[Operation] = []
         self._types: dict[int, tuple[Type, ...]] = {}
 
@@ -254,7 +260,6 @@ class Repertoire:
         """A repertoire in which the forms ``wanted`` (opcode, type) stand many times over, whatever is
         switched off; those it does not have are passed over."""
         other = copy(self)
-        other._tables = {}
         other._focus = []
         known = {operation.name: operation for operation, _ in self._weighted}
         for name, type_name in wanted:
@@ -283,16 +288,8 @@ class Repertoire:
 
     def table(self, off: int) -> tuple[Operation, ...]:
         """Operations without the families whose bits are set in ``off``; never empty."""
-        found = self._tables.get(off)
-        if found is None:
-            found = self._tables[off] = (
-                *(operation
-                  for operation, weight in self._weighted
-                  if operation.family == 0 or not off >> operation.family & 1
-                  for _ in range(weight)),
-                *self._focus,
-            )  # fmt: skip
-        return found
+        kept = [share for bit, share in self._by_family if not off & bit]
+        return (*chain.from_iterable(kept), *self._focus)
 
     def types(self, off: int) -> tuple[Type, ...]:
         """Sixteen types, each as often as it is to be drawn, simplest first: without those integers whose bits are
