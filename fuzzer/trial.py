@@ -171,9 +171,12 @@ def run_trial(
     found = violations(trial, only)
     if found and trial.code is not None and (doubt := suspicion(case.isa, trial.code.code)):
         for violation in found:
-            if violation.check in _EXECUTED:
+            if violation.check in EXECUTED:
                 violation.suspect = doubt
     return trial, found
 
 
-_EXECUTED = frozenset({"result", "memory", "trap", "frame", "bounds", "hang", "poison", "calls"})
+EXECUTED = frozenset(
+    {"result", "memory", "trap", "frame", "bounds", "hang", "poison", "calls", "levels"}
+)
+"""Checks of what code did when it ran: they are only as good as the executor."""

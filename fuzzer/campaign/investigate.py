@@ -22,6 +22,8 @@ from fuzzer.checks import CHECKS
 from fuzzer.corpus.entry import Entry, print_entry
 from fuzzer.corpus.signature import signature, skeleton
 from fuzzer.corpus.store import Store
+from fuzzer.execute.relocate import ExecutorLimit
+from fuzzer.execute.second import Second, executing_on, second_executor
 from fuzzer.finding import Finding, Violation
 from fuzzer.generate.cases import CaseGenerator
 from fuzzer.outcome import OutOfFuel
@@ -30,7 +32,7 @@ from fuzzer.reduce.reducer import MAX_EDITS, reduce_case
 from fuzzer.reference.evaluate import outcomes_of
 from fuzzer.reference.memory import UndefinedBehaviour
 from fuzzer.targets.target import Target
-from fuzzer.trial import run_trial
+from fuzzer.trial import EXECUTED, run_trial
 
 Predicate = Callable[[Case], bool]
 REPEATS: Final = 3
@@ -85,6 +87,18 @@ def restated(finding: Finding, target: Target) -> Finding:
     return Finding(finding.case, finding.target, violation or finding.violation)
 
 
+def repeated_on(second: Second, finding: Finding, target: Target) -> bool | None:
+    """Is the rule broken as well when the code is executed elsewhere? None if that can't execute it."""
+    case, violation = finding.case, finding.violation
+    try:
+        with executing_on(second, case.isa):
+            trial, found = run_trial(case, target, thorough=CHECKS[violation.check].costly,
+                                     only=violation.check)  # fmt: skip
+    except ExecutorLimit:
+        return None
+    return None if trial.unsupported else any(v.check == violation.check for v in found)
+
+
 def entry_of(finding: Finding, *, seed: str = "", plant: str = "", versions: str = "") -> Entry:
     """The corpus entry of a finding as it is."""
     violation = finding.violation
@@ -110,12 +124,15 @@ def versions_of(target: Target) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Investigator:
-    """What turns findings of one campaign into entries. ``seed`` and ``plants`` go into them as they are."""
+    """What turns findings of one campaign into entries. ``plants`` and ``versions`` go into them as they are;
+    ``second``: the kind of executor that is asked to repeat them.
+    """
 
     target: Target
     store: Store
     plants: str
     versions: str
+    second: str = "none"
 
     def investigate(
         self, finding: Finding, generator: CaseGenerator, seed: str, predicate: Predicate, *,
@@ -145,7 +162,17 @@ class Investigator:
         )  # fmt: skip
         if restate:
             small = restated(small, self.target)
+        self._ask_another(small)
         yield self._saved(small, before, seed)
+
+    def _ask_another(self, finding: Finding) -> None:
+        """Let a second executor, if there is one here, say whether the first may be at fault."""
+        second = second_executor(self.second, finding.case.isa)
+        if second is None or finding.violation.check not in EXECUTED:
+            return
+        repeats = repeated_on(second, finding, self.target)
+        if repeats is not None:
+            finding.violation.suspect = "" if repeats else f"{second.name} does not repeat it"
 
     def _saved(self, finding: Finding, before: int, seed: str) -> Found:
         entry, text = self._entry(finding, seed)

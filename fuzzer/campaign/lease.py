@@ -74,6 +74,7 @@ class Terms(msgspec.Struct, frozen=True):
     timeout: float
     memory: int
     items: int
+    second: str
     code: str
     campaign: str
 
@@ -82,7 +83,7 @@ def terms_of(settings: Settings, campaign: str) -> Terms:
     """The terms of a campaign."""
     return Terms(
         settings.target, settings.isas, settings.seed, settings.shard, settings.options,
-        settings.plants, settings.timeout, settings.memory, settings.items,
+        settings.plants, settings.timeout, settings.memory, settings.items, settings.second,
         fingerprint(settings.target), campaign,
     )  # fmt: skip
 
@@ -151,7 +152,7 @@ class _Lease:
         self.settings = Settings(
             terms.target, terms.isas, terms.seed, None, None, 1, self.corpus, folder,
             shard=terms.shard, options=terms.options, plants=terms.plants, timeout=terms.timeout,
-            memory=terms.memory, items=terms.items,
+            memory=terms.memory, items=terms.items, second=terms.second,
         )  # fmt: skip
         self.crew = Crew(self.settings, 1, examines=False)
 

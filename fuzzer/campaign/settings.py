@@ -13,7 +13,8 @@ class Settings:
     """``seconds``/``functions``: the budget, whichever ends first (None: no limit). ``shard`` of ``shards``,
     from 0. ``timeout``: seconds one case may take before its worker is killed; ``memory``: bytes of
     address space a worker may use; ``plants``: bugs planted into the builtin backend; ``deadline``:
-    ``time.monotonic()`` at which workers take no further case; ``baseline``: signatures that count as known.
+    ``time.monotonic()`` at which workers take no further case; ``baseline``: signatures that count as known;
+    ``second``: the kind of second executor that is asked about findings (:mod:`fuzzer.execute.second`).
     """
 
     target: str
@@ -34,3 +35,4 @@ class Settings:
     items: int = 40
     deadline: float | None = None
     baseline: frozenset[str] = frozenset()
+    second: str = "qemu"

@@ -110,8 +110,9 @@ class Worker:
             for isa in settings.isas
         }
         self.investigator = Investigator(
-            self.target, Store(settings.corpus), ",".join(settings.plants), versions_of(self.target)
-        )
+            self.target, Store(settings.corpus), ",".join(settings.plants),
+            versions_of(self.target), settings.second,
+        )  # fmt: skip
 
     def serve(self) -> None:
         """Carry out orders from the pipe until it closes."""

@@ -6,7 +6,7 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn
 
 import click
 
@@ -16,6 +16,9 @@ from fuzzer.corpus.entry import Entry, EntryError, has_header, parse_entry, read
 from fuzzer.report.text import one_line
 from fuzzer.targets import TARGETS, TargetUnavailable, target_named
 from fuzzer.targets.target import Target
+
+if TYPE_CHECKING:
+    from fuzzer.execute.second import Second
 
 
 def fail(message: str, status: int = 2) -> NoReturn:
@@ -95,6 +98,43 @@ def target_of(entry: Entry, path: Path) -> Target:
         fail(f"{path}: {error}")
     target.excludes = False
     return target
+
+
+SECONDS: Final = ("none", "qemu", "native")
+
+
+def second_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """``--second`` and ``--run-natively``, for :func:`find_second`."""
+    return click.option(
+        "--second",
+        type=click.Choice(SECONDS),
+        help="Who else executes: qemu-user, or this processor.",
+    )(
+        click.option(
+            "--run-natively",
+            "natively",
+            is_flag=True,
+            help="Yes, let this processor run compiled code.",
+        )(command)
+    )
+
+
+def find_second(kind: str | None, natively: bool, isa: str) -> Second | None:
+    """The second executor of that kind for ``isa``, None if none was asked for; or one line and exit 2."""
+    if natively and kind != "native":
+        fail("--run-natively: it goes with --second native")
+    if kind == "native" and not natively:
+        fail(
+            "--second native: compiled code would run on this processor; add --run-natively if that is what you want"
+        )
+    if kind in (None, "none"):
+        return None
+    from fuzzer.execute.second import second_executor, unavailable
+
+    found = second_executor(kind, isa)
+    if found is None:
+        fail(f"--second {kind}: {unavailable(kind, isa)}")
+    return found
 
 
 def find_isas(target: Target, names: str | None) -> tuple[str, ...]:

@@ -65,6 +65,16 @@ def _engines() -> Iterator[tuple[bool, str]]:
         )
 
 
+def _seconds() -> Iterator[tuple[bool, str]]:
+    from fuzzer.execute.harness import HARNESSES
+    from fuzzer.execute.second import second_executor, unavailable
+
+    for isa in HARNESSES:
+        found = second_executor("qemu", isa)
+        why = unavailable("qemu", isa)
+        yield True, f"second executor ({isa}): {found.name if found else f'not here: {why}'}"
+
+
 def _targets() -> Iterator[tuple[bool, str]]:
     from fuzzer.targets import TARGETS, TargetUnavailable, target_named
 
@@ -83,6 +93,7 @@ _SECTIONS: tuple[Callable[[], Iterator[tuple[bool, str]]], ...] = (
     _python,
     _packages,
     _engines,
+    _seconds,
     _targets,
 )
 

@@ -32,7 +32,9 @@ from fuzzer.cli.common import (
     fail,
     find_isas,
     find_options,
+    find_second,
     find_target,
+    second_options,
     target_option,
 )
 from fuzzer.corpus.entry import EntryError, read_text
@@ -81,6 +83,7 @@ _LEAST_TIMEOUT: Final = 0.1
     multiple=True,
     help="A corpus folder or a report.json: what is in it counts as known.",
 )
+@second_options
 @click.option("--timeout", type=Duration(), default=10.0, show_default=True, help="For one case.")
 @click.option(
     "--mem", type=Size(), default=2 << 30, help="Address space of a worker, 2g by default."
@@ -119,6 +122,8 @@ def command(
     plant: str | None,
     report: str,
     baseline: tuple[Path, ...],
+    second: str | None,
+    natively: bool,
     timeout: float,
     mem: int,
     cluster: str | None,
@@ -137,6 +142,8 @@ def command(
         fail(f"--timeout: a case needs {_LEAST_TIMEOUT}s at least")
     made = find_target(target)
     isas = find_isas(made, isa)
+    for each in isas:
+        find_second(second, natively, each)
     plants = _plants(plant, target)
     if seconds is None and functions is None:
         seconds = 60.0
@@ -163,6 +170,7 @@ def command(
         timeout=timeout,
         memory=mem,
         baseline=_baseline(baseline),
+        second=second or "qemu",
     )
     resuming = resume and exists(folder)
     if exists(folder) and not (resume or fresh):

@@ -6,7 +6,14 @@ import sys
 
 import click
 
-from fuzzer.cli.common import entry_paths, fail, find_target, misfit
+from fuzzer.cli.common import (
+    entry_paths,
+    fail,
+    find_second,
+    find_target,
+    misfit,
+    second_options,
+)
 from fuzzer.corpus.entry import EntryError, load_entry
 from fuzzer.corpus.replay import Verdict, replay
 from fuzzer.report.text import one_line
@@ -23,10 +30,12 @@ _UNTRIED = ("unsupported", "invalid")
 @click.option("--target", metavar="NAME", help="Compile with another target than the entry's.")
 @click.option("--all-isas", is_flag=True, help="Replay for every ISA the target has.")
 @click.option("--planted", is_flag=True, help="Plant the bugs that the entry was found with.")
+@second_options
 @click.option("--bisect-exit", is_flag=True, help="Exit 0, 1 or 125, for `git bisect run`.")
 def command(
-    paths: tuple[str, ...], target: str | None, all_isas: bool, planted: bool, bisect_exit: bool
-) -> None:
+    paths: tuple[str, ...], target: str | None, all_isas: bool, planted: bool, second: str | None,
+    natively: bool, bisect_exit: bool,
+) -> None:  # fmt: skip
     """Run corpus entries again and say: fixed, still failing, changed.
 
     Exit status 1 if an entry fails, 0 if none does, 2 if one can't be read or none could be tried. One whose target is
@@ -62,11 +71,14 @@ def command(
                 click.echo(f"clifhanger: {one_line(f'{path}: {why}')}", err=True)
                 bad += 1
                 continue
-            verdict = replay(entry, chosen, isa, planted=planted)
+            executor = find_second(second, natively, isa)
+            verdict = replay(entry, chosen, isa, planted=planted, second=executor)
             verdicts.append(verdict)
             line = f"{_MARKS[verdict.verdict]:<14} {path}"
             if all_isas:
                 line += f" on {isa}"
+            if executor:
+                line += f" on {executor.name}"
             if verdict.detail:
                 line += f"  {verdict.detail}"
             click.echo(one_line(line))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,6 +17,8 @@ from fuzzer.corpus.entry import Entry, outcome_text
 from fuzzer.execute.decode import decode
 from fuzzer.execute.emulator import emulator_for
 from fuzzer.execute.machines import MACHINES
+from fuzzer.execute.relocate import ExecutorLimit
+from fuzzer.execute.second import Second, executing_on
 from fuzzer.reference.memory import UndefinedBehaviour
 from fuzzer.selftest.plant import planted as planting
 from fuzzer.targets.target import Target
@@ -57,9 +60,11 @@ def prepare(target: Target, isa: str) -> None:
     engine.run((), b"")
 
 
-def replay(entry: Entry, target: Target, isa: str, *, planted: bool = False) -> Verdict:
+def replay(
+    entry: Entry, target: Target, isa: str, *, planted: bool = False, second: Second | None = None
+) -> Verdict:
     """Try the entry's case on ``target`` for ``isa``, in a process of its own: whatever the compiler
-    did when the entry was found, it may crash or hang now.
+    did when the entry was found, it may crash or hang now. ``second``: who executes the code instead.
     """
     case = entry.case.copy()
     case.isa = isa
@@ -74,7 +79,8 @@ def replay(entry: Entry, target: Target, isa: str, *, planted: bool = False) -> 
         target.limit(seconds=_SECONDS, memory=_MEMORY)
         target.renew()
         target.excludes = False
-        with planting(plants):
+        elsewhere = executing_on(second, isa) if second else nullcontext()
+        with planting(plants), elsewhere:
             verdict = _judge(entry, case, target, failing)
         return f"{verdict.verdict}\0{verdict.detail}".encode()
 
@@ -90,6 +96,8 @@ def _judge(entry: Entry, case: Case, target: Target, failing: str) -> Verdict:
     """``failing``: the verdict if the entry's own rule is broken again."""
     try:
         trial, found = run_trial(case, target, thorough=True)
+    except ExecutorLimit as limit:
+        return Verdict("unsupported", f"executor limit: {limit}")
     except (VerifyError, UndefinedBehaviour) as error:
         return Verdict("invalid", str(error))
     if trial.unsupported:

@@ -19,6 +19,8 @@ from __future__ import annotations
 import ctypes
 import mmap
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 import unicorn
@@ -245,7 +247,7 @@ class Emulator:
         if outside is not None:
             outside.begin(poison)
         self._fault_address = -1
-        error = lib.uc_emu_start(handle, self._entry, layout.RETURN, 0, MAX_INSTRUCTIONS)
+        error = self._enter(handle)
         out = caller.exchange.out
         lib.uc_reg_read_batch(handle, out.ids, out.pointers, caller.out_count)
         pc = out.values[0]
@@ -264,6 +266,11 @@ class Emulator:
                 (),
             )
         return run if outside is None else self._with_calls(run)
+
+    def _enter(self, handle: Any) -> int:
+        """Go to the loaded function; Unicorn's error number."""
+        error: int = self._lib.uc_emu_start(handle, self._entry, layout.RETURN, 0, MAX_INSTRUCTIONS)
+        return error
 
     def _with_calls(self, run: Run) -> Run:
         """What the run did with functions from outside."""
@@ -296,3 +303,16 @@ def emulator_for(isa: str) -> Emulator:
     if found is None:
         found = _pool[isa] = Emulator(isa)
     return found
+
+
+@contextmanager
+def instead(isa: str, engine: Emulator) -> Iterator[None]:
+    """Let ``engine`` be this process's for ``isa``."""
+    before = _pool.get(isa)
+    _pool[isa] = engine
+    try:
+        yield
+    finally:
+        _pool.pop(isa)
+        if before is not None:
+            _pool[isa] = before

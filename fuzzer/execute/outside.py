@@ -162,6 +162,11 @@ class Outside:
             found = self._made[name, signature] = _Stub(name, signature, function, self._machine)
         return found
 
+    @property
+    def names(self) -> list[str]:
+        """The functions that the loaded code refers to."""
+        return [stub.name for stub in self._stubs]
+
     def enter(self, callconv: str) -> None:
         """The function that is run is of this calling convention."""
         self._entry = callconv

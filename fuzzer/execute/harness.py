@@ -1,0 +1,243 @@
+"""A program around one run of the code under test, for a processor or an emulator of programs.
+
+It enters the code with every register, the stack and the data region as the emulator would have them, and tells what
+they are afterwards::
+
+    start   a stack for signals; handlers; the registers from the *block*; a jump to the code
+    finish  stands where a return must land: the registers to the block; block, data, stack to standard output; exit 0
+    handler for a signal: its siginfo_t and ucontext_t, data, stack to standard output; exit 1
+
+One row an ISA says it in that ISA's assembly. Sources: Linux's ``arch/*/include/uapi/asm/sigcontext.h`` and
+``ucontext.h`` (where the PC is in a ucontext_t), ``include/uapi/asm-generic/unistd.h`` and
+``arch/x86/entry/syscalls/syscall_64.tbl`` (numbers), ``kernel_sigaction`` of ``sigaction(2)``.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from functools import cache
+from typing import Final, NamedTuple
+
+import keystone
+from unicorn import arm64_const as arm64
+from unicorn import x86_const as x86
+
+from fuzzer.execute import layout
+from fuzzer.execute.conventions import q, r, x
+from fuzzer.execute.static_elf import EXECUTE, READ, WRITE, Segment, static_elf
+
+BLOCK: Final = 0x1200_0000
+"""Where the block of registers is, and behind it what the system calls want to read."""
+_BLOCK_SIZE: Final = 0x1000
+_HARNESS: Final = 0x1210_0000
+"""In reach of a jump to all of the code."""
+_SIGNAL_STACK: Final = 0x1220_0000
+_SIGNAL_STACK_SIZE: Final = 0x1_0000
+
+SIGINFO: Final = 128
+UCONTEXT: Final = 512
+"""Bytes of a siginfo_t, and of a ucontext_t as far as its PC, that the handler tells."""
+PADDING: Final = -1
+"""In place of a register's id: bytes of the block that hold none."""
+_SIGNALS: Final = (4, 5, 7, 8, 11)  # ILL, TRAP, BUS, FPE, SEGV
+_ONSTACK: Final = 0x0800_0000
+_SIGINFO: Final = 4
+_RESTORER: Final = 0x0400_0000
+_ACTION_AT: Final = 0xE00
+_STACK_AT: Final = 0xE80
+
+
+class Harness(NamedTuple):
+    """One ISA. ``machine``: ELF's number; ``program``, ``cpu``: of qemu-user.
+
+    ``registers``: Unicorn's ids in the order of the block, with the bytes that each takes there; ``load``: takes all of
+    them from the block and jumps to ``{entry}``; ``save``: puts them back. ``assign``: puts a number or what is in
+    another register into a register. ``arguments``: of a system call, ``number``, ``call``: its number's register and
+    instruction; ``numbers``: of write, exit, rt_sigaction, sigaltstack. ``context``: the register in which a handler
+    gets the ucontext_t, ``kept``: one that a system call leaves alone; ``pc_at``: byte of the PC in the ucontext_t.
+    """
+
+    machine: int
+    program: str
+    cpu: str
+    assembler: tuple[int, int]
+    registers: tuple[tuple[int, int], ...]
+    load: tuple[str, ...]
+    save: tuple[str, ...]
+    assign: Callable[[str, int | str], list[str]]
+    arguments: tuple[str, ...]
+    number: str
+    call: str
+    numbers: tuple[int, int, int, int]
+    context: str
+    kept: str
+    pc_at: int
+
+    @property
+    def size(self) -> int:
+        """Bytes of the block."""
+        return sum(size for _, size in self.registers)
+
+    def _system_call(self, which: int, *values: int | str) -> list[str]:
+        lines = [line for name, value in zip(self.arguments, values, strict=False)
+                 for line in self.assign(name, value)]  # fmt: skip
+        return [*lines, *self.assign(self.number, self.numbers[which]), self.call]
+
+    def _write(self, address: int | str, size: int) -> list[str]:
+        return self._system_call(0, 1, address, size) if size else []
+
+    def _memory(self, data_size: int) -> list[str]:
+        return [
+            *self._write(layout.DATA, data_size),
+            *self._write(layout.STACK, layout.STACK_SIZE),
+        ]
+
+    def assemble(self, lines: list[str], address: int) -> bytes:
+        """The code of these lines at ``address``."""
+        code, _ = _assembler(*self.assembler).asm("; ".join(lines), address, as_bytes=True)
+        if not code:
+            raise ValueError(f"no code for {'; '.join(lines)}")
+        return bytes(code)
+
+    def file(self, block: bytes, code: bytes, entry: int, data: bytes, stack: bytes) -> bytes:
+        """The program as an ELF file. ``block``: the registers; ``entry``: address in ``code`` to go to."""
+        finish = [
+            *self.save,
+            *self._write(BLOCK, self.size),
+            *self._memory(len(data)),
+            *self._system_call(1, 0),
+        ]
+        handler = [
+            *self.assign(self.kept, self.context),
+            *self._system_call(0, 1, self.arguments[1], SIGINFO),
+            *self._write(self.kept, UCONTEXT),
+            *self._memory(len(data)),
+            *self._system_call(1, 1),
+        ]
+        start = [
+            *self._system_call(3, BLOCK + _STACK_AT, 0),
+            *(line for signal in _SIGNALS
+              for line in self._system_call(2, signal, BLOCK + _ACTION_AT, 0, 8)),
+            *(line.format(entry=entry) for line in self.load),
+        ]  # fmt: skip
+        handling = self.assemble(handler, _HARNESS)
+        at = _HARNESS + (len(handling) + 15 & ~15)
+        text = handling.ljust(at - _HARNESS, b"\0") + self.assemble(start, at)
+        action = struct.pack("<4Q", _HARNESS, _ONSTACK | _SIGINFO | _RESTORER, _HARNESS, 0)
+        signal_stack = struct.pack("<Qi4xQ", _SIGNAL_STACK, 0, _SIGNAL_STACK_SIZE)
+        filled = bytearray(block.ljust(_BLOCK_SIZE, b"\0"))
+        filled[_ACTION_AT : _ACTION_AT + len(action)] = action
+        filled[_STACK_AT : _STACK_AT + len(signal_stack)] = signal_stack
+        segments = [
+            Segment(layout.CODE, READ | EXECUTE, code),
+            Segment(BLOCK, READ | WRITE, bytes(filled)),
+            Segment(_HARNESS, READ | EXECUTE, text),
+            Segment(_SIGNAL_STACK, READ | WRITE, bytes(_SIGNAL_STACK_SIZE)),
+            Segment(layout.STACK, READ | WRITE, stack),
+            Segment(layout.RETURN, READ | EXECUTE, self.assemble(finish, layout.RETURN)),
+        ]
+        if data:
+            segments.append(Segment(layout.DATA, READ | WRITE, data))
+        segments.sort()
+        return static_elf(self.machine, at, segments)
+
+
+@cache
+def _assembler(arch: int, mode: int) -> keystone.Ks:
+    return keystone.Ks(arch, mode)
+
+
+def _assign_aarch64(register: str, value: int | str) -> list[str]:
+    if isinstance(value, str):
+        return [f"mov {register}, {value}"]
+    return [f"movz {register}, #{value & 0xFFFF}",
+            f"movk {register}, #{value >> 16}, lsl #16"]  # fmt: skip
+
+
+# The block: x0 to x30, sp, nzcv, q0 to q31. x17 is what is lost: no promise to a caller is about it.
+_A64_Q: Final = 272
+_AARCH64: Final = Harness(
+    machine=183,
+    program="qemu-aarch64",
+    cpu="cortex-a72",
+    assembler=(keystone.KS_ARCH_ARM64, keystone.KS_MODE_LITTLE_ENDIAN),
+    registers=(
+        *((x(n), 8) for n in range(31)),
+        (int(arm64.UC_ARM64_REG_SP), 8),
+        (int(arm64.UC_ARM64_REG_NZCV), 8),
+        (PADDING, 8),
+        *((q(n), 16) for n in range(32)),
+    ),
+    load=(
+        *_assign_aarch64("x30", BLOCK),
+        *(f"ldp q{n}, q{n + 1}, [x30, #{_A64_Q + 16 * n}]" for n in range(0, 32, 2)),
+        "ldr x0, [x30, #256]", "msr nzcv, x0", "ldr x0, [x30, #248]", "mov sp, x0",
+        *(f"ldp x{n}, x{n + 1}, [x30, #{8 * n}]" for n in range(0, 30, 2)),
+        "ldr x30, [x30, #240]", "b #{entry}",
+    ),
+    save=(
+        *_assign_aarch64("x17", BLOCK),
+        *(f"stp q{n}, q{n + 1}, [x17, #{_A64_Q + 16 * n}]" for n in range(0, 32, 2)),
+        *(f"stp x{n}, x{n + 1}, [x17, #{8 * n}]" for n in range(0, 30, 2)),
+        "str x30, [x17, #240]", "mov x0, sp", "str x0, [x17, #248]", "mrs x0, nzcv", "str x0, [x17, #256]",
+    ),
+    assign=_assign_aarch64,
+    arguments=("x0", "x1", "x2", "x3"),
+    number="x8",
+    call="svc #0",
+    numbers=(64, 93, 134, 132),
+    context="x2",
+    kept="x19",
+    pc_at=176 + 8 + 31 * 8 + 8,
+)  # fmt: skip
+
+
+def _assign_x86_64(register: str, value: int | str) -> list[str]:
+    return [f"mov {register}, {value if isinstance(value, str) else hex(value)}"]
+
+
+# The block: the integer registers, eflags, padding, mxcsr, xmm0 to xmm15. r11 is what is lost: nothing is passed in it.
+_X64_INT: Final = ("rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13",
+                   "r14", "r15")  # fmt: skip
+_X64_XMM: Final = 160
+_X64_LOADED: Final = [
+    (name, 8 * n) for n, name in enumerate(_X64_INT) if name not in ("rsp", "r11")
+]
+_X86_64: Final = Harness(
+    machine=62,
+    program="qemu-x86_64",
+    cpu="Haswell",
+    assembler=(keystone.KS_ARCH_X86, keystone.KS_MODE_64),
+    registers=(
+        *((register, 8) for register in r(*_X64_INT)),
+        (int(x86.UC_X86_REG_EFLAGS), 8),
+        (int(x86.UC_X86_REG_MXCSR), 8),
+        (PADDING, 16),
+        *((register, 16) for register in r(*(f"xmm{n}" for n in range(16)))),
+    ),
+    load=(
+        *_assign_x86_64("r11", BLOCK),
+        "push qword ptr [r11 + 128]", "popfq", "ldmxcsr dword ptr [r11 + 136]",
+        *(f"movups xmm{n}, xmmword ptr [r11 + {_X64_XMM + 16 * n}]" for n in range(16)),
+        *(f"mov {name}, qword ptr [r11 + {at}]" for name, at in _X64_LOADED),
+        "mov rsp, qword ptr [r11 + 32]", "mov r11, qword ptr [r11 + 88]", "jmp {entry:#x}",
+    ),
+    save=(
+        *_assign_x86_64("r11", BLOCK),
+        *(f"mov qword ptr [r11 + {at}], {name}" for name, at in [*_X64_LOADED, ("rsp", 32)]),
+        f"lea rsp, [r11 + {_ACTION_AT - 64}]", "pushfq", "pop rax", "mov qword ptr [r11 + 128], rax", "cld",
+        *(f"movups xmmword ptr [r11 + {_X64_XMM + 16 * n}], xmm{n}" for n in range(16)),
+    ),
+    assign=_assign_x86_64,
+    arguments=("rdi", "rsi", "rdx", "r10"),
+    number="rax",
+    call="syscall",
+    numbers=(1, 60, 13, 131),
+    context="rdx",
+    kept="rbx",
+    pc_at=40 + 16 * 8,
+)  # fmt: skip
+
+HARNESSES: Final[dict[str, Harness]] = {"aarch64": _AARCH64, "x86_64": _X86_64}
+"""By the name of the ISA."""

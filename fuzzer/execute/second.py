@@ -1,0 +1,182 @@
+"""A second executor: the code runs on qemu-user, or on the processor itself, and everything else is as it was.
+
+What the emulator is suspected to get wrong, another has to repeat before it is called the compiler's. So that the two
+differ in nothing but who executes, a second executor is an :class:`~fuzzer.execute.emulator.Emulator` that only goes to
+the function elsewhere: the registers, the stack and the data region are taken out of the engine, the run is made by a
+program of its own (:mod:`fuzzer.execute.harness`), and what it tells is put back. Whoever looks at results, promises
+and memory then sees a run like any other. It takes a process, 30 ms, and is only asked about findings.
+
+What it can't do it says with ExecutorLimit: functions from outside the code, which are answered inside the
+emulator. A data region ends within a page of the machine; a fault of the engine behind its end, where a processor would
+see none, stands.
+
+qemu-user and Unicorn have a common ancestor: their agreement is no proof, their disagreement is one of a fault.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import unicorn
+
+from backend.ir.entities import Signature
+from fuzzer.execute import layout
+from fuzzer.execute.emulator import Emulator, instead
+from fuzzer.execute.harness import HARNESSES, PADDING, SIGINFO, UCONTEXT, Harness
+from fuzzer.execute.registers import Batch
+from fuzzer.execute.relocate import ExecutorLimit, Linkage
+
+SECONDS: Final = 10.0
+"""What one run may take."""
+_PAGE: Final = 0x1000
+_SIGNALS: Final = {
+    4: unicorn.UC_ERR_EXCEPTION,
+    5: unicorn.UC_ERR_EXCEPTION,
+    8: unicorn.UC_ERR_EXCEPTION,
+    7: unicorn.UC_ERR_READ_UNMAPPED,
+    11: unicorn.UC_ERR_READ_UNMAPPED,
+}
+
+
+class Second(NamedTuple):
+    """Who executes. ``name``: for people, with its version; ``command``: what starts a program."""
+
+    name: str
+    command: tuple[str, ...]
+
+
+@cache
+def _qemu(isa: str) -> Second | None:
+    harness = HARNESSES.get(isa)
+    found = harness and (shutil.which(harness.program) or shutil.which(f"{harness.program}-static"))
+    if not harness or not found:
+        return None
+    said = subprocess.run([found, "--version"], capture_output=True, text=True, timeout=SECONDS)
+    version = re.search(r"\d+(\.\d+)+", said.stdout)
+    name = f"{harness.program} {version[0] if version else ''}".rstrip()
+    return Second(name, (found, "-cpu", harness.cpu))
+
+
+@cache
+def _native(isa: str) -> Second | None:
+    here = {"arm64": "aarch64", "amd64": "x86_64"}.get(
+        platform.machine().lower(), platform.machine()
+    )
+    return Second(f"this {isa} processor", ()) if here == isa and isa in HARNESSES else None
+
+
+def unavailable(kind: str, isa: str) -> str:
+    """Why there is none of that kind for ``isa``, and what to do."""
+    if isa not in HARNESSES:
+        return f"not for {isa}; there is one for {', '.join(HARNESSES)}"
+    if kind == "native":
+        return f"this is no {isa} processor, but {platform.machine()}"
+    return f"there is no {HARNESSES[isa].program}; Debian's package qemu-user has it"
+
+
+_KINDS: Final[dict[str, Callable[[str], Second | None]]] = {"qemu": _qemu, "native": _native}
+KINDS: Final = ("none", *_KINDS)
+"""What can be asked for."""
+
+
+def second_executor(kind: str, isa: str) -> Second | None:
+    """The second executor of a :data:`KINDS` for ``isa``; None if there is none here."""
+    return _KINDS[kind](isa) if kind in _KINDS else None
+
+
+class Elsewhere(Emulator):
+    """An emulator whose code runs elsewhere."""
+
+    def __init__(self, isa: str, second: Second) -> None:
+        self._harness: Harness = HARNESSES[isa]
+        self._second = second
+        self._registers = Batch([id_ for id_, _ in self._harness.registers if id_ != PADDING])
+        self._image = b""
+        super().__init__(isa)
+
+    def load(
+        self, code: bytes, signature: Signature, memory_size: int = 0, entry: int = 0,
+        linkage: Linkage | None = None,
+    ) -> None:  # fmt: skip
+        super().load(code, signature, memory_size, entry, linkage)
+        if self._called is not None and self._called.names:
+            raise ExecutorLimit(f"{self._second.name} has no function {self._called.names[0]}")
+        self._image = self._code[: -(-len(code) // _PAGE) * _PAGE + _PAGE]
+
+    def _enter(self, handle: Any) -> int:
+        before, data, stack = self._block(), self._data[: self._mapped], self._stack[:]
+        error = super()._enter(handle)
+        end = layout.DATA + self._mapped
+        if error and end <= self._fault_address < -(-end // _PAGE) * _PAGE:
+            return error
+        status, told = self._start(self._harness.file(before, self._image, self._entry, data, stack))  # fmt: skip
+        harness, room = self._harness, self._mapped + layout.STACK_SIZE
+        if status is None:
+            self._uc.reg_write(self.machine.pc, self._entry)
+            return int(unicorn.UC_ERR_OK)
+        if status == 0 and len(told) == harness.size + room:
+            self._put_block(told[: harness.size])
+            pc, error = layout.RETURN, int(unicorn.UC_ERR_OK)
+        elif status == 1 and len(told) == SIGINFO + UCONTEXT + room:
+            pc_at = SIGINFO + harness.pc_at
+            pc = int.from_bytes(told[pc_at : pc_at + 8], "little")
+            error = int(_SIGNALS[int.from_bytes(told[:4], "little")])
+        else:
+            raise ExecutorLimit(f"{self._second.name} ended with status {status}")
+        self._uc.reg_write(self.machine.pc, pc)
+        memory = told[len(told) - room :]
+        self._data[: self._mapped] = memory[: self._mapped]
+        self._stack[:] = memory[self._mapped :]
+        return error
+
+    def _block(self) -> bytes:
+        """The registers as the harness wants them."""
+        batch = self._registers
+        batch.read(self._lib, self._handle)
+        words = iter(batch.bytes[16 * n : 16 * n + 16] for n in range(batch.count))
+        return b"".join(
+            bytes(size) if id_ == PADDING else bytes(next(words)[:size])
+            for id_, size in self._harness.registers
+        )
+
+    def _put_block(self, block: bytes) -> None:
+        batch, at, n = self._registers, 0, 0
+        for id_, size in self._harness.registers:
+            if id_ != PADDING:
+                batch.bytes[16 * n : 16 * n + size] = block[at : at + size]
+                n += 1
+            at += size
+        batch.write(self._lib, self._handle)
+
+    def _start(self, program: bytes) -> tuple[int | None, bytes]:
+        """Its exit status, None if it takes too long, and what it said."""
+        with tempfile.TemporaryDirectory(prefix="clifhanger-") as folder:
+            path = Path(folder, "run")
+            path.write_bytes(program)
+            path.chmod(0o700)
+            try:
+                ended = subprocess.run([*self._second.command, str(path)], stdin=subprocess.DEVNULL,
+                                       capture_output=True, timeout=SECONDS, env={}, cwd=folder)  # fmt: skip
+            except subprocess.TimeoutExpired:
+                return None, b""
+            except OSError as error:
+                why = os.strerror(error.errno or 0)
+                raise ExecutorLimit(f"{self._second.name} can't be started: {why}") from error
+        return ended.returncode, ended.stdout
+
+
+@contextmanager
+def executing_on(second: Second, isa: str) -> Iterator[None]:
+    """Whoever asks for the engine of ``isa`` gets one that executes on ``second``."""
+    with instead(isa, Elsewhere(isa, second)):
+        yield

@@ -1,0 +1,99 @@
+"""Another executor is asked about what code did, and its word goes into the finding."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from backend.ir.parser import parse_function
+from backend.machine.compiled import CompiledCode
+from fuzzer.campaign import investigate
+from fuzzer.campaign.investigate import Investigator, repeated_on
+from fuzzer.case import Case
+from fuzzer.corpus.store import Store
+from fuzzer.execute.second import Second, second_executor
+from fuzzer.finding import Finding, Violation
+from fuzzer.targets import target_named
+from fuzzer.targets.builtin import Builtin
+
+SUM = """function %f(i64, i64) -> i64 {
+block0(v0: i64, v1: i64):
+    v2 = isub v0, v1
+    return v2
+}
+"""
+CALL = """function %f(i64) -> i64 {
+    fn0 = %g(i64) -> i64
+block0(v0: i64):
+    v1 = call fn0(v0)
+    return v1
+}
+"""
+
+
+def finding(text: str = SUM, check: str = "result") -> Finding:
+    function = parse_function(text)
+    inputs = [tuple([7, 3][: len(function.signature.params)])]
+    return Finding(Case(function, inputs), "builtin", Violation(check, "said", input_index=0))
+
+
+def investigator(tmp_path: Path, second: str = "qemu") -> Investigator:
+    return Investigator(target_named("builtin"), Store(tmp_path), "", "", second)
+
+
+@pytest.fixture
+def qemu() -> Second:
+    found = second_executor("qemu", "aarch64")
+    if found is None:
+        pytest.skip("no qemu-user")
+    return found
+
+
+def test_a_wrong_result_is_wrong_there_as_well(qemu: Second) -> None:
+    class Adding(Builtin):
+        def compile(self, case: Case) -> CompiledCode:
+            function = parse_function(SUM.replace("isub", "iadd"))
+            return super().compile(Case(function, case.inputs))
+
+    assert repeated_on(qemu, finding(), Builtin()) is False
+    assert repeated_on(qemu, finding(), Adding()) is True
+
+
+def test_what_can_not_be_executed_there_is_not_judged(qemu: Second) -> None:
+    assert repeated_on(qemu, finding(CALL), target_named("builtin")) is None
+
+
+@pytest.mark.parametrize(
+    ("repeats", "suspect"),
+    [(True, ""), (False, "somebody does not repeat it"), (None, "an instruction")],
+)
+def test_its_word_replaces_the_suspicion(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, repeats: bool | None, suspect: str
+) -> None:
+    monkeypatch.setattr(investigate, "second_executor", lambda kind, isa: Second("somebody", ()))
+    monkeypatch.setattr(investigate, "repeated_on", lambda second, finding, target: repeats)
+    for check, expected in (("result", suspect), ("encoding", "an instruction")):
+        case = finding(check=check)
+        case.violation.suspect = "an instruction"
+        told = list(
+            investigator(tmp_path / check).investigate(
+                case, None, "", lambda case: case.instruction_count() > 0, restate=False  # type: ignore[arg-type]  # nothing was drawn
+            )
+        )  # fmt: skip
+        assert [found.verdict for found in told] == ["draft", "new"]
+        assert told[-1].suspect == expected
+        noted = f'note = "suspect: {expected}"' in Path(told[-1].path).read_text()
+        assert noted == bool(expected)
+
+
+def test_nobody_is_asked_where_there_is_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(investigate, "repeated_on", lambda *_: pytest.fail("asked"))
+    told = list(
+        investigator(tmp_path, "none").investigate(
+            finding(), None, "", lambda case: True, restate=False  # type: ignore[arg-type]  # nothing was drawn
+        )
+    )  # fmt: skip
+    assert told[-1].suspect == ""

@@ -1,0 +1,195 @@
+"""A second executor does what the emulator does, and what it was asked for: to say when the emulator is wrong."""
+
+from __future__ import annotations
+
+import pytest
+from click.testing import CliRunner
+
+from backend.ir.entities import AbiParam, Signature
+from backend.ir.types import F64, I64, Type
+from fuzzer.case import DATA_BASE
+from fuzzer.checks.reassembly import assemble
+from fuzzer.cli import cli
+from fuzzer.cli.common import SECONDS
+from fuzzer.execute import second as seconds
+from fuzzer.execute.emulator import FAULT, RETURN, TIMEOUT, TRAP, Emulator, Run, emulator_for
+from fuzzer.execute.harness import HARNESSES
+from fuzzer.execute.relocate import ExecutorLimit, Linkage
+from fuzzer.execute.second import (
+    KINDS,
+    Elsewhere,
+    Second,
+    executing_on,
+    second_executor,
+    unavailable,
+)
+from fuzzer.generate.cases import CaseGenerator
+from fuzzer.targets import target_named
+from fuzzer.trial import run_trial
+
+
+def _those_here() -> list[tuple[str, Second]]:
+    found = [(isa, second_executor(kind, isa)) for isa in HARNESSES for kind in ("qemu", "native")]
+    return [(isa, second) for isa, second in found if second]
+
+
+HERE = _those_here()
+each = pytest.mark.parametrize(
+    ("isa", "second"), HERE, ids=[f"{isa} on {second.name}" for isa, second in HERE]
+)
+
+
+def code(isa: str, *lines: str) -> bytes:
+    return b"".join(assemble(isa, line) for line in lines)
+
+
+def ends(run: Run) -> tuple[object, ...]:
+    return run.stop, run.offset, run.values, run.memory, run.frame
+
+
+CODES = {
+    "aarch64": {
+        "sum": ["add x0, x0, x1", "ret"],
+        "store": [f"movz x9, #{DATA_BASE >> 16}, lsl #16", "str x0, [x9, #8]", "ret"],
+        "trap": ["nop", "brk #1"],
+        "fault": ["mov x9, #0", "ldr x0, [x9]", "ret"],
+        "frame": ["mov x19, #1", "str x19, [sp, #16]", "ret"],
+        "stack": ["sub sp, sp, #16", "ret"],
+    },
+    "x86_64": {
+        "sum": ["lea rax, [rdi + rsi]", "ret"],
+        "store": [f"mov ecx, {DATA_BASE:#x}", "mov qword ptr [rcx + 8], rdi", "ret"],
+        "trap": ["nop", "ud2"],
+        "fault": ["xor ecx, ecx", "mov rax, qword ptr [rcx]", "ret"],
+        "frame": ["mov rbx, 1", "mov qword ptr [rsp + 24], rbx", "ret"],
+        "stack": ["pop rcx", "push rcx", "push rcx", "ret"],
+    },
+}
+STOPS = {"trap": TRAP, "fault": FAULT}
+
+
+@each
+@pytest.mark.parametrize("what", CODES["aarch64"])
+def test_all_that_is_seen_of_a_run_is_as_in_the_emulator(
+    isa: str, second: Second, what: str
+) -> None:
+    signature = Signature((AbiParam(I64), AbiParam(I64)), (AbiParam(I64),))
+    text = code(isa, *CODES[isa][what])
+    memory = bytes(range(256)) * 16
+    runs = []
+    for engine in (Emulator(isa), Elsewhere(isa, second)):
+        engine.load(text, signature, len(memory))
+        runs.append([ends(engine.run((1 << 63, 5), memory, poison)) for poison in (0, 1)])
+    assert runs[0] == runs[1]
+    assert runs[1][0][0] == STOPS.get(what, RETURN)
+    if what == "sum":
+        assert runs[1][0][2] == ((1 << 63) + 5,)
+
+
+@each
+def test_floats_and_stack_arguments_arrive(isa: str, second: Second) -> None:
+    types: list[Type] = [I64] * 9 + [F64]
+    signature = Signature(tuple(AbiParam(t) for t in types), (AbiParam(F64), AbiParam(I64)))
+    lines = {
+        "aarch64": ["fadd d0, d0, d0", "ldr x0, [sp]", "ret"],
+        "x86_64": ["addsd xmm0, xmm0", "mov rax, qword ptr [rsp + 24]", "ret"],
+    }
+    engine = Elsewhere(isa, second)
+    engine.load(code(isa, *lines[isa]), signature)
+    run = engine.run((1, 2, 3, 4, 5, 6, 7, 8, 99, 0x3FF0_0000_0000_0000), b"")
+    assert run.values == (0x4000_0000_0000_0000, 99)
+    assert not run.frame
+
+
+@each
+def test_generated_cases_are_clean_there_as_well(isa: str, second: Second) -> None:
+    target = target_named("builtin")
+    generator = CaseGenerator(target, isa, calls=False)
+    executed = 0
+    with executing_on(second, isa):
+        for seed in range(4):
+            case = generator.from_seed(seed)
+            case.inputs = case.inputs[:2]
+            trial, found = run_trial(case, target, thorough=True)
+            executed += trial.executed
+            assert not found
+    assert executed or seed
+    assert not isinstance(emulator_for(isa), Elsewhere)
+
+
+def test_what_the_emulator_gets_wrong_is_noticed() -> None:
+    """CMPXCHG of 32 bits is in the quarantine: where it stores it leaves the accumulator alone, all of it."""
+    second = second_executor("qemu", "x86_64") or second_executor("native", "x86_64")
+    if second is None:
+        pytest.skip("neither qemu-user nor an x86-64 processor")
+    signature = Signature((AbiParam(I64), AbiParam(I64)), (AbiParam(I64),))
+    text = code("x86_64", "mov rax, rdi", "cmpxchg edi, esi", "ret")
+    results = []
+    for engine in (Emulator("x86_64"), Elsewhere("x86_64", second)):
+        engine.load(text, signature)
+        results.append(engine.run((0xFFFF_FFFF_0000_0005, 7), b"").values)
+    assert results == [(5,), (0xFFFF_FFFF_0000_0005,)]
+
+
+@each
+def test_code_that_does_not_end(isa: str, second: Second, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seconds, "SECONDS", 0.5)
+    engine = Elsewhere(isa, second)
+    engine.load({"aarch64": bytes.fromhex("00000014"), "x86_64": bytes.fromhex("ebfe")}[isa], Signature())  # fmt: skip
+    assert engine.run((), b"").stop == TIMEOUT
+
+
+@each
+def test_a_fault_behind_a_region_that_ends_within_a_page_stands(isa: str, second: Second) -> None:
+    if isa != "aarch64":
+        pytest.skip("its regions end where pages do")
+    lines = [f"movz x9, #{DATA_BASE >> 16}, lsl #16", "ldr x0, [x9, #1024]", "ret"]
+    engine = Elsewhere(isa, second)
+    engine.load(code(isa, *lines), Signature((), (AbiParam(I64),)), 1024)
+    assert engine.run((), bytes(1024)).stop == FAULT
+
+
+def test_functions_from_outside_are_refused() -> None:
+    if not HERE:
+        pytest.skip("no second executor")
+    isa, second = HERE[0]
+    engine = Elsewhere(isa, second)
+
+    class Reloc:
+        offset = 0
+        kind = {"aarch64": "call26", "x86_64": "pc_rel32"}[isa]
+        symbol = "fma"
+        addend = 0
+
+    linkage = Linkage([Reloc()], {}, {})
+    with pytest.raises(ExecutorLimit, match="has no function fma"):
+        engine.load(bytes(8), Signature(), linkage=linkage)
+
+
+def test_a_program_that_can_not_be_started_is_a_limit() -> None:
+    engine = Elsewhere("aarch64", Second("nobody", ("/nonexistent/qemu",)))
+    engine.load(code("aarch64", "ret"), Signature())
+    with pytest.raises(ExecutorLimit, match="nobody can't be started: No such file"):
+        engine.run((), b"")
+
+
+def test_why_there_is_none() -> None:
+    assert "Debian's package qemu-user" in unavailable("qemu", "aarch64")
+    assert "not for vax" in unavailable("qemu", "vax")
+    assert "this is no" in unavailable("native", "aarch64")
+    assert second_executor("qemu", "vax") is None
+    assert second_executor("none", "aarch64") is None
+
+
+def test_code_runs_natively_only_when_asked_twice() -> None:
+    """And the names that the command line knows are those that there are."""
+    assert KINDS == SECONDS
+    for command in ("fuzz", "replay"):
+        arguments = [command, *(["corpus"] if command == "replay" else ["-n", "1"])]
+        for extra, said in (
+            (["--second", "native"], "add --run-natively"),
+            (["--run-natively"], "it goes with --second native"),
+        ):
+            ended = CliRunner().invoke(cli, [*arguments, *extra])
+            assert ended.exit_code == 2
+            assert said in ended.output
