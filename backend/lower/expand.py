@@ -252,15 +252,20 @@ def expand(function: Function, lacking: Lacking = frozenset()) -> Function:
         return function
     function = function.copy(share=True)
     for block in function.blocks:
-        _expand_block(function, block, lacking)
+        _expand_block(function, block, lacking, asked)
     return function
 
 
-def _expand_block(function: Function, block: Block, lacking: Lacking) -> None:
+def _expand_block(
+    function: Function, block: Block, lacking: Lacking, asked: frozenset[int]
+) -> None:
     pending = block.insts[::-1]
     done: list[Inst] = []
     while pending:
         inst = pending.pop()
+        if inst.op.index not in asked:
+            done.append(inst)
+            continue
         found = _parts_of(inst, function.value_types, lacking)
         if inst.op is _GLOBAL_VALUE:
             done += _global_value(function, inst)
