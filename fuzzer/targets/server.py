@@ -5,11 +5,11 @@ A frame is its length in four bytes, little-endian, and so many bytes of UTF-8 t
 on its standard error is kept, and the next question goes to a new process. So does the first question of a forked
 child, which must not share its parent's pipes. Once a process has died, a spare one is kept waiting.
 
-**Invariants.** An answer is that of the question it is given for: a process that talks when nobody has asked, or dies
-without having read the question, may have done so over what came before; it is replaced, the question asked again, and
-that and the next are *watched*: each gets a process of its own, which is followed to its end. Of a process that is
-stopped nothing is left that is in its group; what has fled from there is the campaign's to find
-(:mod:`fuzzer.campaign.orphans`).
+**Invariants.** It doesn't outlive who asks, however that ends. An answer is that of the question it is given for: a
+process that talks when nobody has asked, or dies without having read the question, may have done so over what came
+before; it is replaced, the question asked again, and that and the next are *watched*: each gets a process of its own,
+which is followed to its end. Of a process that is stopped nothing is left that is in its group; what has fled from
+there is the campaign's to find (:mod:`fuzzer.campaign.orphans`).
 """
 
 from __future__ import annotations
@@ -27,8 +27,10 @@ import termios
 import time
 import weakref
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import IO, Final
 
+from fuzzer.campaign.isolated import die_with_parent
 from fuzzer.campaign.orphans import exit_handle
 from fuzzer.targets.target import ProtocolError, TargetDied, TargetHung, TargetUnavailable
 
@@ -64,7 +66,7 @@ class _Process:
         with _unlimited():
             self.popen = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors,
-                start_new_session=True, bufsize=0,
+                start_new_session=True, bufsize=0, preexec_fn=partial(die_with_parent, os.getpid()),
             )  # fmt: skip
         self.pid = self.popen.pid
         # Until exec(2) it was this process, whose peak stays in its own (getrusage(2), ru_maxrss).

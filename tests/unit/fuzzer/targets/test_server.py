@@ -166,3 +166,23 @@ def test_the_memory_of_who_asks_is_not_the_compilers() -> None:
         [sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, timeout=60
     )
     assert (told.stdout, told.stderr) == ("SIGSEGV\n", "")
+
+
+def test_it_does_not_outlive_who_asks(tmp_path: Path) -> None:
+    """Not even one that is busy, and so would never notice that nobody listens any more."""
+    found = tmp_path / "pid"
+    busy = f"import os; open({str(found)!r}, 'w').write(str(os.getpid()) + '.')\nwhile True: pass"
+    asking = (
+        "import sys\nfrom fuzzer.targets.server import Server\n"
+        "Server([sys.executable, '-c', sys.argv[1]], seconds=60.0).ask('')"
+    )
+    with subprocess.Popen([sys.executable, "-c", asking, busy]) as process:
+        end = time.monotonic() + 20
+        while not (found.exists() and found.read_text().endswith(".")):
+            assert time.monotonic() < end
+            time.sleep(0.02)
+        process.kill()
+    left = Path("/proc", found.read_text()[:-1], "cmdline")
+    while left.exists() and left.read_bytes():
+        assert time.monotonic() < end
+        time.sleep(0.02)
