@@ -90,7 +90,7 @@ class Campaign(NamedTuple):
 def run(folder: Path, mode: str, trigger: str, cases: int, *, workers: int = 1) -> Campaign:
     """A crew's work on ``cases`` cases, in orders of 50."""
     mark = f"mark-{folder.name}-{mode}"
-    timeout = 2.5 if mode in HANGS else 15.0
+    timeout = 1.2 if mode in HANGS else 15.0
     words = [sys.executable, "-S", "-E", str(HOSTILE), mode, trigger, mark]
     memory = "192m" if mode == "hoard" else "1g"
     target = f"process:memory={memory} {shlex.join(words)}"
