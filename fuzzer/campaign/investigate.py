@@ -167,12 +167,15 @@ class Investigator:
 
     def _ask_another(self, finding: Finding) -> None:
         """Let a second executor, if there is one here, say whether the first may be at fault."""
+        violation = finding.violation
+        if violation.check not in EXECUTED or violation.input_index < 0:
+            return  # it was not what the code did
         second = second_executor(self.second, finding.case.isa)
-        if second is None or finding.violation.check not in EXECUTED:
+        if second is None:
             return
         repeats = repeated_on(second, finding, self.target)
         if repeats is not None:
-            finding.violation.suspect = "" if repeats else f"{second.name} does not repeat it"
+            violation.suspect = "" if repeats else f"{second.name} does not repeat it"
 
     def _saved(self, finding: Finding, before: int, seed: str) -> Found:
         entry, text = self._entry(finding, seed)

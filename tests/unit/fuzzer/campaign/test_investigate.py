@@ -87,13 +87,16 @@ def test_its_word_replaces_the_suspicion(
         assert noted == bool(expected)
 
 
-def test_nobody_is_asked_where_there_is_nobody(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("second", "input_index"), [("none", 0), ("qemu", -1)])
+def test_nobody_is_asked_where_there_is_nobody_or_nothing_was_executed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, second: str, input_index: int
 ) -> None:
     monkeypatch.setattr(investigate, "repeated_on", lambda *_: pytest.fail("asked"))
+    case = finding(check="hang")
+    case.violation.input_index = input_index
     told = list(
-        investigator(tmp_path, "none").investigate(
-            finding(), None, "", lambda case: True, restate=False  # type: ignore[arg-type]  # nothing was drawn
+        investigator(tmp_path, second).investigate(
+            case, None, "", lambda case: True, restate=False  # type: ignore[arg-type]  # nothing was drawn
         )
     )  # fmt: skip
     assert told[-1].suspect == ""
