@@ -36,8 +36,10 @@ from fuzzer.execute.harness import HARNESSES, PADDING, SIGINFO, UCONTEXT, Harnes
 from fuzzer.execute.registers import Batch
 from fuzzer.execute.relocate import ExecutorLimit, Linkage
 
-SECONDS: Final = 10.0
-"""What one run may take."""
+SECONDS: Final = 5.0
+"""What one run may take that ends in the emulator."""
+ENDLESS: Final = 1.0
+"""And one that does not end there; the emulator's bound takes a hundredth of it."""
 _PAGE: Final = 0x1000
 _SIGNALS: Final = {
     4: unicorn.UC_ERR_EXCEPTION,
@@ -116,11 +118,15 @@ class Elsewhere(Emulator):
     def _enter(self, handle: Any) -> int:
         before, data, stack = self._block(), self._data[: self._mapped], self._stack[:]
         error = super()._enter(handle)
+        ends = bool(error) or int(self._uc.reg_read(self.machine.pc)) == layout.RETURN
         end = layout.DATA + self._mapped
         if error and end <= self._fault_address < -(-end // _PAGE) * _PAGE:
             return error
-        status, told = self._start(self._harness.file(before, self._image, self._entry, data, stack))  # fmt: skip
+        program = self._harness.file(before, self._image, self._entry, data, stack)
+        status, told = self._start(program, SECONDS if ends else ENDLESS)
         harness, room = self._harness, self._mapped + layout.STACK_SIZE
+        if status is None and ends:
+            raise ExecutorLimit(f"{self._second.name} takes longer than {SECONDS:g} s")
         if status is None:
             self._uc.reg_write(self.machine.pc, self._entry)
             return int(unicorn.UC_ERR_OK)
@@ -158,15 +164,15 @@ class Elsewhere(Emulator):
             at += size
         batch.write(self._lib, self._handle)
 
-    def _start(self, program: bytes) -> tuple[int | None, bytes]:
-        """Its exit status, None if it takes too long, and what it said."""
+    def _start(self, program: bytes, seconds: float) -> tuple[int | None, bytes]:
+        """Its exit status, None if it takes longer, and what it said."""
         with tempfile.TemporaryDirectory(prefix="clifhanger-") as folder:
             path = Path(folder, "run")
             path.write_bytes(program)
             path.chmod(0o700)
             try:
                 ended = subprocess.run([*self._second.command, str(path)], stdin=subprocess.DEVNULL,
-                                       capture_output=True, timeout=SECONDS, env={}, cwd=folder)  # fmt: skip
+                                       capture_output=True, timeout=seconds, env={}, cwd=folder)  # fmt: skip
             except subprocess.TimeoutExpired:
                 return None, b""
             except OSError as error:

@@ -132,8 +132,7 @@ def test_what_the_emulator_gets_wrong_is_noticed() -> None:
 
 
 @each
-def test_code_that_does_not_end(isa: str, second: Second, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(seconds, "SECONDS", 0.5)
+def test_code_that_does_not_end(isa: str, second: Second) -> None:
     engine = Elsewhere(isa, second)
     engine.load({"aarch64": bytes.fromhex("00000014"), "x86_64": bytes.fromhex("ebfe")}[isa], Signature())  # fmt: skip
     assert engine.run((), b"").stop == TIMEOUT
@@ -170,6 +169,17 @@ def test_a_program_that_can_not_be_started_is_a_limit() -> None:
     engine = Elsewhere("aarch64", Second("nobody", ("/nonexistent/qemu",)))
     engine.load(code("aarch64", "ret"), Signature())
     with pytest.raises(ExecutorLimit, match="nobody can't be started: No such file"):
+        engine.run((), b"")
+
+
+@each
+def test_what_ends_here_but_not_there_is_not_judged(
+    isa: str, second: Second, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(seconds, "SECONDS", 0.0001)
+    engine = Elsewhere(isa, second)
+    engine.load(code(isa, "ret"), Signature())
+    with pytest.raises(ExecutorLimit, match="takes longer than"):
         engine.run((), b"")
 
 
