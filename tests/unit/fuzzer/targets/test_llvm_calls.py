@@ -11,7 +11,7 @@ from backend.ir.filetest import parse_file
 from backend.ir.verifier import verify
 from fuzzer.case import DATA_BASE, Case, Input
 from fuzzer.execute.emulator import FAULT
-from fuzzer.targets import llvm_faults, target_named
+from fuzzer.targets import target_named
 from fuzzer.targets.llvm_ir import Module
 from fuzzer.trial import Trial, run_trial
 
@@ -424,7 +424,7 @@ def test_the_faults_that_are_left_out_are_there(
     case = case_of(text, inputs, isa, "none")
     case.options = {"opt_level": level, "midend": False}
     assert what in run_trial(case, LLVM)[0].unsupported
-    monkeypatch.setattr(llvm_faults, "CALL_FAULTS", [])
+    monkeypatch.setattr(LLVM, "excludes", False)
     assert run_trial(case, LLVM)[1]
 
 
