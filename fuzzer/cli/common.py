@@ -14,7 +14,7 @@ from backend.errors import ClifError
 from fuzzer.case import Case, OptionValue
 from fuzzer.corpus.entry import Entry, EntryError, has_header, parse_entry, read_text
 from fuzzer.report.text import one_line
-from fuzzer.targets import TARGETS, TargetUnavailable, target_named
+from fuzzer.targets import TARGETS, TargetUnavailable, family, target_named
 from fuzzer.targets.target import Option, Target
 
 
@@ -198,7 +198,7 @@ def misfit(entry: Entry, target: Target, isa: str, *, planted: bool) -> str:
     """Why the entry can't be tried on ``target`` for ``isa``, or "" if it can."""
     if isa not in target.isas:
         return f"{target.name} has no ISA {isa!r}; it has {', '.join(target.isas)}"
-    if target.name == entry.target:
+    if family(target.name) == family(entry.target):
         for name, value in entry.case.options.items():
             known = [option for option in target.options if option.name == name]
             if not known:

@@ -18,6 +18,7 @@ from fuzzer.execute.emulator import emulator_for
 from fuzzer.execute.machines import MACHINES
 from fuzzer.reference.memory import UndefinedBehaviour
 from fuzzer.selftest.plant import planted as planting
+from fuzzer.targets import family
 from fuzzer.targets.target import Target
 from fuzzer.trial import run_trial
 
@@ -63,7 +64,7 @@ def replay(entry: Entry, target: Target, isa: str, *, planted: bool = False) -> 
     """
     case = entry.case.copy()
     case.isa = isa
-    if target.name != entry.target:
+    if family(target.name) != family(entry.target):
         case.options = {}
     prepare(target, isa)
     plants = [name for name in entry.plant.split(",") if name] if planted else []

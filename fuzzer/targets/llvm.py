@@ -15,6 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import ClassVar, Final
 
+from backend.errors import Unsupported
 from backend.ir.opcodes import Opcode, resolve
 from backend.ir.printer import print_functions
 from backend.ir.types import Type
@@ -23,8 +24,9 @@ from fuzzer.case import Case, OptionValue
 from fuzzer.execute.decode import decode
 from fuzzer.targets.elf import link
 from fuzzer.targets.llvm_complaints import explained, judged, refusal
+from fuzzer.targets.llvm_faults import known_fault
 from fuzzer.targets.llvm_ir import Module, is_translated
-from fuzzer.targets.llvm_options import OPTIONS, features, flags
+from fuzzer.targets.llvm_options import OPTIONS, features, flags, selector
 from fuzzer.targets.llvm_traps import trap_code
 from fuzzer.targets.process import ProcessTarget
 from fuzzer.targets.target import CompileError, Option, ProtocolError, TargetDied, TargetUnavailable
@@ -57,7 +59,6 @@ class Llvm(ProcessTarget):
 
     name = "llvm"
     isas = tuple(_TRIPLES)
-    canonical = True
     options: ClassVar[tuple[Option, ...]] = OPTIONS
     opt_levels: ClassVar[dict[str, dict[str, OptionValue]]] = {
         "none": {"opt_level": 0, "midend": False},
@@ -92,9 +93,12 @@ class Llvm(ProcessTarget):
         self._fresh = True
 
     def compile(self, case: Case) -> CompiledCode:
-        level = int(case.options.get("opt_level", 2))
+        level, by = int(case.options.get("opt_level", 2)), selector(case.isa, case.options)
+        verifying = bool(case.options.get("verify", False))
+        if self.excludes and (reason := known_fault(case.isa, by, verifying, case.functions)):
+            raise Unsupported(reason)
         translation = Module(
-            case.functions, case.isa, len(case.memory), level, excludes=self.excludes
+            case.functions, case.isa, len(case.memory), level, by, excludes=self.excludes
         )
         text = translation.translate()
         question = self._question(case, text)

@@ -49,6 +49,19 @@ def flags(options: Mapping[str, OptionValue]) -> str:
     return " ".join(given)
 
 
+#: who selects at level 0 where LLVM is not told, if that is not the selection graph
+_AT_LEVEL_0: Final = {"aarch64": "global", "x86_64": "fast"}
+
+
+def selector(isa: str, options: Mapping[str, OptionValue]) -> str:
+    """``graph`` (SelectionDAG), ``fast`` or ``global``: who selects instructions, though for what two of them can't do
+    the graph steps in."""
+    isel = str(options.get("isel", "default"))
+    if isel != "default":
+        return isel
+    return _AT_LEVEL_0.get(isa, "graph") if options.get("opt_level", 2) == 0 else "graph"
+
+
 def features(isa: str, options: Mapping[str, OptionValue]) -> str:
     """The processor's, each with a plus; those of another ISA are none."""
     drawn = str(options.get("features", _NONE))
