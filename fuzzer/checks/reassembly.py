@@ -59,6 +59,10 @@ _MISREAD: Final = {
     "ldr": re.compile(r"[^\[]*"), "ldrsw": re.compile(r"[^\[]*"), "push": re.compile(r"-?[0-9]\w*"),
 }  # fmt: skip
 
+#: an immediate of all the operand's bits, which Capstone prints without a sign; the same as a byte has one
+_WIDE: Final = re.compile(
+    r"(\w+ (?:(e\w\w|r\d+d|dword ptr [^,]*)|[a-ds][xip]|bp|r\d+w|word ptr [^,]*), )(-?(?:0x)?[0-9a-f]+)"
+)
 _DECIMAL: Final = re.compile(r"#(-?)(\d+)(?![\w.])")
 
 _agreed: set[bytes] = set()
@@ -90,7 +94,9 @@ def _look(trial: Trial) -> Iterator[Violation]:
             if len(_agreed) >= _MEMORY:
                 _agreed.clear()
             _agreed.add(word)
-        elif back and not (other and decode(isa, back) == [(0, text)]):
+        elif back and not (
+            other and [_signless(t) for _, t in decode(isa, back)] == [_signless(text)]
+        ):
             yield Violation("reassembly", f"at {offset:#x}: {word.hex()} reads {text!r}, "
                             f"which assembles to {back.hex()}", mnemonic)  # fmt: skip
 
@@ -106,6 +112,14 @@ def _instructions(
             end = found[number][0] if number < len(found) else lo - start
             yield start + at, text, code[start + at : start + end]
         start = hi
+
+
+def _signless(text: str) -> str:
+    """An instruction of x86-64 with its last immediate as bits."""
+    wide = _WIDE.fullmatch(text)
+    if wide is None:
+        return text
+    return f"{wide[1]}{int(wide[3], 0) & (1 << (32 if wide[2] else 16)) - 1:#x}"
 
 
 def assemble(isa: str, text: str) -> bytes:

@@ -18,6 +18,7 @@ import click
 COMMANDS: Final[dict[str, str]] = {
     "fuzz": "Draw functions, compile them, run them, shrink and keep what breaks.",
     "replay": "Run corpus entries again: fixed, still failing, changed.",
+    "bisect": "Replay an entry on every version of a compiler that is here.",
     "test": "Run the `; run:` lines of Cranelift filetests.",
     "shrink": "Make a corpus entry smaller.",
     "explain": "Say why a corpus entry fails: the first wrong value, and the stage to blame.",

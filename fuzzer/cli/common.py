@@ -14,8 +14,8 @@ from backend.errors import ClifError
 from fuzzer.case import Case, OptionValue
 from fuzzer.corpus.entry import Entry, EntryError, has_header, parse_entry, read_text
 from fuzzer.report.text import one_line
-from fuzzer.targets import TARGETS, TargetUnavailable, target_named
-from fuzzer.targets.target import Target
+from fuzzer.targets import TARGETS, TargetUnavailable, family, target_named
+from fuzzer.targets.target import Option, Target
 
 if TYPE_CHECKING:
     from fuzzer.execute.second import Second
@@ -153,16 +153,18 @@ def find_options(
 ) -> dict[str, OptionValue]:
     """``--opt name=value`` checked against the target's table: of the options that one of ``isas`` has."""
     options: dict[str, OptionValue] = {}
-    known = {option.name: option for isa in isas for option in target.options_of(isa)}
+    known: dict[str, list[Option]] = {}
+    for option in dict.fromkeys(option for isa in isas for option in target.options_of(isa)):
+        known.setdefault(option.name, []).append(option)
     for pair in pairs:
         name, equals, text = pair.partition("=")
         if name not in known or not equals:
             fail(
                 f"--opt: {pair!r}; {target.name} takes "
-                + (", ".join(f"{o.name}={_text(o.default)}" for o in known.values()) or "none")
+                + (", ".join(f"{o.name}={_text(o.default)}" for o, *_ in known.values()) or "none")
             )
-        values = {_text(value): value for value in known[name].values}
-        default = known[name].default
+        values = {_text(value): value for option in known[name] for value in option.values}
+        default = known[name][0].default
         if text in values:
             options[name] = values[text]
         elif isinstance(default, int) and not isinstance(default, bool) and text.isdecimal():
@@ -236,13 +238,13 @@ def misfit(entry: Entry, target: Target, isa: str, *, planted: bool) -> str:
     """Why the entry can't be tried on ``target`` for ``isa``, or "" if it can."""
     if isa not in target.isas:
         return f"{target.name} has no ISA {isa!r}; it has {', '.join(target.isas)}"
-    if target.name == entry.target:
-        known = {option.name: option for option in target.options}
+    if family(target.name) == family(entry.target):
         for name, value in entry.case.options.items():
-            if name not in known:
+            known = [option for option in target.options if option.name == name]
+            if not known:
                 return f"{target.name} has no option {name!r}"
-            number = type(known[name].default) is int and type(value) is int
-            if not number and value not in known[name].values:
+            number = type(known[0].default) is int and type(value) is int
+            if not number and not any(value in option.values for option in known):
                 return f"option {name} of {target.name} can't be {value!r}"
     if planted and entry.plant:
         from fuzzer.selftest.bugs import BUGS

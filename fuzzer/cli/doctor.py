@@ -76,17 +76,18 @@ def _seconds() -> Iterator[tuple[bool, str]]:
 
 
 def _targets() -> Iterator[tuple[bool, str]]:
-    from fuzzer.targets import TARGETS, TargetUnavailable, target_named
+    from fuzzer.targets import TARGETS, TargetUnavailable, target_named, versions_here
 
     for name, row in TARGETS.items():
         if row.argument:
             continue
-        try:
-            target = target_named(name)
-            yield True, f"target {name}: {target.version}, {', '.join(target.isas)}"
-        except TargetUnavailable as error:
-            needs = row.extra or row.builder
-            yield bool(needs), f"target {name} is not here: {error}"
+        for each in (name, *versions_here(name)):
+            try:
+                target = target_named(each)
+                yield True, f"target {each}: {target.version}, {', '.join(target.isas)}"
+            except TargetUnavailable as error:
+                needs = row.extra or row.builder
+                yield bool(needs), f"target {each} is not here: {error}"
 
 
 _SECTIONS: tuple[Callable[[], Iterator[tuple[bool, str]]], ...] = (
@@ -102,12 +103,16 @@ def _build(name: str) -> None:
     """Build what a target needs, or one line and exit 2."""
     from fuzzer.targets import TARGETS, TargetUnavailable, target_named
 
-    row = TARGETS.get(name)
-    if row is None or not row.builder:
-        known = ", ".join(name for name, row in TARGETS.items() if row.builder)
-        fail(f"--build: {name!r} is nothing to build; there is {known}")
+    kind, _, version = name.partition("@")
+    row = TARGETS.get(kind)
+    if row is None or not (row.versions if version else row.builder):
+        known = [name for name, row in TARGETS.items() if row.builder]
+        known += [f"{name}@VERSION" for name, row in TARGETS.items() if row.versions]
+        fail(f"--build: {name!r} is nothing to build; there is {', '.join(known)}")
     try:
-        path = import_module(row.builder).build(lambda line: click.echo(line, err=True))
+        builder = import_module(row.versions if version else row.builder)
+        arguments = [version] if version else []
+        path = builder.build(lambda line: click.echo(line, err=True), *arguments)
         click.echo(f"built {path}")
         target = target_named(name)
         click.echo(f"ok   target {name}: {target.version}, {', '.join(target.isas)}")
@@ -116,7 +121,9 @@ def _build(name: str) -> None:
 
 
 @click.command("doctor")
-@click.option("--build", metavar="TARGET", help="Build what the target needs: cranelift.")
+@click.option(
+    "--build", metavar="TARGET", help="Build what the target needs: cranelift, llvm@0.44."
+)
 def command(build: str | None) -> None:
     """Say what works here and what is missing. Exit status 2 if something needed is."""
     if build is not None:

@@ -17,7 +17,7 @@ from fuzzer.cli.common import (
 from fuzzer.corpus.entry import EntryError, load_entry
 from fuzzer.corpus.replay import Verdict, replay
 from fuzzer.report.text import one_line
-from fuzzer.targets import TARGETS, TargetUnavailable, target_named
+from fuzzer.targets import TargetUnavailable, is_known, target_named
 
 _MARKS = {"fixed": "fixed", "failing": "still failing", "changed": "changed", "clean": "clean",
           "regressed": "FAILING AGAIN", "unsupported": "unsupported", "invalid": "invalid"}  # fmt: skip
@@ -60,7 +60,7 @@ def command(
             chosen = target_named(name)
         except TargetUnavailable as error:
             click.echo(f"clifhanger: {one_line(f'{path}: {error}')}", err=True)
-            known = name.partition(":")[0] in TARGETS
+            known = is_known(name)
             missing += known
             bad += not known
             continue

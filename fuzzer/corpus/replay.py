@@ -21,6 +21,7 @@ from fuzzer.execute.relocate import ExecutorLimit
 from fuzzer.execute.second import Second, executing_on
 from fuzzer.reference.memory import UndefinedBehaviour
 from fuzzer.selftest.plant import planted as planting
+from fuzzer.targets import family
 from fuzzer.targets.target import Target
 from fuzzer.trial import run_trial
 
@@ -68,7 +69,7 @@ def replay(
     """
     case = entry.case.copy()
     case.isa = isa
-    if target.name != entry.target:
+    if family(target.name) != family(entry.target):
         case.options = {}
     prepare(target, isa)
     plants = [name for name in entry.plant.split(",") if name] if planted else []

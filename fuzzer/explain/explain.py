@@ -39,6 +39,7 @@ from fuzzer.finding import Violation
 from fuzzer.loading import load
 from fuzzer.outcome import OutOfFuel
 from fuzzer.selftest.plant import planted as planting
+from fuzzer.targets import family
 from fuzzer.targets.target import ProcessFailure, Target
 from fuzzer.trial import Trial, run_trial
 
@@ -71,7 +72,7 @@ def explain(
     isa = isa or entry.case.isa
     case = entry.case.copy()
     case.isa = isa
-    if target.name != entry.target:
+    if family(target.name) != family(entry.target):
         case.options = {}
     plants = [plant for plant in entry.plant.split(",") if plant] if planted else []
     _import_once(target, case.isa, plants)

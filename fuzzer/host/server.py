@@ -36,7 +36,7 @@ from fuzzer.host.client import Answer, pack
 from fuzzer.outcome import Outcome, Returned, Trapped
 from fuzzer.reference.memory import UndefinedBehaviour
 from fuzzer.report.text import one_line, visible
-from fuzzer.targets import TARGETS, Row, TargetUnavailable, target_named
+from fuzzer.targets import TARGETS, Row, TargetUnavailable, is_known, target_named
 from fuzzer.targets.target import Target
 from fuzzer.trial import run_trial
 
@@ -142,7 +142,7 @@ def _replay(request: Answer) -> Answer:
     try:
         target = _target(name)
     except TargetUnavailable as error:
-        state = "unavailable" if name.partition(":")[0] in TARGETS else "invalid"
+        state = "unavailable" if is_known(name) else "invalid"
         return {**known, "state": state, "detail": one_line(f"{path}: {error}")}
     why = misfit(entry, target, isa, planted=False)
     if why:

@@ -1,17 +1,19 @@
 """LLVM's backends through llvmlite: a second opinion on the reference, and a compiler to find bugs in.
 
-Functions get real ABI arguments and results, so the calling convention is tested as well. A fatal error of LLVM ends
-the process: the worker dies, and its parent names the culprit.
+Functions get real ABI arguments and results, so the calling convention is tested as well. LLVM runs in a process of its
+own (:mod:`fuzzer.targets.llvm_server`), one for each set of options that are its process's, and may die there.
 """
 
 from __future__ import annotations
 
+import re
+import signal
 import struct
+import sys
 from collections.abc import Sequence
-from typing import Any, ClassVar, Final
-
-import llvmlite
-from llvmlite import binding
+from importlib.util import find_spec
+from pathlib import Path
+from typing import ClassVar, Final
 
 from backend.errors import Unsupported
 from backend.ir.opcodes import Opcode, resolve
@@ -21,9 +23,16 @@ from backend.machine.compiled import CompiledCode
 from fuzzer.case import Case, OptionValue
 from fuzzer.execute.decode import decode
 from fuzzer.targets.elf import link
+from fuzzer.targets.llvm_complaints import explained, judged, refusal
+from fuzzer.targets.llvm_faults import known_fault
 from fuzzer.targets.llvm_ir import Module, is_translated
+from fuzzer.targets.llvm_options import OPTIONS, features, flags, selector
 from fuzzer.targets.llvm_traps import trap_code
-from fuzzer.targets.target import CompileError, Option, Target
+from fuzzer.targets.process import ProcessTarget
+from fuzzer.targets.target import CompileError, Option, ProtocolError, TargetDied, TargetUnavailable
+
+SERVER: Final = Path(__file__).with_name("llvm_server.py")
+"""The program that has LLVM."""
 
 _TRIPLES: Final = {
     "aarch64": "aarch64-unknown-linux-gnu",
@@ -37,37 +46,39 @@ _TRAP_WORD: Final = 0xD420_0000 | 0x5500 << 5
 _MAX_RESULTS: Final = 16
 """How many results are generated; there is no limit to them."""
 
-#: messages of LLVM that say it has no way to do something, rather than that it failed
-_UNSUPPORTED: Final = ("Cannot select", "unable to legalize", "not supported")
+_START: Final = 60.0
+"""Seconds in which LLVM should be loaded, on a busy machine."""
+_DIED: Final = re.compile(r"died (-?\d+) (\d+)")
+_KILLED: Final = (-signal.SIGKILL, -signal.SIGTERM)
+"""What a compiler dies of through no fault of its own."""
 
 
-class Llvm(Target):
-    """``opt_level``: the code generator's; ``midend``: also run the optimisation pipeline of that level."""
+class Llvm(ProcessTarget):
+    """``opt_level``: the code generator's; ``midend``: also run the optimisation pipeline of that level; the others
+    are told in :mod:`fuzzer.targets.llvm_options`."""
 
     name = "llvm"
     isas = tuple(_TRIPLES)
-    isolated = True
-    options: ClassVar[tuple[Option, ...]] = (
-        Option(
-            "opt_level", (2, 0, 1, 3), "level of the code generator, and of the mid-end if it runs"
-        ),
-        Option("midend", (True, False), "run LLVM's optimisation pipeline first"),
-    )
-
+    options: ClassVar[tuple[Option, ...]] = OPTIONS
     opt_levels: ClassVar[dict[str, dict[str, OptionValue]]] = {
         "none": {"opt_level": 0, "midend": False},
         "speed": {"opt_level": 2, "midend": True},
     }
+    #: -P: the modules beside the server are none of Python's own
+    command: Sequence[str] = (sys.executable, "-P", str(SERVER))
 
     def __init__(self) -> None:
-        binding.initialize_all_targets()
-        binding.initialize_all_asmprinters()
-        self._machines: dict[tuple[str, int], Any] = {}
+        if self.command[0] == sys.executable and find_spec("llvmlite") is None:
+            raise TargetUnavailable(
+                f"target {self.name} needs llvmlite: pip install 'clifhanger[llvm]'"
+            )
+        super().__init__()
+        self._fresh = False
 
     @property
     def version(self) -> str:
-        major, minor, patch = binding.llvm_version_info
-        return f"LLVM {major}.{minor}.{patch} (llvmlite {llvmlite.__version__})"
+        self._start()
+        return self._version
 
     def fits_results(self, isa: str, types: Sequence[Type]) -> bool:
         return len(types) <= _MAX_RESULTS
@@ -77,39 +88,21 @@ class Llvm(Target):
         types = (resolve(term, type_, second) for term in terms)
         return is_translated(op, [t for t in types if t is not None])
 
-    def _machine(self, isa: str, level: int) -> Any:
-        found = self._machines.get((isa, level))
-        if found is None:
-            target = binding.Target.from_triple(_TRIPLES[isa])
-            # Absolute addresses would have to be known before the executor has a place for the code.
-            found = target.create_target_machine(opt=level, reloc=_RELOC[isa], codemodel="small")
-            self._machines[isa, level] = found
-        return found
+    def renew(self) -> None:
+        """The next case is compiled by a process that is forked for it."""
+        self._fresh = True
 
     def compile(self, case: Case) -> CompiledCode:
-        level = int(case.options.get("opt_level", 2))
-        translation = Module(case.functions, case.isa, len(case.memory), level)
+        level, by = int(case.options.get("opt_level", 2)), selector(case.isa, case.options)
+        verifying = bool(case.options.get("verify", False))
+        if self.excludes and (reason := known_fault(case.isa, by, verifying, case.functions)):
+            raise Unsupported(reason)
+        translation = Module(
+            case.functions, case.isa, len(case.memory), level, by, excludes=self.excludes
+        )
         text = translation.translate()
-        machine = self._machine(case.isa, level)
-        try:
-            module = binding.parse_assembly(text)
-        except RuntimeError as error:
-            raise CompileError(
-                f"LLVM can't read the translation: {error}", key="translation"
-            ) from error
-        module.triple = machine.triple
-        module.data_layout = str(machine.target_data)
-        module.verify()
-        if case.options.get("midend", True):
-            tuning = binding.create_pipeline_tuning_options(speed_level=level)
-            passes = binding.create_pass_builder(machine, tuning)
-            passes.getModulePassManager().run(module, passes)
-        try:
-            linked = link(machine.emit_object(module))
-        except RuntimeError as error:
-            if any(message in str(error) for message in _UNSUPPORTED):
-                raise Unsupported(str(error)) from error
-            raise CompileError(str(error)) from error
+        question = self._question(case, text)
+        linked = link(self._object(question))
         code = linked.code
         return CompiledCode(
             case.isa,
@@ -121,11 +114,73 @@ class Llvm(Target):
             stages={
                 "clif": lambda: print_functions(case.functions),
                 "llvm": lambda: text,
-                "optimised": lambda: str(module),
+                "optimised": lambda: self._answer({**question, "want": "text"}),
                 "asm": lambda: "\n".join(f"{at:6x}: {line}" for at, line in decode(case.isa, code)),
                 "bytes": code.hex,
             },
         )
+
+    def _question(self, case: Case, text: str) -> dict[str, str]:
+        """What is asked, by the names of :mod:`fuzzer.targets.llvm_server`; ``""`` is the IR's."""
+        options = case.options
+        return {
+            "flags": flags(options),
+            "triple": _TRIPLES[case.isa],
+            "features": features(case.isa, options),
+            # Absolute addresses would have to be known before the executor has a place for the code.
+            "reloc": _RELOC[case.isa],
+            "level": str(options.get("opt_level", 2)),
+            "midend": "yes" if options.get("midend", True) else "no",
+            "": text,
+        }
+
+    def _object(self, question: dict[str, str]) -> bytes:
+        answer = self._answer(question)
+        try:
+            return bytes.fromhex(answer)
+        except ValueError:
+            raise ProtocolError(f"an object that begins with {answer[:40]!r}") from None
+
+    def _answer(self, question: dict[str, str]) -> str:
+        """What follows ``ok``. Unsupported, CompileError or TargetDied if LLVM does not say that."""
+        self._start()
+        fresh, self._fresh = self._fresh, False
+        given = {**question, "fresh": "yes"} if fresh else question
+        head = "".join(f"{name} {value}\n" for name, value in given.items() if name and value)
+        try:
+            kind, rest = self._patiently(f"compile\n{head}\n{question['']}")
+        except TargetDied as died:
+            raise explained(died) from None
+        if kind == "ok":
+            return rest
+        if kind == "error parse":
+            raise CompileError(
+                f"LLVM can't read the translation: {rest.strip()}", key="translation"
+            )
+        if kind == "error emit":
+            raise judged(refusal(rest))
+        raise ProtocolError(f"a reply that begins with {kind[:40]!r}")
+
+    def _patiently(self, question: str) -> tuple[str, str]:
+        """Asked again if it was killed from outside."""
+        try:
+            return self._once(question)
+        except TargetDied as died:
+            if died.status not in _KILLED:
+                raise
+        return self._once(question)
+
+    def _once(self, question: str) -> tuple[str, str]:
+        """The answer's first line, and what follows."""
+        kind, _, rest = self.server.ask(question).partition("\n")
+        if died := _DIED.fullmatch(kind):
+            status, resident = map(int, died.groups())
+            crowded = self.memory is not None and resident > self.memory // 2
+            raise TargetDied(status, self.server.said, crowded=crowded)
+        return kind, rest
+
+    def _start(self) -> None:
+        self.server.warm_up("describe", seconds=_START)
 
 
 def _aarch64_traps(code: bytes, data: list[tuple[int, int]]) -> list[tuple[int, str]]:

@@ -116,8 +116,7 @@ def _piece_type(result: AbiParam) -> str:
 def refuse_faulty_function(low: Translator) -> None:
     """Unsupported if LLVM is known to compile functions like this one wrongly."""
     if low.shape.convention == _TAIL:
-        level = low.module.level
-        refuse_faulty(low.isa, level, "function", low.function.signature, low.shape, low.shape)
+        refuse_faulty(low.module, "function", low.function.signature, low.shape, low.shape)
 
 
 def parameters(low: Translator) -> tuple[str, list[str]]:
@@ -212,7 +211,7 @@ def call(low: Translator, inst: Inst) -> None:
     assert signature is not None  # the verifier's rule
     shape, target = _callee(low, inst, signature)
     if shape.convention == _TAIL:
-        refuse_faulty(low.isa, low.module.level, "call", signature, shape, low.shape)
+        refuse_faulty(low.module, "call", signature, shape, low.shape)
     text = (
         f"call {shape.convention}{shape.result} {target}({_arguments(low, inst, signature, shape)})"
     )
@@ -303,7 +302,7 @@ def return_call(low: Translator, inst: Inst) -> None:
     how = "call"
     if shape.convention == _TAIL:
         how = "musttail call"
-        refuse_faulty(low.isa, low.module.level, how, signature, shape, own)
+        refuse_faulty(low.module, how, signature, shape, own)
     text = f"{how} {shape.convention}{shape.result} {target}({_arguments(low, inst, signature, shape, AREA)})"
     if shape.result == "void":
         low.emit(text)

@@ -1,27 +1,32 @@
 """Faults of LLVM that are known, so that a campaign doesn't find them again and again.
 
 A row excludes what it describes, as unsupported and with its reason, and more where what it takes can't be told from
-the function alone. Each is replayed by a test without the exclusion, so that a version of LLVM which has it no more
-is noticed, and the row goes.
+the function alone. Each is replayed without the exclusion, by a test or as an entry of the corpus, so that a version of
+LLVM which has it no more is noticed, and the row goes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from backend.errors import Unsupported
-from backend.ir.entities import Signature
-from backend.ir.types import I128
+from backend.ir.entities import Function, Signature
+from backend.ir.types import F32, F64, I64, I128
+from fuzzer.execute.machines import MACHINES
+from fuzzer.execute.passing import passing
+from fuzzer.targets.llvm_traps import trap_number
 
 if TYPE_CHECKING:
     from fuzzer.targets.llvm_calls import Shape
+    from fuzzer.targets.llvm_ir import Module
 
 
 class Fault(NamedTuple):
-    """``isa``: where; ``levels``: of the code generator; ``how``: "call", "musttail call" or "function" (of blocks);
-    ``hits(signature, shape, own)``: is such a call of a ``tailcc`` function of these wrong in one of the shape ``own``?
-    ``seen``: the version in which it was seen; ``thread``: of LLVM's on it, or ""."""
+    """``isa``: where; ``levels``: of the code generator; ``selectors``: of instructions; ``how``: "call",
+    "musttail call" or "function" (of blocks); ``hits(signature, shape, own)``: is such a call of a ``tailcc`` function
+    of these wrong in one of the shape ``own``? ``seen``: the version in which it was seen; ``thread``: of LLVM's on
+    it, or ""."""
 
     isa: str
     levels: frozenset[int]
@@ -30,6 +35,7 @@ class Fault(NamedTuple):
     seen: str
     what: str
     thread: str = ""
+    selectors: frozenset[str] = frozenset({"graph", "fast", "global"})
 
 
 def _on_stack(_: Signature, shape: Shape, own: Shape) -> bool:
@@ -56,10 +62,13 @@ CALL_FAULTS: list[Fault] = [
     Fault("x86_64", _EVERY_LEVEL, "musttail call", _either_on_stack, "22.1.0",
           "no stack arguments are stored, and the caller's own are left",
           "llvm-project #199224, mended by #199691"),
-    Fault("aarch64", frozenset({0}), "musttail call", _has_pair, "22.1.0",
-          "the halves of an i128 go to registers that are not neighbours", "llvm-project #213811"),
+    Fault("aarch64", _EVERY_LEVEL, "musttail call", _has_pair, "22.1.0",
+          "the halves of an i128 go to registers that are not neighbours", "llvm-project #213811",
+          frozenset({"global"})),
     Fault("aarch64", frozenset({0}), "call", _on_stack, "22.1.0",
           "what is reloaded behind the call is looked for from a stack pointer that is not yet put back"),
+    Fault("aarch64", _EVERY_LEVEL - {0}, "call", _on_stack, "22.1.0",
+          "FastISel pops the stack arguments that the callee has popped", selectors=frozenset({"fast"})),
     Fault("x86_64", _EVERY_LEVEL, "call", _pair_on_stack, "22.1.0",
           "caller and callee do not agree in what is popped where an i128 is on the stack"),
     Fault("aarch64", _EVERY_LEVEL - {0}, "function", _on_stack, "22.1.0",
@@ -67,17 +76,148 @@ CALL_FAULTS: list[Fault] = [
 ]  # fmt: skip
 
 
-def refuse_faulty(
-    isa: str, level: int, how: str, signature: Signature, shape: Shape, own: Shape
-) -> None:
+def refuse_faulty(module: Module, how: str, signature: Signature, shape: Shape, own: Shape) -> None:
     """Unsupported if LLVM is known to compile such a call of a ``tailcc`` function, or such a function, wrongly."""
+    if not module.excludes:
+        return
     for fault in CALL_FAULTS:
         if (
-            (fault.isa, fault.how) == (isa, how)
-            and level in fault.levels
+            (fault.isa, fault.how) == (module.isa, how)
+            and module.level in fault.levels
+            and module.selector in fault.selectors
             and fault.hits(signature, shape, own)
         ):
             known = f" ({fault.thread})" if fault.thread else ""
             raise Unsupported(
                 f"known fault of LLVM {fault.seen}, {how} of tailcc: {fault.what}{known}"
             )
+
+
+class CaseFault(NamedTuple):
+    """``isas``: where, () for all; ``selectors``: of instructions; ``hits(functions, isa)``: may one of the case's
+    functions run into it? ``verifying``: only the machine verifier does. The others as of :class:`Fault`."""
+
+    isas: tuple[str, ...]
+    selectors: frozenset[str]
+    hits: Callable[[Sequence[Function], str], bool]
+    seen: str
+    what: str
+    verifying: bool = False
+    thread: str = ""
+
+
+def _signatures(functions: Sequence[Function]) -> Iterator[Signature]:
+    """Of the functions, and of those that they may call."""
+    for function in functions:
+        yield function.signature
+        yield from function.signatures.values()
+        for ref in function.functions.values():
+            if isinstance(ref.sig, Signature):
+                yield ref.sig
+
+
+def _any_tail(functions: Sequence[Function], isa: str) -> bool:
+    return any(signature.callconv == "tail" for signature in _signatures(functions))
+
+
+def _any_pair_on_stack(functions: Sequence[Function], isa: str) -> bool:
+    for signature in _signatures(functions):
+        params = signature.params
+        if any(param.type is I128 for param in params):
+            placed = passing(signature, MACHINES[isa]).args
+            on_stack = {piece.value for piece in placed if piece.register < 0}
+            if any(params[value].type is I128 for value in on_stack if 0 <= value < len(params)):
+                return True
+    return False
+
+
+_CARRYING: Final = (
+    "iadd",
+    "isub",
+    "irsub",
+    "ineg",
+    "iabs",
+    "imul",
+    "uadd",
+    "sadd",
+    "usub",
+    "ssub",
+    "umul",
+    "smul",
+)
+"""How the names of opcodes begin that add or subtract, or may become sums."""
+
+
+def _any_carry(functions: Sequence[Function], isa: str) -> bool:
+    return any(
+        inst.op.name.startswith(_CARRYING)
+        and (inst.type is I128 or (inst.type is I64 and inst.op.name.endswith(("_cin", "_bin"))))
+        for function in functions
+        for inst in function.instructions()
+    )
+
+
+def _any_high_trap(functions: Sequence[Function], isa: str) -> bool:
+    return any(
+        inst.op.name.endswith(("trap", "trapz", "trapnz")) and trap_number(inst.keyword) > 127
+        for function in functions
+        for inst in function.instructions()
+    )
+
+
+def _any_minimum(functions: Sequence[Function], isa: str) -> bool:
+    """A select between what a comparison compares, where equal constants are the same."""
+    for function in functions:
+        constants = {
+            inst.results[0]: f"{inst.op.name} {inst.imm}"
+            for inst in function.instructions()
+            if inst.op.name in ("f32const", "f64const")
+        }
+
+        def same(values: Sequence[int], constants: dict[int, str] = constants) -> frozenset[object]:
+            return frozenset(constants.get(value, value) for value in values)
+
+        compared = {
+            inst.results[0]: same(inst.args)
+            for inst in function.instructions()
+            if inst.op.name == "fcmp" and inst.keyword[-2:] in ("lt", "le", "gt", "ge")
+        }
+        for inst in function.instructions():
+            if inst.op.name == "select" and inst.type in (F32, F64):
+                condition, *arms = inst.args
+                if compared.get(condition) == same(arms):
+                    return True
+    return False
+
+
+_GLOBAL: Final = frozenset({"global"})
+_EVERY_SELECTOR: Final = frozenset({"graph", "fast", "global"})
+
+CASE_FAULTS: Final[list[CaseFault]] = [
+    CaseFault(("x86_64",), _GLOBAL, _any_carry, "22.1.0",
+              "GlobalISel inverts the carry from the lower to the upper half of an i128",
+              thread="llvm-project #199261, which mends it"),
+    CaseFault(("x86_64",), _GLOBAL, _any_tail, "22.1.0",
+              "a tailcc function by GlobalISel pops no padding, which its callers take to be popped"),
+    CaseFault(("x86_64",), _GLOBAL, _any_pair_on_stack, "22.1.0",
+              "GlobalISel splits an i128 between a register and the stack, or does not align it there"),
+    CaseFault((), _GLOBAL, _any_high_trap, "22.1.0",
+              "the machine verifier takes the number of an ubsantrap to be signed", verifying=True),
+    CaseFault(("aarch64",), _EVERY_SELECTOR, _any_minimum, "22.1.0",
+              "a select of the smaller or larger one becomes fminnm or fmaxnm, which hand a signalling NaN on",
+              thread="llvm-project #176624, mended by #184590"),
+]  # fmt: skip
+
+
+def known_fault(isa: str, selector: str, verifying: bool, functions: Sequence[Function]) -> str:
+    """Why a case is left out, or ""."""
+    for fault in CASE_FAULTS:
+        if (
+            (not fault.isas or isa in fault.isas)
+            and selector in fault.selectors
+            and (verifying or not fault.verifying)
+            and fault.hits(functions, isa)
+        ):
+            known = f" ({fault.thread})" if fault.thread else ""
+            return f"known fault of LLVM {fault.seen}: {fault.what}{known}"
+    return ""

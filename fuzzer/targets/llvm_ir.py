@@ -30,17 +30,21 @@ from fuzzer.targets.llvm_types import NAMES, scalar
 class Module:
     """The functions of a case, the first of which is called by the executor. Use once.
 
-    ``level``: of the code generator; ``entry``: the symbol that the executor calls; ``declared``: lines of what is
-    called and not defined.
+    ``level``: of the code generator; ``selector``: ``graph``, ``fast`` or ``global``, who selects instructions there;
+    ``excludes``: is what LLVM is known to get wrong unsupported? ``entry``: the symbol that the executor calls;
+    ``declared``: lines of what is called and not defined.
     """
 
     def __init__(
-        self, functions: Sequence[Function], isa: str, memory_size: int, level: int = 0
-    ) -> None:
+        self, functions: Sequence[Function], isa: str, memory_size: int, level: int = 0,
+        selector: str = "graph", *, excludes: bool = True,
+    ) -> None:  # fmt: skip
         self.functions = {function.name: function for function in functions}
         self.isa = isa
         self.memory_size = memory_size
         self.level = level
+        self.selector = selector
+        self.excludes = excludes
         self.pointers = Pointers(functions)
         self.declared: set[str] = set()
         self.entry = functions[0].name

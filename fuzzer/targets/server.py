@@ -34,7 +34,7 @@ from fuzzer.campaign.isolated import die_with_parent
 from fuzzer.campaign.orphans import exit_handle
 from fuzzer.targets.target import ProtocolError, TargetDied, TargetHung, TargetUnavailable
 
-_TAIL: Final = 4096
+_TAIL: Final = 1 << 16
 """Bytes of standard error that are kept of a process that died."""
 _MAX_REPLY: Final = 64 << 20
 """Bytes. A longer reply is nonsense."""
@@ -219,6 +219,17 @@ class Server:
                 raise
         why = f": {self._why}" if self._why else ""
         raise TargetUnavailable(f"{self.command[0]}: ends before it has read a question{why}")
+
+    def warm_up(self, question: str, *, seconds: float) -> None:
+        """Have a process that has answered: if there is none, start one and give it ``seconds`` for ``question``."""
+        self._mine()
+        if self._live and self._live[0].asked:
+            return
+        usual, self.seconds = self.seconds, seconds
+        try:
+            self.ask(question)
+        finally:
+            self.seconds = usual
 
     @property
     def said(self) -> str:

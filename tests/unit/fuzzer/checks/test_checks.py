@@ -397,3 +397,21 @@ def test_keystone_is_given_no_decimal_numbers(monkeypatch: pytest.MonkeyPatch) -
     assert asked == [
         "sub w0, w0, w1, lsl #0xa", "ldr x0, [sp], #-0x10", "mov x0, #0x10", "fmov d0, #10.0",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("add ecx, 0xffffffff", "add ecx, -1", True),
+        ("and r9d, 0xffffff80", "and r9d, -0x80", True),
+        ("cmp word ptr [rax], 0xffff", "cmp word ptr [rax], -1", True),
+        ("sub cx, 0xfff0", "sub cx, -0x10", True),
+        ("add ecx, 0xfffffffe", "add ecx, -1", False),
+        ("add rcx, 0xffffffff", "add rcx, -1", False),
+        ("add ecx, 0xffff", "add ecx, -1", False),
+        ("add ecx, edx", "add ecx, ebx", False),
+    ],
+)
+def test_an_immediate_is_its_bits(one: str, other: str, same: bool) -> None:
+    """Capstone prints it with a sign or without, by which encoding it is."""
+    assert (reassembly._signless(one) == reassembly._signless(other)) == same

@@ -11,7 +11,7 @@ from backend.ir.filetest import parse_file
 from backend.ir.verifier import verify
 from fuzzer.case import DATA_BASE, Case, Input
 from fuzzer.execute.emulator import FAULT
-from fuzzer.targets import llvm_faults, target_named
+from fuzzer.targets import target_named
 from fuzzer.targets.llvm_ir import Module
 from fuzzer.trial import Trial, run_trial
 
@@ -406,25 +406,28 @@ block0(v0: i32, v1: i128, v2: i32, v3: i32, v4: i32, v5: i128, v6: i32, v7: i32)
 
 
 @pytest.mark.parametrize(
-    ("isa", "level", "text", "inputs", "what"),
+    ("isa", "level", "isel", "text", "inputs", "what"),
     [
-        ("x86_64", 2, MORE_AND_FEWER, [(1, 2)], "no stack arguments are stored"),
-        ("x86_64", 0, _FEWER, [(1,)], "the caller's own are left"),
-        ("aarch64", 0, _PAIR, [(1, 5 << 64 | 7)], "the halves of an i128"),
-        ("aarch64", 0, _POPPED, [(1,)], "is not yet put back"),
-        ("x86_64", 0, _PADDED, [(1, 2)], "do not agree in what is popped"),
-        ("x86_64", 2, _PADDED, [(1, 2)], "do not agree in what is popped"),
-        ("aarch64", 2, _WRAPPED, [(0,) * 9], "does not pop the stack arguments"),
+        ("x86_64", 2, "default", MORE_AND_FEWER, [(1, 2)], "no stack arguments are stored"),
+        ("x86_64", 0, "default", _FEWER, [(1,)], "the caller's own are left"),
+        ("aarch64", 0, "default", _PAIR, [(1, 5 << 64 | 7)], "the halves of an i128"),
+        ("aarch64", 2, "global", _PAIR, [(1, 5 << 64 | 7)], "the halves of an i128"),
+        ("aarch64", 0, "default", _POPPED, [(1,)], "is not yet put back"),
+        ("aarch64", 0, "fast", _POPPED, [(1,)], "is not yet put back"),
+        ("aarch64", 2, "fast", _POPPED, [(1,)], "that the callee has popped"),
+        ("x86_64", 0, "default", _PADDED, [(1, 2)], "do not agree in what is popped"),
+        ("x86_64", 2, "default", _PADDED, [(1, 2)], "do not agree in what is popped"),
+        ("aarch64", 2, "default", _WRAPPED, [(0,) * 9], "does not pop the stack arguments"),
     ],
 )
 def test_the_faults_that_are_left_out_are_there(
-    isa: str, level: int, text: str, inputs: list[Input], what: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    isa: str, level: int, isel: str, text: str, inputs: list[Input], what: str, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
     """When this fails because nothing is found, LLVM has been mended: the row goes."""
     case = case_of(text, inputs, isa, "none")
-    case.options = {"opt_level": level, "midend": False}
+    case.options = {"opt_level": level, "midend": False, "isel": isel}
     assert what in run_trial(case, LLVM)[0].unsupported
-    monkeypatch.setattr(llvm_faults, "CALL_FAULTS", [])
+    monkeypatch.setattr(LLVM, "excludes", False)
     assert run_trial(case, LLVM)[1]
 
 

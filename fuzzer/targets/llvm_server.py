@@ -1,0 +1,250 @@
+"""LLVM through llvmlite, as a program of its own: objects for IR text (the asking side is fuzzer/targets/llvm.py).
+
+It is run in virtual environments of its own, too, with any llvmlite from 0.40 on, so it imports nothing but that and
+the standard library. Questions and answers are frames as of docs/process-protocol.md: a length in four bytes,
+little-endian, and so many bytes of UTF-8 text. A question is a word, ``describe`` or ``compile``, lines of a name and a
+value, an empty line and LLVM IR; ``_FIELDS`` has the names. The answer begins with ``ok``, ``error PHASE`` or
+``died STATUS BYTES``.
+
+Some of LLVM's options are its process's and can't be taken back (``flags``), and many of its failures end the process.
+So who reads the questions never compiles: it has LLVM loaded and forks a *compiler* for each set of flags, which sets
+them and answers. A compiler that dies over a question is reaped and the question's answer is how: ``died``, with the
+status as of subprocess and the most memory that it had. What it said is on the standard error that both share. A
+question with ``fresh yes`` gets a compiler that knows of no other. A fork costs milliseconds where a start costs
+hundreds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import struct
+import traceback
+from collections.abc import Iterable
+from typing import Any, Final, NoReturn
+
+os.environ.setdefault("LLVMLITE_ENABLE_OPAQUE_POINTERS", "1")  # what llvmlite 0.44 needs to be told
+
+import llvmlite
+from llvmlite import binding
+
+_FIELDS: Final = {
+    "flags": "",  # LLVM's command-line options, parted by spaces
+    "fresh": "no",
+    "triple": "",
+    "cpu": "",
+    "features": "",  # parted by commas, each with + or -
+    "abi": "",
+    "reloc": "default",
+    "code_model": "small",
+    "level": "2",  # of the code generator, and of the mid-end
+    "midend": "no",
+    "want": "object",  # or text: the IR that the code generator is given
+}
+"""What a question may say, and what is taken if it does not."""
+
+_TYPED_POINTERS: Final = 14
+"""The last LLVM whose pointers have types unless it is told otherwise."""
+
+
+def main() -> None:
+    _initialize()
+    compilers: dict[str, _Compiler] = {}
+    while True:
+        frame = _read_frame(0)
+        if frame is None:
+            break
+        verb, _, rest = frame.partition(b"\n")
+        if verb == b"describe":
+            _write_frame(1, _description().encode())
+            continue
+        fields = _fields(rest)
+        flags = fields["flags"]
+        compiler = compilers.get(flags)
+        if compiler is not None and fields["fresh"] == "yes" and compiler.asked:
+            compilers.pop(flags).end()
+            compiler = None
+        if compiler is None:
+            compiler = compilers[flags] = _Compiler(flags, compilers.values())
+        answer = compiler.ask(frame)
+        if answer is None:
+            answer = compilers.pop(flags).death()
+        _write_frame(1, answer)
+    for compiler in compilers.values():
+        compiler.end()
+    # Nothing is left to be flushed, and LLVM's destructors may be slow.
+    os._exit(0)
+
+
+def _initialize() -> None:
+    with contextlib.suppress(RuntimeError):  # later ones need no telling
+        binding.initialize()
+    binding.initialize_all_targets()
+    binding.initialize_all_asmprinters()
+
+
+def _description() -> str:
+    version = ".".join(map(str, binding.llvm_version_info))
+    return f"ok\nversion LLVM {version} (llvmlite {llvmlite.__version__})"
+
+
+class _Compiler:
+    """A forked process that has set ``flags``. ``asked``: has it had a question?"""
+
+    def __init__(self, flags: str, others: Iterable[_Compiler]) -> None:
+        self.asked = False
+        question, self.questions = os.pipe()
+        self.answers, answer = os.pipe()
+        self.pid = os.fork()
+        if self.pid == 0:
+            for each in (self.questions, self.answers, *(h for o in others for h in o.handles())):
+                os.close(each)
+            _compile_all(flags, question, answer)
+        os.close(question)
+        os.close(answer)
+
+    def handles(self) -> tuple[int, int]:
+        return self.questions, self.answers
+
+    def ask(self, frame: bytes) -> bytes | None:
+        """The answer; None if it died."""
+        self.asked = True
+        try:
+            _write_frame(self.questions, frame)
+        except BrokenPipeError:
+            return None
+        return _read_frame(self.answers)
+
+    def death(self) -> bytes:
+        """How it ended, as an answer."""
+        _, status, usage = os.wait4(self.pid, 0)
+        self._close()
+        code = -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+        return b"died %d %d" % (code, usage.ru_maxrss << 10)
+
+    def end(self) -> None:
+        os.kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
+        self._close()
+
+    def _close(self) -> None:
+        for handle in self.handles():
+            os.close(handle)
+
+
+def _compile_all(flags: str, question: int, answer: int) -> NoReturn:
+    """Answer until nobody asks any more."""
+    status = 70
+    try:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        os.dup2(2, 1)  # what LLVM prints is no answer
+        for flag in flags.split():
+            binding.set_option("", flag)
+        if binding.llvm_version_info[0] <= _TYPED_POINTERS:
+            binding.set_option("", "-opaque-pointers")
+        machines: dict[tuple[str, ...], Any] = {}
+        while True:
+            frame = _read_frame(question)
+            if frame is None:
+                break
+            _write_frame(answer, _compiled(frame, machines).encode())
+        status = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(status)
+
+
+def _compiled(frame: bytes, machines: dict[tuple[str, ...], Any]) -> str:
+    """The answer to a question."""
+    _, _, rest = frame.partition(b"\n")
+    fields = _fields(rest)
+    text = rest.partition(b"\n\n")[2].decode()
+    level = int(fields["level"])
+    machine = _machine(fields, machines)
+    try:
+        module = binding.parse_assembly(text)
+        module.triple = machine.triple
+        module.data_layout = str(machine.target_data)
+        module.verify()
+    except RuntimeError as error:
+        return f"error parse\n{error}"
+    if fields["midend"] == "yes":
+        _optimise(module, machine, level)
+    if fields["want"] == "text":
+        return f"ok\n{module}"
+    try:
+        return f"ok\n{machine.emit_object(module).hex()}"
+    except RuntimeError as error:
+        return f"error emit\n{error}"
+
+
+def _machine(fields: dict[str, str], machines: dict[tuple[str, ...], Any]) -> Any:
+    names = ("triple", "cpu", "features", "abi", "reloc", "code_model", "level")
+    key = tuple(fields[name] for name in names)
+    found = machines.get(key)
+    if found is None:
+        target = binding.Target.from_triple(fields["triple"])
+        found = machines[key] = target.create_target_machine(
+            cpu=fields["cpu"],
+            features=fields["features"],
+            opt=int(fields["level"]),
+            reloc=fields["reloc"],
+            codemodel=fields["code_model"],
+            abiname=fields["abi"],
+        )
+    return found
+
+
+def _optimise(module: Any, machine: Any, level: int) -> None:
+    """Run the pipeline of ``level``: by the new pass manager, or by the old one where the binding has no other."""
+    if hasattr(binding, "create_pass_builder"):
+        tuning = binding.create_pipeline_tuning_options(speed_level=level)
+        builder = binding.create_pass_builder(machine, tuning)
+        builder.getModulePassManager().run(module, builder)
+        return
+    builder = binding.create_pass_manager_builder()
+    builder.opt_level = level
+    builder.inlining_threshold = 225
+    passes = binding.create_module_pass_manager()
+    machine.add_analysis_passes(passes)
+    builder.populate(passes)
+    passes.run(module)
+
+
+def _fields(rest: bytes) -> dict[str, str]:
+    found = dict(_FIELDS)
+    for line in rest.partition(b"\n\n")[0].decode().splitlines():
+        name, _, value = line.partition(" ")
+        found[name] = value
+    return found
+
+
+def _read_frame(handle: int) -> bytes | None:
+    """The next frame; None at the end."""
+    head = _read(handle, 4)
+    return None if head is None else _read(handle, struct.unpack("<I", head)[0])
+
+
+def _read(handle: int, count: int) -> bytes | None:
+    pieces = []
+    while count:
+        piece = os.read(handle, min(count, 1 << 20))
+        if not piece:
+            return None
+        pieces.append(piece)
+        count -= len(piece)
+    return b"".join(pieces)
+
+
+def _write_frame(handle: int, data: bytes) -> None:
+    rest = memoryview(struct.pack("<I", len(data)) + data)
+    while rest:
+        rest = rest[os.write(handle, rest) :]
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    main()

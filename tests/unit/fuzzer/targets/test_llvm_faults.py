@@ -1,0 +1,90 @@
+"""Faults of LLVM that a campaign leaves out have an entry each, which a replay does not leave out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("llvmlite")
+
+from backend.errors import Unsupported
+from backend.ir.parser import parse_function
+from fuzzer.case import Case
+from fuzzer.corpus.entry import Entry, load_entry
+from fuzzer.targets import target_named
+from fuzzer.targets.llvm_faults import CASE_FAULTS, known_fault
+from fuzzer.targets.llvm_options import selector
+
+CORPUS = Path(__file__).resolve().parents[4] / "corpus"
+ENTRIES = sorted(CORPUS.glob("*/*-llvm-*.clif"))
+
+
+def fault_of(entry: Entry) -> str:
+    case = entry.case
+    verifying = bool(case.options.get("verify", False))
+    return known_fault(case.isa, selector(case.isa, case.options), verifying, case.functions)
+
+
+@pytest.mark.parametrize("path", ENTRIES, ids=lambda path: path.stem)
+def test_an_entry_is_left_out_of_campaigns(path: Path) -> None:
+    with pytest.raises(Unsupported, match=r"known fault of LLVM"):
+        target_named("llvm").compile(load_entry(path).case)
+
+
+def test_every_row_has_an_entry() -> None:
+    reasons = {fault_of(load_entry(path)) for path in ENTRIES}
+    assert [fault.what for fault in CASE_FAULTS if not any(fault.what in r for r in reasons)] == []
+
+
+MINIMUM = """function %f(f64, f64) -> f64 {{
+block0(v0: f64, v1: f64):
+    v2 = f64const 0x1.0p4
+    v3 = f64const 0x1.0p4
+    v4 = fcmp {compare}
+    v5 = select v4, {arms}
+    return v5
+}}"""
+
+
+@pytest.mark.parametrize(
+    ("compare", "arms", "hits"),
+    [
+        ("lt v0, v2", "v0, v3", True),
+        ("ugt v0, v1", "v1, v0", True),
+        ("lt v0, v2", "v1, v3", False),
+        ("eq v0, v2", "v0, v2", False),
+        ("uno v0, v0", "v2, v0", False),
+    ],
+)
+def test_what_a_minimum_is(compare: str, arms: str, hits: bool) -> None:
+    function = parse_function(MINIMUM.format(compare=compare, arms=arms))
+    assert bool(known_fault("aarch64", "graph", False, [function])) == hits
+    assert known_fault("x86_64", "graph", False, [function]) == ""
+
+
+TAILS = """function %f(i64) -> i64 {
+    sig0 = (i64) -> i64 tail
+block0(v0: i64):
+    v1 = call_indirect sig0, v0(v0)
+    return v1
+}"""
+
+
+def test_a_fault_is_left_out_where_it_is() -> None:
+    """By one selector on one ISA, and by nobody else."""
+    function = parse_function(TAILS)
+    found = {
+        (isa, by): bool(known_fault(isa, by, False, [function]))
+        for isa in ("aarch64", "x86_64")
+        for by in ("graph", "fast", "global")
+    }
+    assert [where for where, hit in found.items() if hit] == [("x86_64", "global")]
+
+
+def test_a_case_of_no_fault_is_compiled() -> None:
+    plain = "function %f(i64) -> i64 {\nblock0(v0: i64):\n  v1 = iadd v0, v0\n  return v1\n}"
+    case = Case(
+        parse_function(plain), [(1,)], isa="x86_64", options={"isel": "global", "verify": True}
+    )
+    assert target_named("llvm").compile(case).code
