@@ -437,4 +437,5 @@ _STRUCTURE_OF: Final[dict[str, Callable[[Draft, Operation], None]]] = {
     "funnel": structures.funnel,
     "calls": calls.call,
     "idiom": idioms.idiom,
+    "again": structures.again,
 }

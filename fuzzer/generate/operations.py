@@ -7,11 +7,12 @@ index leads to ``iadd``. Families are what swarm testing switches off (Groce et 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from itertools import chain, groupby
 from typing import Final
 
+from backend.ir.entities import Inst, Value
 from backend.ir.opcodes import OPCODES, Opcode, resolve, second_types
 from backend.ir.types import F32, F64, I8, I16, I32, I64, I128, Type
 from fuzzer.generate.idioms import Idioms
@@ -55,9 +56,10 @@ FAMILIES: Final[dict[str, dict[str, int]]] = {
     "float to int": {"fcvt_to_uint": 2, "fcvt_to_sint": 2, "fcvt_to_uint_sat": 3, "fcvt_to_sint_sat": 3},
     "float from int": {"fcvt_from_uint": 4, "fcvt_from_sint": 4},
     "float bits": {"bitcast": 5},
+    "again": {"again": 6},
 }  # fmt: skip
-"""Weights by family. ``loop``, ``fold``, ``pressure``, ``funnel``, ``calls`` and ``idiom`` are not opcodes but shapes
-of instructions; ``stack_load`` and ``stack_store`` stand for accesses through ``stack_addr``."""
+"""Weights by family. ``loop``, ``fold``, ``pressure``, ``funnel``, ``calls``, ``idiom`` and ``again`` are not opcodes
+but shapes of instructions; ``stack_load`` and ``stack_store`` stand for accesses through ``stack_addr``."""
 
 NESTED: Final = ("iadd", "ishl", "bnot", "imul", "uextend", "sextend", "ushr", "sshr", "band", "ineg",
                 "rotr", "bxor", "icmp", "isub", "ishl", "uextend", "sextend",
@@ -72,7 +74,7 @@ USERS: Final = ("iadd", "isub", "band", "bor", "bxor", "imul", "icmp", "select",
 An opcode stands as often as its weight."""
 
 STRUCTURES: Final = frozenset(
-    {"loop", "fold", "pressure", "funnel", "calls", "idiom", "stack_load", "stack_store"}
+    {"loop", "fold", "pressure", "funnel", "calls", "idiom", "again", "stack_load", "stack_store"}
 )
 _ADDRESS: Final = "iadd band ishl "
 _NEEDS: Final = {
@@ -285,6 +287,14 @@ class Repertoire:
                 if form.results == (type_,) and not form.op.side_effects
             ])  # fmt: skip
         return found
+
+    def form_of(self, inst: Inst, types: Mapping[Value, Type]) -> Form | None:
+        """The form that ``inst`` is drawn by, if it is."""
+        operands = tuple([types[arg] for arg in inst.args])
+        for form in self._forms.get(inst.op.name, ()):
+            if form.control is inst.type and form.operands == operands:
+                return form
+        return None
 
     def table(self, off: int) -> tuple[Operation, ...]:
         """Operations without the families whose bits are set in ``off``; never empty."""

@@ -8,7 +8,7 @@ from backend.ir.entities import Block, BlockCall, Inst, Value
 from backend.ir.opcodes import INT_CC, opcode_named
 from backend.ir.types import I8, I32, Type
 from fuzzer.generate.draft import Draft
-from fuzzer.generate.operations import MAX_DEPTH, Operation
+from fuzzer.generate.operations import MAX_DEPTH, Form, Operation
 
 _IADD: Final = opcode_named("iadd")
 _ISUB: Final = opcode_named("isub")
@@ -27,6 +27,8 @@ _BR_TABLE: Final = opcode_named("br_table")
 _TRAP: Final = opcode_named("trap")
 
 ARM: Final = 106
+_NEAR: Final = 16
+"""How many instructions back one is that is repeated."""
 _MASKED_TRIPS: Final = 3
 """Most trips of a loop whose count is a value."""
 _SIGN_TESTS: Final = ("slt", "sge", "sgt", "sle")
@@ -44,6 +46,36 @@ def funnel(g: Draft, operation: Operation) -> None:
     up = g.shift(_ISHL, type_, high, left)
     down = g.shift(_USHR, type_, low, right)
     g.scope[type_].append(g.emit(_BOR, type_, (up, down)))
+
+
+def again(g: Draft, operation: Operation) -> None:
+    """An instruction of this block once more, as it was or but for its operands' order, one of them, or its condition:
+    what has to be told apart where the same is not to be computed twice. Only if its result is in reach: others may
+    hold addresses."""
+    source, scope, types = g.source, g.scope, g.value_types
+    near = [
+        inst for inst in g.insts[-_NEAR:]
+        if inst.args and inst.results and inst.results[0] in scope[types[inst.results[0]]]
+        and not (inst.op.side_effects or inst.op.reads or inst.op.traps)
+    ]  # fmt: skip
+    form: Form | None = None
+    if near:
+        inst = near[-1 - source.int(0, _NEAR - 1) % len(near)]
+        form = g.repertoire.form_of(inst, types)
+    if form is None:
+        g.add()
+        return
+    args, keyword = list(inst.args), inst.keyword
+    change = source.int(0, 5)
+    place = source.int(0, 2) % len(args)
+    if change in (1, 2) and form.operands[place] is form.operands[place - 1]:
+        args[place], args[place - 1] = args[place - 1], args[place]
+    elif change == 3:
+        args[place] = g.operand(form.operands[place])
+    elif change == 4:
+        keyword = g.draw_keyword(form.op.shape)
+    for value, type_ in zip(g.made(form, args, keyword), form.results, strict=True):
+        scope[type_].append(value)
 
 
 def _carried(g: Draft) -> list[Type]:

@@ -110,6 +110,10 @@ def drop_function_param(case: Case, index: int) -> Value:
     return function.blocks[0].params.pop(index)
 
 
+def is_used(function: Function, value: Value) -> bool:
+    return any(value in inst.uses() for inst in function.instructions())
+
+
 def incoming(function: Function, block: Block, index: int) -> list[Value]:
     """What the edges pass for a block's parameter."""
     return [

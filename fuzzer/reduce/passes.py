@@ -272,6 +272,8 @@ def _drop_param(case: Case, position: int, index: int, value: Value | None) -> b
     function = case.function
     block = function.blocks[position]
     param = edit.drop_block_param(function, block, index)
+    if not edit.is_used(function, param):
+        return True
     if value is None:
         value = edit.constant(function, function.value_types[param])
     return value != param and edit.replace_values(function, {param: value})
@@ -286,6 +288,8 @@ def function_params(reducer: Reducer) -> None:
             bits = case.inputs[0][index]
             param = edit.drop_function_param(case, index)
             function = case.function
+            if not edit.is_used(function, param):
+                return True
             value = edit.constant(function, function.value_types[param], bits)
             return edit.replace_values(function, {param: value})
 

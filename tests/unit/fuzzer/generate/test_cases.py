@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backend.ir.entities import Signature
+from backend.ir.entities import Inst, Signature
 from backend.ir.literals import parse_float, print_float
 from backend.ir.opcodes import Opcode
 from backend.ir.printer import print_function
@@ -22,6 +22,7 @@ from fuzzer.generate.constants import INTERESTING, quiet_nan
 from fuzzer.generate.draft import Limits
 from fuzzer.generate.operations import FAMILIES, INTEGERS, STRUCTURES
 from fuzzer.outcome import OutOfFuel, Returned
+from fuzzer.reduce.leaks import leaks_stack_address
 from fuzzer.reference.evaluate import outcomes_of, prepare
 from fuzzer.targets import target_named
 from fuzzer.targets.target import Option, Target
@@ -261,8 +262,35 @@ def test_results_fit_the_registers() -> None:
 def test_a_focus_on_floats_brings_them() -> None:
     focused = GENERATOR.focused([("fma", "f64")])
     drawn = [any(inst.op.name == "fma" for inst in focused.from_seed(seed).function.instructions())
-             for seed in range(100)]  # fmt: skip
-    assert sum(drawn) > 30
+             for seed in range(400)]  # fmt: skip
+    assert sum(drawn) > 100
+
+
+def test_instructions_come_again_with_something_changed() -> None:
+    """What a numbering of values has to keep apart, and what it has to bring together."""
+    same = swapped = changed = 0
+    for seed in range(300):
+        for block in GENERATOR.from_seed(seed).function.blocks:
+            before: list[Inst] = []
+            for inst in block.insts:
+                if inst.op.side_effects or inst.op.reads or len(inst.args) != 2:
+                    continue
+                for known in before:
+                    if (known.op, known.type) != (inst.op, inst.type):
+                        continue
+                    if known.args != inst.args:
+                        swapped += known.args == inst.args[::-1]
+                        changed += len({*known.args} & {*inst.args}) == 1
+                    elif known.keyword == inst.keyword:
+                        same += 1
+                before.append(inst)
+    assert min(same, swapped, changed) > 20
+
+
+def test_where_slots_and_functions_are_is_never_seen() -> None:
+    """Two executions need not agree on it, so that every compiler would be wrong."""
+    for seed in range(300):
+        assert not any(map(leaks_stack_address, GENERATOR.from_seed(seed).functions))
 
 
 def test_seeds_of_shards_and_slices_do_not_meet() -> None:

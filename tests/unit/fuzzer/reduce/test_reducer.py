@@ -259,3 +259,19 @@ block0(v0: i32):
     small, _ = reduce_case(case_of(text, (1,)), overflows_without_constants)
     assert overflows_without_constants(small)
     assert [inst.op.name for inst in small.function.instructions()] == ["sdiv", "return"]
+
+
+def test_parameters_that_nothing_uses_go_although_dead_code_must_stay() -> None:
+    text = """function %f(i32, i64, f64, i32) -> i32 {
+block0(v0: i32, v1: i64, v2: f64, v3: i32):
+    v4 = isub v0, v3
+    v5 = isub v3, v0
+    return v5
+}
+"""
+
+    def both(case: Case) -> bool:
+        return sum(inst.op.name == "isub" for inst in case.function.instructions()) == 2
+
+    reduced, _ = reduce_case(Case(parse_function(text), [(1, 2, 3, 4)]), both)
+    assert len(reduced.function.signature.params) <= 2
