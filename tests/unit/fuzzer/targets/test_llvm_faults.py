@@ -17,7 +17,13 @@ from fuzzer.targets.llvm_faults import CASE_FAULTS, known_fault
 from fuzzer.targets.llvm_options import selector
 
 CORPUS = Path(__file__).resolve().parents[4] / "corpus"
-ENTRIES = sorted(CORPUS.glob("*/*-llvm-*.clif"))
+#: assertions: their text makes one finding of all there is of them in a campaign
+LEFT_IN = {"b6955a1976b7"}
+ENTRIES = [
+    path
+    for path in sorted(CORPUS.glob("*/*-llvm-*.clif"))
+    if path.stem.rpartition("-")[2] not in LEFT_IN
+]
 
 
 def fault_of(entry: Entry) -> str:
