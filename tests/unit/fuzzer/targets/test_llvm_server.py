@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from fuzzer.targets import target_named
 from fuzzer.targets.llvm import Llvm
 from fuzzer.targets.llvm_complaints import complaint, explained
 from fuzzer.targets.llvm_options import FEATURES, OPTIONS, features, flags
-from fuzzer.targets.target import CompileError, TargetDied
+from fuzzer.targets.target import CompileError, TargetDied, TargetUnavailable
 from fuzzer.trial import run_trial
 
 TEXT = """function %f(i64, i64) -> i64 {
@@ -173,6 +174,20 @@ def test_one_that_is_killed_is_asked_again() -> None:
     assert target.compile(case_of()).code == code
     assert mine(target) != {first}
     target.server.stop()
+
+
+def test_without_llvmlite_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fuzzer.targets.llvm.find_spec", lambda name: None)
+    with pytest.raises(TargetUnavailable, match=r"pip install 'clifhanger\[llvm\]'"):
+        target_named("llvm")
+
+
+def test_an_llvmlite_that_does_not_load_is_no_finding() -> None:
+    class Broken(Llvm):
+        command = (sys.executable, "-c", "raise ImportError('libllvmlite.so: wrong ELF class')")
+
+    with pytest.raises(TargetUnavailable, match="wrong ELF class"):
+        Broken().compile(case_of())
 
 
 def test_nothing_is_left_behind() -> None:
