@@ -57,7 +57,8 @@ block0(v0: f64, v1: f64):
     ("compare", "arms", "hits"),
     [
         ("lt v0, v2", "v0, v3", True),
-        ("ugt v0, v1", "v1, v0", True),
+        ("ugt v2, v1", "v1, v3", True),
+        ("lt v0, v1", "v0, v1", False),
         ("lt v0, v2", "v1, v3", False),
         ("eq v0, v2", "v0, v2", False),
         ("uno v0, v0", "v2, v0", False),

@@ -276,6 +276,18 @@ def test_what_it_says_is_told_apart(said: str, supported: bool, key: str) -> Non
     assert isinstance(outcome, CompileError if supported else Unsupported)
 
 
+def test_one_that_eats_memory_is_out_of_it() -> None:
+    """The limit is the compiler's, too, though another process was limited."""
+    target = Llvm()
+    target.limit(seconds=60, memory=1 << 30)
+    target.compile(case_of())
+    huge = f'@y = global [{1 << 31} x i8] zeroinitializer, section ".data"\n'
+    with pytest.raises(TargetDied, match="out of memory"):
+        asked(target, huge)
+    assert target.compile(case_of()).code
+    target.server.stop()
+
+
 def test_one_that_says_nothing_died_of_its_signal() -> None:
     died = TargetDied(-11, "")
     assert explained(died) is died
