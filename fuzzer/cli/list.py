@@ -12,10 +12,11 @@ Rows = list[tuple[str, ...]]
 
 
 def _targets() -> Rows:
-    from fuzzer.targets import TARGETS, TargetUnavailable, target_named
+    from fuzzer.targets import TARGETS, TargetUnavailable, target_named, versions_here
 
     rows: Rows = [("target", "isas", "version", "what")]
-    for name, row in TARGETS.items():
+    named = [(each, row) for name, row in TARGETS.items() for each in (name, *versions_here(name))]
+    for name, row in named:
         try:
             target = target_named(name)
             rows.append((name, ",".join(target.isas), target.version, row.doc))

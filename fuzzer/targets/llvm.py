@@ -39,6 +39,10 @@ _TRIPLES: Final = {
     "x86_64": "x86_64-unknown-linux-gnu",
 }
 _RELOC: Final = {"aarch64": "static", "x86_64": "pic"}
+_FEATURES: Final = {"aarch64": "", "x86_64": ""}
+"""What is said of every processor, beside what is drawn."""
+_ABI: Final = {"aarch64": "", "x86_64": ""}
+"""The name of the ABI, where LLVM knows several and would take another."""
 # What llvm.ubsantrap(n) becomes: brk #0x5500 + n, and ud1l n(%eax), %eax with a displacement of 8 or 32 bits.
 _TRAP_MASK: Final = 0xFFFFE01F
 _TRAP_WORD: Final = 0xD420_0000 | 0x5500 << 5
@@ -126,7 +130,10 @@ class Llvm(ProcessTarget):
         return {
             "flags": flags(options),
             "triple": _TRIPLES[case.isa],
-            "features": features(case.isa, options),
+            "features": ",".join(
+                filter(None, (_FEATURES.get(case.isa), features(case.isa, options)))
+            ),
+            "abi": _ABI.get(case.isa, ""),
             # Absolute addresses would have to be known before the executor has a place for the code.
             "reloc": _RELOC[case.isa],
             "level": str(options.get("opt_level", 2)),

@@ -10,14 +10,14 @@ Some of LLVM's options are its process's and can't be taken back (``flags``), an
 So who reads the questions never compiles: it has LLVM loaded and forks a *compiler* for each set of flags, which sets
 them and answers. A compiler that dies over a question is reaped and the question's answer is how: ``died``, with the
 status as of subprocess and the most memory that it had. What it said is on the standard error that both share. A
-question with ``fresh yes`` gets a compiler that knows of no other. A fork costs milliseconds where a start costs
-hundreds.
+question with ``fresh yes`` gets a compiler that knows of no other: a fork and its end cost 3 ms, a start of LLVM 90.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import signal
 import struct
 import traceback
@@ -117,11 +117,12 @@ class _Compiler:
         return _read_frame(self.answers)
 
     def death(self) -> bytes:
-        """How it ended, as an answer."""
+        """How it ended, as an answer. Of its memory not counted is what LLVM takes when it is loaded."""
         _, status, usage = os.wait4(self.pid, 0)
         self._close()
+        loaded = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         code = -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
-        return b"died %d %d" % (code, usage.ru_maxrss << 10)
+        return b"died %d %d" % (code, max(usage.ru_maxrss - loaded, 0) << 10)
 
     def end(self) -> None:
         os.kill(self.pid, signal.SIGKILL)

@@ -17,7 +17,13 @@ from fuzzer.targets.llvm_faults import CASE_FAULTS, known_fault
 from fuzzer.targets.llvm_options import selector
 
 CORPUS = Path(__file__).resolve().parents[4] / "corpus"
-ENTRIES = sorted(CORPUS.glob("*/*-llvm-*.clif"))
+#: assertions: their text makes one finding of all there is of them in a campaign
+LEFT_IN = {"b6955a1976b7"}
+ENTRIES = [
+    path
+    for path in sorted(CORPUS.glob("*/*-llvm-*.clif"))
+    if path.stem.rpartition("-")[2] not in LEFT_IN
+]
 
 
 def fault_of(entry: Entry) -> str:
@@ -51,7 +57,8 @@ block0(v0: f64, v1: f64):
     ("compare", "arms", "hits"),
     [
         ("lt v0, v2", "v0, v3", True),
-        ("ugt v0, v1", "v1, v0", True),
+        ("ugt v2, v1", "v1, v3", True),
+        ("lt v0, v1", "v0, v1", False),
         ("lt v0, v2", "v1, v3", False),
         ("eq v0, v2", "v0, v2", False),
         ("uno v0, v0", "v2, v0", False),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from fuzzer.targets import target_named
 from fuzzer.targets.llvm import Llvm
 from fuzzer.targets.llvm_complaints import complaint, explained
 from fuzzer.targets.llvm_options import FEATURES, OPTIONS, features, flags
-from fuzzer.targets.target import CompileError, TargetDied
+from fuzzer.targets.target import CompileError, TargetDied, TargetUnavailable
 from fuzzer.trial import run_trial
 
 TEXT = """function %f(i64, i64) -> i64 {
@@ -175,6 +176,20 @@ def test_one_that_is_killed_is_asked_again() -> None:
     target.server.stop()
 
 
+def test_without_llvmlite_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fuzzer.targets.llvm.find_spec", lambda name: None)
+    with pytest.raises(TargetUnavailable, match=r"pip install 'clifhanger\[llvm\]'"):
+        target_named("llvm")
+
+
+def test_an_llvmlite_that_does_not_load_is_no_finding() -> None:
+    class Broken(Llvm):
+        command = (sys.executable, "-c", "raise ImportError('libllvmlite.so: wrong ELF class')")
+
+    with pytest.raises(TargetUnavailable, match="wrong ELF class"):
+        Broken().compile(case_of())
+
+
 def test_nothing_is_left_behind() -> None:
     target = Llvm()
     target.compile(case_of())
@@ -259,6 +274,18 @@ def test_what_it_says_is_told_apart(said: str, supported: bool, key: str) -> Non
     assert (found.supported, found.key) == (supported, key)
     outcome = explained(TargetDied(-6, said))
     assert isinstance(outcome, CompileError if supported else Unsupported)
+
+
+def test_one_that_eats_memory_is_out_of_it() -> None:
+    """The limit is the compiler's, too, though another process was limited."""
+    target = Llvm()
+    target.limit(seconds=60, memory=1 << 30)
+    target.compile(case_of())
+    huge = f'@y = global [{1 << 31} x i8] zeroinitializer, section ".data"\n'
+    with pytest.raises(TargetDied, match="out of memory"):
+        asked(target, huge)
+    assert target.compile(case_of()).code
+    target.server.stop()
 
 
 def test_one_that_says_nothing_died_of_its_signal() -> None:
