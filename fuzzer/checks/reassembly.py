@@ -59,6 +59,9 @@ _MISREAD: Final = {
     "ldr": re.compile(r"[^\[]*"), "ldrsw": re.compile(r"[^\[]*"), "push": re.compile(r"-?[0-9]\w*"),
 }  # fmt: skip
 
+ASSEMBLED: Final = frozenset(_MODES)
+"""The ISAs that there is an assembler for."""
+
 _DECIMAL: Final = re.compile(r"#(-?)(\d+)(?![\w.])")
 
 _agreed: set[bytes] = set()

@@ -254,6 +254,8 @@ class Emulator:
             broken = caller.broken(inputs, poison)
             run = Run(RETURN, pc - layout.CODE, 0, -1, caller.taken(), after, broken)
         else:
+            if error == unicorn.UC_ERR_EXCEPTION:
+                pc -= self.machine.trap_ahead
             run = Run(
                 self._why_stopped(error, pc),
                 pc - layout.CODE,

@@ -221,7 +221,7 @@ class Outside:
         register = 1
         for piece in stub.args:
             if piece.register >= 0:
-                word = int(values[2 * register])
+                word = int(values[2 * register]) >> piece.up
                 register += 1
             else:
                 at = sp + piece.offset - layout.STACK
@@ -310,7 +310,12 @@ class Outside:
                 data = word.to_bytes(8, "little")[: piece.size]
                 self._memory.store(area + piece.offset, data, None)
                 continue
-            values[2 * n] = word
+            values[2 * n] = _moved(word | piece.ones, piece.up)
             values[2 * n + 1] = fills[(self._count + n + 1) & 63]
             n += 1
         stub.written.write(self._lib, self._handle)
+
+
+def _moved(word: int, up: int) -> int:
+    """``word`` turned so that its bit 0 is at bit ``up``."""
+    return (word << up | word >> 64 - up) & _WORD

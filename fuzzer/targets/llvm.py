@@ -21,15 +21,20 @@ from backend.machine.compiled import CompiledCode
 from fuzzer.case import Case, OptionValue
 from fuzzer.execute.decode import decode
 from fuzzer.targets.elf import link
+from fuzzer.targets.llvm_calls import NO_TAILS, TAIL_CALLS
 from fuzzer.targets.llvm_ir import Module, is_translated
+from fuzzer.targets.llvm_marks import MARKED, marked_traps
 from fuzzer.targets.llvm_traps import trap_code
 from fuzzer.targets.target import CompileError, Option, Target
 
 _TRIPLES: Final = {
     "aarch64": "aarch64-unknown-linux-gnu",
     "x86_64": "x86_64-unknown-linux-gnu",
+    "riscv64": "riscv64-unknown-linux-gnu",
 }
-_RELOC: Final = {"aarch64": "static", "x86_64": "pic"}
+_RELOC: Final = {"aarch64": "static", "x86_64": "pic", "riscv64": "pic"}
+_FEATURES: Final = {"riscv64": "+m,+a,+f,+d,+c"}
+_ABI: Final = {"riscv64": "lp64d"}
 # What llvm.ubsantrap(n) becomes: brk #0x5500 + n, and ud1l n(%eax), %eax with a displacement of 8 or 32 bits.
 _TRAP_MASK: Final = 0xFFFFE01F
 _TRAP_WORD: Final = 0xD420_0000 | 0x5500 << 5
@@ -75,6 +80,8 @@ class Llvm(Target):
     def supports(self, isa: str, op: Opcode, type_: Type | None, second: Type | None) -> bool:
         terms = (term for term in (*op.operands, *op.results) if term != "...")
         types = (resolve(term, type_, second) for term in terms)
+        if op.name in TAIL_CALLS and isa in NO_TAILS:
+            return False
         return is_translated(op, [t for t in types if t is not None])
 
     def _machine(self, isa: str, level: int) -> Any:
@@ -82,7 +89,10 @@ class Llvm(Target):
         if found is None:
             target = binding.Target.from_triple(_TRIPLES[isa])
             # Absolute addresses would have to be known before the executor has a place for the code.
-            found = target.create_target_machine(opt=level, reloc=_RELOC[isa], codemodel="small")
+            found = target.create_target_machine(
+                opt=level, reloc=_RELOC[isa], codemodel="small",
+                features=_FEATURES.get(isa, ""), abiname=_ABI.get(isa, ""),
+            )  # fmt: skip
             self._machines[isa, level] = found
         return found
 
@@ -115,7 +125,11 @@ class Llvm(Target):
             case.isa,
             code,
             relocs=linked.relocs,
-            traps=_TRAPS[case.isa](code, linked.data),
+            traps=(
+                marked_traps(case.isa, code, linked.marks)
+                if case.isa in MARKED
+                else _TRAPS[case.isa](code, linked.data)
+            ),
             symbols={**linked.symbols, "entry": linked.symbols[translation.entry]},
             data_ranges=linked.data,
             stages={

@@ -36,6 +36,9 @@ _CONVENTIONS: Final = {"": "", "system_v": "", "fast": "", "cold": "", "tail": _
 them for C's."""
 _PRIVATE_TAIL: Final = frozenset({"x86_64"})
 """ISAs on which LLVM's ``tailcc`` is not what the executor calls ``tail``."""
+TAIL_CALLS: Final = frozenset({"return_call", "return_call_indirect"})
+NO_TAILS: Final = frozenset({"riscv64"})
+"""ISAs for which LLVM 22 has no ``tailcc``: it ends the process with an error."""
 _SRET: Final = "ptr sret([0 x i8])"
 AREA: Final = "%area"
 """The parameter with the address of the results that are in no register."""
@@ -69,6 +72,8 @@ def shape_of(signature: Signature, isa: str) -> Shape:
     convention = _CONVENTIONS.get(signature.callconv)
     if convention is None:
         raise Unsupported(f"calling convention {signature.callconv}")
+    if convention == _TAIL and isa in NO_TAILS:
+        raise Unsupported(f"calling convention {signature.callconv} on {isa}")
     try:
         placed = passing(signature, MACHINES[isa])
     except ValueError as error:
@@ -336,5 +341,5 @@ METHODS: Final[dict[str, Callable[[Translator, Inst], None]]] = {
     "return": return_,
     "func_addr": func_addr,
     **dict.fromkeys(("call", "call_indirect"), call),
-    **dict.fromkeys(("return_call", "return_call_indirect"), return_call),
+    **dict.fromkeys(TAIL_CALLS, return_call),
 }

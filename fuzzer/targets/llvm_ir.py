@@ -22,6 +22,7 @@ from backend.ir.entities import BlockCall, Function, Inst, Value
 from backend.ir.opcodes import Opcode
 from backend.ir.types import I32, Type
 from fuzzer.targets import llvm_calls, llvm_floats, llvm_forms, llvm_integers, llvm_memory
+from fuzzer.targets.llvm_marks import DECLARATION, MARKED, mark
 from fuzzer.targets.llvm_pointers import Pointers
 from fuzzer.targets.llvm_traps import trap_number
 from fuzzer.targets.llvm_types import NAMES, scalar
@@ -175,7 +176,11 @@ class Translator:
         # Memory at a trap is compared: without the fence, which becomes no instruction, LLVM may
         # drop a store that only code behind the trap could have seen overwritten.
         self.emit('fence syncscope("singlethread") seq_cst')
-        self.emit(f"call void @llvm.ubsantrap(i8 {trap_number(code)})")
+        number = trap_number(code)
+        if self.isa in MARKED:
+            self.declare(DECLARATION)
+            self.emit(mark(number))
+        self.emit(f"call void @llvm.ubsantrap(i8 {number})")
         self.emit("unreachable")
 
     def _edge(self, call: BlockCall, after: list[str]) -> str:
@@ -215,7 +220,7 @@ class Translator:
             condition = self.temporary(f"icmp ne {source} {args[0]}, 0")
         args += [""] * (3 - len(args))
         text = template.format(**names, c=condition, x=args[0], y=args[1], z=args[2])
-        if inst.op.name in llvm_floats.FOLDED:
+        if inst.op.name in llvm_floats.FOLDED | llvm_floats.HANDED_ON.get(self.isa, frozenset()):
             llvm_floats.quieted(self, inst, self.temporary(text))
         else:
             self.result(inst, text)
