@@ -28,7 +28,7 @@ from backend.ir.literals import print_float, print_hex_bytes, sign_extend
 from backend.ir.types import Type
 from backend.ir.verifier import verify
 from fuzzer.campaign.isolated import Death, run_isolated
-from fuzzer.case import Case, Input, OptionValue
+from fuzzer.case import Case, Input, OptionValue, byte_order_of
 from fuzzer.corpus.entry import EntryError, read_text
 from fuzzer.execute import layout
 from fuzzer.execute.emulator import FAULT, RETURN, TIMEOUT, ExecutorLimit, Run, emulator_for
@@ -68,10 +68,11 @@ DEPTH: Final = 10_000
 def interpreter(
     function: Function, inputs: list[Input], isa: str, opt_level: str, file: Surroundings
 ) -> list[Outcome | Unsupported]:
-    """The reference, which has neither ISA nor optimiser."""
+    """The reference, which has of the ISA but its byte order, and no optimiser."""
     program = prepare(
-        function, others=file.functions, externals=False, canonical_nans=file.canonical_nans
-    )
+        function, byte_order_of(isa), others=file.functions, externals=False,
+        canonical_nans=file.canonical_nans,
+    )  # fmt: skip
     outcomes: list[Outcome | Unsupported] = []
     for values in inputs:
         try:

@@ -11,7 +11,7 @@ import mmap
 from typing import Any, Final
 
 from backend.ir.entities import AbiParam, Signature
-from fuzzer.case import Input
+from fuzzer.case import Input, byte_order_of
 from fuzzer.execute import layout
 from fuzzer.execute.conventions import WORD, Convention
 from fuzzer.execute.machines import Machine
@@ -39,7 +39,7 @@ class Exchange:
     """
 
     __slots__ = ("arguments", "checked", "convention", "expected", "fills", "flags", "floats", "handle", "lib",
-                 "machine", "out", "results", "stack", "stacks")  # fmt: skip
+                 "machine", "order", "out", "results", "stack", "stacks")  # fmt: skip
 
     def __init__(
         self, lib: Any, handle: Any, machine: Machine, convention: Convention,
@@ -52,6 +52,7 @@ class Exchange:
         self.stack = stack
         self.stacks = stacks
         self.fills = fills
+        self.order = byte_order_of(machine.name)
         self.arguments = Batch(convention.arguments)
         kept = [machine.pc, machine.sp, *(saved.id for saved in convention.saved)]
         flags = [machine.flags] if machine.flags_clear else []
@@ -187,7 +188,7 @@ class Caller:
                 values[2 * i] = value
             else:
                 at = _CALLER_AT + (i - registers) * 8
-                stack[at : at + 8] = value.to_bytes(8, "little")
+                stack[at : at + 8] = value.to_bytes(8, exchange.order)
         used = min(len(inputs), registers)
         exchange.lib.uc_reg_write_batch(exchange.handle, batch.ids, batch.pointers, used)
 
@@ -206,7 +207,7 @@ class Caller:
                 values[at] = value
             else:
                 place = _CALLER_AT + offset
-                exchange.stack[place : place + size] = value.to_bytes(8, "little")[:size]
+                exchange.stack[place : place + size] = value.to_bytes(8, exchange.order)[:size]
         for at in self._floats:
             values[at] = fills[at & 63]
         for at, up, ones in self._moved:

@@ -93,6 +93,8 @@ def passing(signature: Signature, machine: Machine) -> Passing:
         c.gives_back and c.sret < 0 and any(param.purpose == "sret" for param in signature.params)
     )
     results, area = result_pieces(signature.returns, c)
+    if area and not c.area:
+        raise ValueError("more results than registers")
     params = (*signature.params, AbiParam(I64)) if area else signature.params
     args, stack = _pieces(params, c, len(c.arguments), len(c.float_arguments))
     popped = _up(stack, _STACK_ALIGN) if c.pops else 0

@@ -5,13 +5,14 @@ Kinds, offsets and addends are those of ELF: S is the symbol's address, A the ad
 Sources: ELF for the Arm 64-bit Architecture, 5.7 (R_AARCH64_CALL26, R_AARCH64_ADR_PREL_PG_HI21,
 R_AARCH64_ADD_ABS_LO12_NC, R_AARCH64_LDST64_ABS_LO12_NC); System V ABI, AMD64 supplement, 4.4
 (R_X86_64_PC32, R_X86_64_64); RISC-V ELF psABI, "Relocations" (R_RISCV_CALL_PLT,
-R_RISCV_PCREL_HI20, R_RISCV_PCREL_LO12_I; S of the last is where the one before it is, whose distance it completes).
+R_RISCV_PCREL_HI20, R_RISCV_PCREL_LO12_I; S of the last is where the one before it is, whose distance it completes);
+s390x ELF ABI supplement, "Relocation" (R_390_PC32DBL, R_390_PLT32DBL).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Literal, NamedTuple, Protocol
 
 from backend.ir.entities import Function, Signature
 
@@ -99,6 +100,13 @@ def _pcrel_lo12_i(old: int, target: int, place: int) -> int:
     return old & 0xF_FFFF | (target - place & 0xFFF) << 20
 
 
+def _pc_rel32_dbl(old: int, target: int, place: int) -> int:
+    distance = target - place
+    if distance % 2 or not -1 << 32 <= distance < 1 << 32:
+        raise ExecutorLimit(f"a distance of {distance} bytes")
+    return distance >> 1 & 0xFFFF_FFFF
+
+
 def _abs64(old: int, target: int, place: int) -> int:
     return target
 
@@ -112,13 +120,18 @@ KINDS: Final[dict[str, tuple[int, Callable[[int, int, int], int]]]] = {
     "riscv_call": (8, _riscv_call),
     "pcrel_hi20": (4, _pcrel_hi20),
     "pcrel_lo12_i": (4, _pcrel_lo12_i),
+    "pc_rel32_dbl": (4, _pc_rel32_dbl),
     "abs64": (8, _abs64),
 }
 """Kind to the bytes that are patched, and what they become: a function of (what they are, S + A, P)."""
 
 
 def relocate(
-    code: bytes, relocs: Sequence[Relocation], base: int, address: Callable[[str], int]
+    code: bytes,
+    relocs: Sequence[Relocation],
+    base: int,
+    address: Callable[[str], int],
+    order: Literal["little", "big"] = "little",
 ) -> bytes:
     """``code`` as it is at address ``base``; ``address(symbol)``. ExecutorLimit for what can't be done."""
     made = bytearray(code)
@@ -130,7 +143,7 @@ def relocate(
         at = reloc.offset
         if not 0 <= at <= len(made) - size:
             raise ExecutorLimit(f"a relocation at {at} of {len(made)} bytes")
-        old = int.from_bytes(made[at : at + size], "little")
+        old = int.from_bytes(made[at : at + size], order)
         target, place = address(reloc.symbol) + reloc.addend, base + at
         if reloc.kind == "pcrel_lo12_i":
             if uppers is None:
@@ -140,5 +153,5 @@ def relocate(
                 raise ExecutorLimit("the lower half of a distance without the upper one")
             target, place = address(upper.symbol) + upper.addend, target
         new = apply(old, target, place)
-        made[at : at + size] = new.to_bytes(size, "little")
+        made[at : at + size] = new.to_bytes(size, order)
     return bytes(made)

@@ -17,7 +17,7 @@ from unicorn import x86_const as x86
 
 from fuzzer.case import Input
 from fuzzer.execute import layout
-from fuzzer.execute.conventions import rv, rvf
+from fuzzer.execute.conventions import fr, gr, rv, rvf
 from fuzzer.execute.emulator import Emulator, Run
 from fuzzer.execute.registers import Batch
 
@@ -51,7 +51,17 @@ def _riscv64() -> dict[str, int]:
     return found | dict(zip(floats.split(), rvf(*range(32)), strict=True))
 
 
-REGISTERS: Final = {"aarch64": _aarch64(), "x86_64": _x86_64(), "riscv64": _riscv64()}
+def _s390x() -> dict[str, int]:
+    found = {f"r{n}": gr(n)[0] for n in range(15)} | {"sp": gr(15)[0]}
+    return found | {f"f{n}": fr(n)[0] for n in range(16)}
+
+
+REGISTERS: Final = {
+    "aarch64": _aarch64(),
+    "x86_64": _x86_64(),
+    "riscv64": _riscv64(),
+    "s390x": _s390x(),
+}
 """Unicorn's ids of what is watched, by the names that the backend and the manual use; the
 stack pointer is sp everywhere."""
 

@@ -29,8 +29,8 @@ from fuzzer.targets.llvm_marks import SECTION, function_fields, marks
 PAGE: Final = 4096
 _ALLOC: Final = 2
 _EXEC: Final = 4
-_NOP: Final = b"\x90"
-"""What code is decoded across on x86-64. On AArch64 code needs no padding: it comes in words."""
+_NOP: Final = {"EM_S390": bytes.fromhex("0707"), "EM_RISCV": bytes.fromhex("0100")}
+"""What code is decoded across; one byte on x86-64. On AArch64 code needs no padding: it comes in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,8 @@ def link(obj: bytes) -> Linked:
                 continue
             begin = len(image)
             padding = -begin % max(section["sh_addralign"], 1)
-            image += (_NOP if executable else b"\0") * padding
+            filler = _NOP.get(elf["e_machine"], b"\x90") if executable else b"\0"
+            image += (filler * padding)[:padding]
             base[index] = len(image)
             image += section.data()
             if not executable:
@@ -220,6 +221,19 @@ def _scattered(word: int, distance: int, places: tuple[int, ...]) -> int:
     return word
 
 
+def _apply_s390(image: bytearray, kind: int, at: int, target: int) -> None:
+    if kind in (19, 20):  # R_390_PC32DBL, R_390_PLT32DBL
+        struct.pack_into(">i", image, at, target - at >> 1)
+    elif kind in (16, 17):  # R_390_PC16DBL, R_390_PLT16DBL
+        struct.pack_into(">h", image, at, target - at >> 1)
+    elif kind == 5:  # R_390_PC32
+        struct.pack_into(">i", image, at, target - at)
+    elif kind == 23:  # R_390_PC64
+        struct.pack_into(">q", image, at, target - at)
+    else:
+        raise Unsupported(f"relocation type {kind}")
+
+
 #: where bits 1, 2, ... of the distance are (The RISC-V Instruction Set Manual, Volume I, B, J, CB and CJ)
 _JUMPS: Final = {
     16: (8, 9, 10, 11, 25, 26, 27, 28, 29, 30, 7, 31),
@@ -228,23 +242,30 @@ _JUMPS: Final = {
 _COMPRESSED: Final = {44: (3, 4, 10, 11, 2, 5, 6, 12), 45: (3, 4, 5, 11, 2, 7, 6, 9, 10, 8, 12)}
 
 #: relocations that call, by the executor's name: R_X86_64_PLT32, R_AARCH64_JUMP26, R_AARCH64_CALL26,
-#: R_RISCV_CALL, R_RISCV_CALL_PLT
+#: R_RISCV_CALL, R_RISCV_CALL_PLT, R_390_PC32DBL, R_390_PLT32DBL
 _CALLS: Final = {
     "EM_AARCH64": {282: "call26", 283: "call26"},
     "EM_X86_64": {4: "pc_rel32"},
     "EM_RISCV": {18: "riscv_call", 19: "riscv_call"},
+    "EM_S390": {19: "pc_rel32_dbl", 20: "pc_rel32_dbl"},
 }
-_APPLY: Final = {"EM_AARCH64": _apply_aarch64, "EM_X86_64": _apply_x86_64, "EM_RISCV": _apply_riscv}
+_APPLY: Final = {
+    "EM_AARCH64": _apply_aarch64,
+    "EM_X86_64": _apply_x86_64,
+    "EM_RISCV": _apply_riscv,
+    "EM_S390": _apply_s390,
+}
 #: relocations to the symbol's word in the global offset table, as those to the word itself: R_AARCH64_ADR_GOT_PAGE,
 #: R_AARCH64_LD64_GOT_LO12_NC, R_X86_64_GOTPCREL, R_X86_64_GOTPCRELX, R_X86_64_REX_GOTPCRELX,
-#: R_RISCV_GOT_HI20
+#: R_RISCV_GOT_HI20, R_390_GOTENT
 _BY_TABLE: Final = {
     "EM_AARCH64": {311: 275, 312: 286},
     "EM_X86_64": {9: 2, 41: 2, 42: 2},
     "EM_RISCV": {20: 23},
+    "EM_S390": {26: 19},
 }
-#: a word that holds an address: R_AARCH64_ABS64, R_X86_64_64, R_RISCV_64
-_WORD: Final = {"EM_AARCH64": 257, "EM_X86_64": 1, "EM_RISCV": 2}
+#: a word that holds an address: R_AARCH64_ABS64, R_X86_64_64, R_RISCV_64, R_390_64
+_WORD: Final = {"EM_AARCH64": 257, "EM_X86_64": 1, "EM_RISCV": 2, "EM_S390": 22}
 #: the upper halves of distances, and the lower ones, which refer to their places
 _UPPER: Final = {"EM_RISCV": frozenset({23})}
 _LOWER: Final = {"EM_RISCV": frozenset({24, 25})}

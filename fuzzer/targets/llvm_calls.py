@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from backend.errors import Unsupported
 from backend.ir.entities import AbiParam, Inst, Signature, Value
 from backend.ir.rules import callee_signature
-from backend.ir.types import I64, I128
+from backend.ir.types import I64, I128, Type
 from backend.lower.calls import extends_alike
 from fuzzer.execute.machines import MACHINES
 from fuzzer.execute.passing import Passing, passing
@@ -37,7 +37,7 @@ them for C's."""
 _PRIVATE_TAIL: Final = frozenset({"x86_64"})
 """ISAs on which LLVM's ``tailcc`` is not what the executor calls ``tail``."""
 TAIL_CALLS: Final = frozenset({"return_call", "return_call_indirect"})
-NO_TAILS: Final = frozenset({"riscv64"})
+NO_TAILS: Final = frozenset({"riscv64", "s390x"})
 """ISAs for which LLVM 22 has no ``tailcc``: it ends the process with an error."""
 _SRET: Final = "ptr sret([0 x i8])"
 AREA: Final = "%area"
@@ -64,6 +64,15 @@ class Shape(NamedTuple):
     def interface(self) -> tuple[str, str, str]:
         """What caller and callee must agree in."""
         return self.convention, self.result, self.types
+
+
+def is_passed(types: Sequence[Type], isa: str) -> bool:
+    """Can a function give results of these types?"""
+    try:
+        passing(Signature((), tuple(map(AbiParam, types))), MACHINES[isa])
+    except ValueError:
+        return False
+    return True
 
 
 @cache

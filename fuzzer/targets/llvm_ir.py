@@ -21,6 +21,7 @@ from backend.errors import Unsupported
 from backend.ir.entities import BlockCall, Function, Inst, Value
 from backend.ir.opcodes import Opcode
 from backend.ir.types import I32, Type
+from fuzzer.case import byte_order_of
 from fuzzer.targets import llvm_calls, llvm_floats, llvm_forms, llvm_integers, llvm_memory
 from fuzzer.targets.llvm_marks import DECLARATION, MARKED, mark
 from fuzzer.targets.llvm_pointers import Pointers
@@ -84,6 +85,7 @@ class Translator:
     def __init__(self, module: Module, function: Function) -> None:
         self.module = module
         self.isa = module.isa
+        self.order = byte_order_of(module.isa)
         # Values are added to it, for forms that are other opcodes.
         self.function = function.copy(share=True)
         self.shape = llvm_calls.shape_of(function.signature, module.isa)

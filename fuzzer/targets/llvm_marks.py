@@ -3,6 +3,7 @@
 AArch64 and x86-64 put the byte of ``llvm.ubsantrap`` into the instruction. Elsewhere a trap is one and the same
 instruction, so each gets an ``llvm.experimental.stackmap`` before it, which becomes no instruction but a record: a
 number, and where in the code it stands. Traps of different numbers are then different code, which LLVM does not merge.
+On s390x a stack map counts as a call, so that a function with a trap has a frame.
 
 Sources: LLVM's "Stack maps and patch points in LLVM" (format of version 3); what a trap becomes is read off LLVM 22's
 code.
@@ -17,7 +18,10 @@ from fuzzer.targets.llvm_traps import trap_code
 
 SECTION: Final = ".llvm_stackmaps"
 
-_TRAPS: Final = {"riscv64": ({bytes.fromhex("731000c0"): 0, bytes.fromhex("0000"): 0})}
+_TRAPS: Final = {
+    "riscv64": {bytes.fromhex("731000c0"): 0, bytes.fromhex("0000"): 0},
+    "s390x": {bytes.fromhex("a7f40001"): 2},  # a jump into itself, where nothing is an instruction
+}
 """ISA -> bytes of a trap -> how far from their start the exception is raised."""
 MARKED: Final = frozenset(_TRAPS)
 """ISAs on which traps are marked."""
