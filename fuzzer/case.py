@@ -10,7 +10,7 @@ must not reach a result, memory or a branch.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
 
 from backend.ir.entities import Function
 
@@ -23,6 +23,14 @@ Input = tuple[int, ...]
 """One value a parameter of the function, as unsigned bits of its type."""
 
 OptionValue = bool | int | str
+
+
+_BIG_ENDIAN: Final = frozenset({"s390x"})
+
+
+def byte_order_of(isa: str) -> Literal["little", "big"]:
+    """That of accesses to memory whose flags name none."""
+    return "big" if isa in _BIG_ENDIAN else "little"
 
 
 class Case:

@@ -2,7 +2,8 @@
 
 Counted are run lines. A line is *unsupported*, not failed, if its function uses what the executor
 does not know, or if the case has no meaning (undefined behaviour, no end in sight, a result that nothing is known of
-but that it depends on a NaN's open bits). A file that can't be
+but that it depends on a NaN's open bits), or if it is not the reference's and the emulator
+is known to get an instruction of the code wrong. A file that can't be
 read, parsed or verified is an error: its lines count for nothing, the other files still run.
 
 A ``target`` line of the ISA says which features the processor has (``target x86_64 has_popcnt has_sse41=false``):
@@ -27,10 +28,11 @@ from backend.ir.literals import print_float, print_hex_bytes, sign_extend
 from backend.ir.types import Type
 from backend.ir.verifier import verify
 from fuzzer.campaign.isolated import Death, run_isolated
-from fuzzer.case import Case, Input, OptionValue
+from fuzzer.case import Case, Input, OptionValue, byte_order_of
 from fuzzer.corpus.entry import EntryError, read_text
 from fuzzer.execute import layout
 from fuzzer.execute.emulator import FAULT, RETURN, TIMEOUT, ExecutorLimit, Run, emulator_for
+from fuzzer.execute.quarantine import suspicion
 from fuzzer.loading import load
 from fuzzer.outcome import Outcome, OutOfFuel, Returned, Trapped, same
 from fuzzer.reference.evaluate import prepare
@@ -66,10 +68,11 @@ DEPTH: Final = 10_000
 def interpreter(
     function: Function, inputs: list[Input], isa: str, opt_level: str, file: Surroundings
 ) -> list[Outcome | Unsupported]:
-    """The reference, which has neither ISA nor optimiser."""
+    """The reference, which has of the ISA but its byte order, and no optimiser."""
     program = prepare(
-        function, others=file.functions, externals=False, canonical_nans=file.canonical_nans
-    )
+        function, byte_order_of(isa), others=file.functions, externals=False,
+        canonical_nans=file.canonical_nans,
+    )  # fmt: skip
     outcomes: list[Outcome | Unsupported] = []
     for values in inputs:
         try:
@@ -145,7 +148,22 @@ def _run_compiled(case: Case, target: Target) -> list[Outcome | Unsupported]:
             outcomes.append(Trapped(traps[run.offset], b""))
         else:
             raise BrokenPromise(f"{run.stop} at {run.offset:#x}, no trap recorded there")
-    return outcomes
+    doubt = suspicion(case.isa, code.code)
+    return _without_doubtful(case, outcomes, doubt) if doubt else outcomes
+
+
+def _without_doubtful(
+    case: Case, outcomes: list[Outcome | Unsupported], doubt: str
+) -> list[Outcome | Unsupported]:
+    """What code came to that the emulator may have got wrong, where it is not what the reference comes to."""
+    file = Surroundings(case.others)
+    wanted = interpreter(case.function, case.inputs, case.isa, "none", file)
+    return [
+        Unsupported(f"executor: {doubt}")
+        if isinstance(got, Returned) and isinstance(want, Returned) and not want.accepts(got.values, b"")
+        else got
+        for got, want in zip(outcomes, wanted, strict=True)
+    ]  # fmt: skip
 
 
 def _overflows(run: Run) -> bool:

@@ -10,7 +10,7 @@ from traceback import clear_frames
 
 from backend.errors import Unsupported
 from backend.machine.compiled import CompiledCode
-from fuzzer.case import Case
+from fuzzer.case import Case, byte_order_of
 from fuzzer.execute import emulator as executor
 from fuzzer.execute.emulator import Emulator, ExecutorLimit, Run, emulator_for
 from fuzzer.execute.nesting import depth_of
@@ -62,7 +62,9 @@ class Trial:
 def interpret(trial: Trial, program: Program | None = None) -> None:
     """What had to happen on each input."""
     case = trial.case
-    program = prepare(case.function, lean=True, others=case.others) if program is None else program
+    if program is None:
+        order = byte_order_of(case.isa)
+        program = prepare(case.function, order, lean=True, others=case.others)
     run, memory = program.run, case.memory
     if case.function.functions or case.function.signatures:
         depth = min(DEFAULT_DEPTH, depth_of((case.function, *case.others)))

@@ -63,6 +63,9 @@ _MISREAD: Final = {
 _WIDE: Final = re.compile(
     r"(\w+ (?:(e\w\w|r\d+d|dword ptr [^,]*)|[a-ds][xip]|bp|r\d+w|word ptr [^,]*), )(-?(?:0x)?[0-9a-f]+)"
 )
+ASSEMBLED: Final = frozenset(_MODES)
+"""The ISAs that there is an assembler for."""
+
 _DECIMAL: Final = re.compile(r"#(-?)(\d+)(?![\w.])")
 
 _agreed: set[bytes] = set()

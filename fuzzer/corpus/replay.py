@@ -12,7 +12,7 @@ from backend.ir.opcodes import OPCODES
 from backend.options import OptionError
 from fuzzer.campaign.isolated import Death, run_isolated
 from fuzzer.case import Case
-from fuzzer.checks.reassembly import assemble
+from fuzzer.checks.reassembly import ASSEMBLED, assemble
 from fuzzer.corpus.entry import Entry, outcome_text
 from fuzzer.execute.decode import decode
 from fuzzer.execute.emulator import emulator_for
@@ -55,7 +55,8 @@ def prepare(target: Target, isa: str) -> None:
     target.supports(isa, OPCODES[0], None, None)
     code = MACHINES[isa].trap_fill
     for _, text in decode(isa, code):
-        assemble(isa, text)
+        if isa in ASSEMBLED:
+            assemble(isa, text)
     engine = emulator_for(isa)
     engine.load(code, Signature())
     engine.run((), b"")

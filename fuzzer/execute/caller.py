@@ -11,7 +11,7 @@ import mmap
 from typing import Any, Final
 
 from backend.ir.entities import AbiParam, Signature
-from fuzzer.case import Input
+from fuzzer.case import Input, byte_order_of
 from fuzzer.execute import layout
 from fuzzer.execute.conventions import WORD, Convention
 from fuzzer.execute.machines import Machine
@@ -39,7 +39,7 @@ class Exchange:
     """
 
     __slots__ = ("arguments", "checked", "convention", "expected", "fills", "flags", "floats", "handle", "lib",
-                 "machine", "out", "results", "stack", "stacks")  # fmt: skip
+                 "machine", "order", "out", "results", "stack", "stacks")  # fmt: skip
 
     def __init__(
         self, lib: Any, handle: Any, machine: Machine, convention: Convention,
@@ -52,6 +52,7 @@ class Exchange:
         self.stack = stack
         self.stacks = stacks
         self.fills = fills
+        self.order = byte_order_of(machine.name)
         self.arguments = Batch(convention.arguments)
         kept = [machine.pc, machine.sp, *(saved.id for saved in convention.saved)]
         flags = [machine.flags] if machine.flags_clear else []
@@ -71,8 +72,8 @@ class Caller:
     ``area``: the address of the area for results that fit in no register, or 0.
     """
 
-    __slots__ = ("_arguments", "_batch", "_canaries", "_canary_from", "_extended", "_floats", "_given_back", "_halves",
-                 "_in_area", "_parameters", "_pieces", "_promised", "_results", "area", "exchange", "out_count",
+    __slots__ = ("_arguments", "_batch", "_canaries", "_canary_from", "_extended", "_floats", "_given_back", "_in_area",
+                 "_moved", "_parameters", "_parts", "_pieces", "_promised", "_results", "area", "exchange", "out_count",
                  "signature")  # fmt: skip
 
     def __init__(self, signature: Signature, placed: Passing, exchange: Exchange) -> None:
@@ -92,6 +93,8 @@ class Caller:
         #: arguments that are not all integers in registers and slots of their own, or ()
         self._pieces: tuple[tuple[int, int, int, int, int, int], ...] = ()
         self._floats: tuple[int, ...] = ()
+        #: place, bits below it and ones above it of each argument that is not alone in its register
+        self._moved: tuple[tuple[int, int, int], ...] = ()
         self._batch = exchange.arguments
         self._place_arguments(placed)
         #: place in ``out`` and mask of each result, of an i128 its two halves
@@ -100,8 +103,8 @@ class Caller:
         self._in_area: list[tuple[int, int, int]] = []
         #: number, place in ``out`` (``-1 - offset`` in the area) and parameter of each result promised to be extended
         self._extended: list[tuple[int, int, AbiParam]] = []
-        #: for each result how many of those it is, if one of them is an i128
-        self._halves: tuple[int, ...] = ()
+        #: for each result how many of those it is, and how many bits are below it, if that is not always 1 and 0
+        self._parts: tuple[tuple[int, int], ...] = ()
         self.out_count = exchange.out.count
         self._place_results(placed)
         self._parameters: list[tuple[int, int]] = []
@@ -128,6 +131,7 @@ class Caller:
         ints = (*c.arguments, c.sret)
         used: list[int] = []
         floats: list[int] = []
+        moved: list[tuple[int, int, int]] = []
         steps: list[tuple[int, int, int, int, int, int]] = []
         for piece in placed.args:
             at = -1
@@ -135,9 +139,12 @@ class Caller:
                 at = 2 * len(used)
                 if piece.is_float:
                     floats.append(at + 1)
+                if piece.up or piece.ones:
+                    moved.append((at, piece.up, piece.ones))
                 used.append((c.float_arguments if piece.is_float else ints)[piece.register])
             steps.append((piece.value, piece.shift, piece.mask, at, piece.offset, piece.size))
         self._pieces, self._floats, self._batch = tuple(steps), tuple(floats), Batch(used)
+        self._moved = tuple(moved)
 
     def _place_results(self, placed: Passing) -> None:
         exchange, returns = self.exchange, self.signature.returns
@@ -152,11 +159,13 @@ class Caller:
                 self._results.append((0, 0))
                 at = -1 - piece.offset
             else:
-                self._results.append((at, piece.mask))
+                self._results.append((at, piece.mask << piece.up))
             if has_room_to_extend(piece, result):
                 self._extended.append((piece.value, at, result))
-        if len(placed.results) > len(returns):
-            self._halves = tuple([1 + (result.type.bits == 128) for result in returns])
+        ups = {piece.value: piece.up for piece in placed.results}
+        parts = [(1 + (result.type.bits == 128), ups[n]) for n, result in enumerate(returns)]
+        if any(part != (1, 0) for part in parts):
+            self._parts = tuple(parts)
 
     # ---- before a run
 
@@ -179,7 +188,7 @@ class Caller:
                 values[2 * i] = value
             else:
                 at = _CALLER_AT + (i - registers) * 8
-                stack[at : at + 8] = value.to_bytes(8, "little")
+                stack[at : at + 8] = value.to_bytes(8, exchange.order)
         used = min(len(inputs), registers)
         exchange.lib.uc_reg_write_batch(exchange.handle, batch.ids, batch.pointers, used)
 
@@ -198,9 +207,12 @@ class Caller:
                 values[at] = value
             else:
                 place = _CALLER_AT + offset
-                exchange.stack[place : place + size] = value.to_bytes(8, "little")[:size]
+                exchange.stack[place : place + size] = value.to_bytes(8, exchange.order)[:size]
         for at in self._floats:
             values[at] = fills[at & 63]
+        for at, up, ones in self._moved:
+            word = values[at] | ones
+            values[at] = (word << up | word >> 64 - up) & WORD
         batch.write(exchange.lib, exchange.handle)
 
     # ---- after a return
@@ -211,7 +223,7 @@ class Caller:
         results = tuple([word_of[at] & mask for at, mask in self._results])
         if self._in_area:
             results = self._with_area(results)
-        return self._joined(results) if self._halves else results
+        return self._joined(results) if self._parts else results
 
     def broken(self, inputs: Input, poison: int) -> tuple[tuple[str, int, int], ...]:
         """The promises to the caller that were not kept: (what, expected, got)."""
@@ -242,11 +254,11 @@ class Caller:
         return tuple(filled)
 
     def _joined(self, words: tuple[int, ...]) -> tuple[int, ...]:
-        """Results from their halves."""
+        """Results from their parts."""
         values: list[int] = []
         at = 0
-        for count in self._halves:
-            values.append(words[at] if count == 1 else words[at] | words[at + 1] << 64)
+        for count, up in self._parts:
+            values.append(words[at] >> up if count == 1 else words[at] | words[at + 1] << 64)
             at += count
         return tuple(values)
 

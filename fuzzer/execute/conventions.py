@@ -3,7 +3,9 @@
 Sources: AAPCS64 (Procedure Call Standard for the Arm 64-bit Architecture, 6.1 machine registers, 6.8 parameter
 passing, 6.9 results by way of x8); Apple's "Writing ARM64 code for Apple platforms" (x18, arguments on the stack);
 System V Application Binary Interface, AMD64 Architecture Processor Supplement (3.2.1 registers, 3.2.3 parameter
-passing); Microsoft's "x64 calling convention" and "x64 stack usage" (registers by position, home space, xmm6-xmm15).
+passing); Microsoft's "x64 calling convention" and "x64 stack usage" (registers by position, home space, xmm6-xmm15);
+RISC-V ELF psABI ("Integer calling convention", "Hardware floating-point calling convention": LP64D); s390x ELF ABI
+supplement ("Registers", "The stack frame", "Parameter passing").
 What these leave open of functions with several results, and of results in memory, is as Cranelift has it. Nothing here
 is shared with the backend on purpose: where the two disagree, that is a finding.
 
@@ -19,6 +21,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from unicorn import arm64_const as arm64
+from unicorn import riscv_const as riscv
+from unicorn import s390x_const as s390x
 from unicorn import x86_const as x86
 
 WORD: Final = (1 << 64) - 1
@@ -47,17 +51,22 @@ class Convention:
     even one of another that it calls: they are the platform's.
 
     ``pairs``: an i128 goes to two consecutive integer registers, the first of them ``"any"`` or one of
-    an ``"even"`` place in the order, or its halves are ``"split"``, passed as two integers would be (``""``: no i128 in
-    signatures); ``pairs_close``: after one that did not fit no
-    integer register is used.
+    an ``"even"`` place in the order, or its halves are ``"split"``, passed as two integers would be, or
+    ``"aligned"``, the same but that one with no register at all is aligned to 16 bytes (``""``: no i128 in signatures);
+    ``pairs_close``: after one that did not fit no integer register is used.
 
     ``positional``: the register of an argument is that of its place among all arguments, whatever their classes.
     ``home``: bytes at the bottom of the stack arguments, which are the callee's to write. ``packed``: a stack
     argument takes no more bytes than its type, else at least 8. ``pops``: a function has, when it returns, taken its
     stack arguments off the stack.
 
+    ``floats_on``: an argument that is a float for which no float register is left goes where an integer would.
+    ``narrow_floats``: where in its register a float of 32 bits is: ``"low"``, below anything, ``"boxed"``, below ones,
+    or ``"high"``. ``results_at_most``: registers that hold results, of both classes together. ``area``: do results that
+    fit in no register go to memory (or are they not passed)?
+
     ``sret``: the register of a pointer to results that is a parameter, or -1: it is the first argument, which a
-    function gives back in the first register of results.
+    function gives back in the first register of results if ``gives_back``.
 
     ``extends``: is a narrow integer extended as its signature says?
     """
@@ -75,7 +84,12 @@ class Convention:
     home: int = 0
     packed: bool = False
     pops: bool = False
+    floats_on: bool = False
+    results_at_most: int = 16
+    area: bool = True
+    narrow_floats: str = "low"
     sret: int = -1
+    gives_back: bool = True
     extends: bool = True
 
 
@@ -144,9 +158,71 @@ _FASTCALL: Final = Convention(
 )  # fmt: skip
 
 
+def rv(*numbers: int) -> tuple[int, ...]:
+    """Unicorn's ids of x0..x31 of RISC-V."""
+    return tuple(int(riscv.UC_RISCV_REG_X0) + n for n in numbers)
+
+
+def rvf(*numbers: int) -> tuple[int, ...]:
+    """Unicorn's ids of f0..f31 of RISC-V."""
+    return tuple(int(riscv.UC_RISCV_REG_F0) + n for n in numbers)
+
+
+_KEPT_BY_NUMBER: Final = (8, 9, *range(18, 28))
+"""s0 to s11, and fs0 to fs11 as well, by the numbers of their registers."""
+_LP64D: Final = Convention(
+    arguments=rv(*range(10, 18)),
+    results=rv(10, 11),
+    saved=tuple(Saved(f"s{n}", *rv(number)) for n, number in enumerate(_KEPT_BY_NUMBER))
+    + tuple(Saved(f"fs{n}", *rvf(number)) for n, number in enumerate(_KEPT_BY_NUMBER))
+    + (Saved("gp", *rv(3)), Saved("tp", *rv(4))),
+    destroyed=rv(5, 6, 7, *range(10, 18), *range(28, 32)) + rvf(*range(8), *range(10, 18), *range(28, 32)),
+    float_arguments=rvf(*range(10, 18)),
+    float_results=rvf(10, 11),
+    reserved=rv(3, 4),
+    pairs="aligned",
+    floats_on=True,
+    results_at_most=2,
+    narrow_floats="boxed",
+    gives_back=False,
+)  # fmt: skip
+
+
+def gr(*numbers: int) -> tuple[int, ...]:
+    """Unicorn's ids of r0..r15 of s390x."""
+    return tuple(int(s390x.UC_S390X_REG_R0) + n for n in numbers)
+
+
+def fr(*numbers: int) -> tuple[int, ...]:
+    """Unicorn's ids of f0..f15 of s390x."""
+    return tuple(int(s390x.UC_S390X_REG_F0) + n for n in numbers)
+
+
+#: An i128 is passed by a pointer to a copy, which has no words here. r6 is an argument and yet to be given back: that
+#: is not looked at, and callees from outside leave it as it is.
+_S390X: Final = Convention(
+    arguments=gr(2, 3, 4, 5, 6),
+    results=gr(2, 3, 4, 5),
+    saved=tuple(Saved(f"r{n}", *gr(n)) for n in range(7, 14))
+    + tuple(Saved(f"f{n}", *fr(n)) for n in range(8, 16)),
+    destroyed=gr(*range(6)) + fr(*range(8)),
+    float_arguments=fr(0, 2, 4, 6),
+    float_results=fr(0, 2, 4, 6),
+    home=160,
+    narrow_floats="high",
+    area=False,
+    gives_back=False,
+)
+
+
 def _with_aliases(system: Convention, **others: Convention) -> dict[str, Convention]:
     plain = dict.fromkeys(("", "system_v", "fast", "cold"), system)
     return {**plain, "tail": replace(system, pops=True), **others}
+
+
+def _without(lost: str, convention: Convention) -> Convention:
+    """A convention in which register ``lost`` need not be given back."""
+    return replace(convention, saved=tuple(s for s in convention.saved if s.name != lost))
 
 
 def in_dialect(dialect: str, name: str) -> str:
@@ -158,6 +234,8 @@ def in_dialect(dialect: str, name: str) -> str:
 #: returns a third integer in rcx, as LLVM does, if it is told to do as LLVM (``enable_llvm_abi_extensions``).
 _CRANELIFT_AAPCS64: Final = replace(_AAPCS64, extends=False)
 _CRANELIFT_SYSTEM_V: Final = replace(_SYSTEM_V, results=r("rax", "rdx", "rcx"))
+_CRANELIFT_LP64D: Final = replace(_LP64D, results_at_most=4)
+_CRANELIFT_FS1: Final = _without("fs1", _CRANELIFT_LP64D)
 _CRANELIFT: Final[dict[str, dict[str, Convention]]] = {
     "aarch64": {
         **dict.fromkeys(("", "system_v", "fast"), _CRANELIFT_AAPCS64),
@@ -170,13 +248,36 @@ _CRANELIFT: Final[dict[str, dict[str, Convention]]] = {
         "tail": replace(_SYSTEM_V, pairs="split", pops=True, float_results=_xmm(*range(8)),
                         results=r("rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10")),
     },
+    # A float goes to the stack where LP64D has it in an integer register: a fault, of a signature that is left out.
+    "riscv64": {
+        **dict.fromkeys(("", "system_v", "fast"), _CRANELIFT_LP64D),
+        "tail": replace(_CRANELIFT_LP64D, pops=True),
+    },
+    "s390x": {},
 }  # fmt: skip
 
+_CRANELIFT_FAULTY: Final[dict[str, dict[str, Convention]]] = {
+    "riscv64": {
+        **dict.fromkeys(("", "system_v", "fast"), _CRANELIFT_FS1),
+        "tail": replace(_CRANELIFT_FS1, pops=True),
+    },
+}
+"""The dialect of a campaign that steps around a known fault, ``cranelift_fs1``: Cranelift 0.135 does not save fs1."""
+
 CONVENTIONS: Final[dict[str, dict[str, Convention]]] = {
-    isa: {**table, **{in_dialect("cranelift", name): row for name, row in _CRANELIFT[isa].items()}}
+    isa: {
+        **table,
+        **{in_dialect("cranelift", name): row for name, row in _CRANELIFT[isa].items()},
+        **{
+            in_dialect("cranelift_fs1", name): row
+            for name, row in _CRANELIFT_FAULTY.get(isa, {}).items()
+        },
+    }
     for isa, table in {
         "aarch64": _with_aliases(_AAPCS64, apple_aarch64=_APPLE),
         "x86_64": _with_aliases(_SYSTEM_V, windows_fastcall=_FASTCALL),
+        "riscv64": _with_aliases(_LP64D),
+        "s390x": dict.fromkeys(("", "system_v", "fast", "cold"), _S390X),
     }.items()
 }
 """By the name of the ISA, by that of the convention as CLIF has it, or as :func:`in_dialect` has."""

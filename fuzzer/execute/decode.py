@@ -11,8 +11,10 @@ import capstone
 _MODES: Final = {
     "aarch64": (capstone.CS_ARCH_ARM64, capstone.CS_MODE_LITTLE_ENDIAN),
     "x86_64": (capstone.CS_ARCH_X86, capstone.CS_MODE_64),
+    "riscv64": (capstone.CS_ARCH_RISCV, capstone.CS_MODE_RISCV64 | capstone.CS_MODE_RISCVC),
+    "s390x": (capstone.CS_ARCH_SYSZ, capstone.CS_MODE_BIG_ENDIAN),
 }
-_WORD_BYTES: Final = {"aarch64": 4, "x86_64": 1}
+_WORD_BYTES: Final = {"aarch64": 4, "x86_64": 1, "riscv64": 2, "s390x": 2}
 
 
 @cache

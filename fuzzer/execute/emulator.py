@@ -98,17 +98,24 @@ class Emulator:
         uc.ctl_set_tcg_buffer_size(8 << 20)
         self._lib: Any = _raw.uclib
         self._handle = uc._uch
-        uc.mem_map(layout.RETURN, layout.RETURN_SIZE, unicorn.UC_PROT_READ | unicorn.UC_PROT_EXEC)
+        runs = unicorn.UC_PROT_READ | unicorn.UC_PROT_EXEC
+        runs |= unicorn.UC_PROT_WRITE if m.writable_code else 0
+        uc.mem_map(layout.RETURN, layout.RETURN_SIZE, runs)
+        if m.landing:
+            uc.mem_write(layout.RETURN, m.landing)
+        #: where PC is after a return
+        self._landed = layout.RETURN + len(m.landing)
         # Private: after a fork each process has its own, or workers would overwrite each other's.
         private = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
         self._stack = mmap.mmap(-1, layout.STACK_SIZE, flags=private)
         self._data = mmap.mmap(-1, layout.DATA_SIZE, flags=private)
         self._code = mmap.mmap(-1, layout.CODE_SIZE, flags=private)
-        self._pins = [ctypes.c_char.from_buffer(m) for m in (self._stack, self._data, self._code)]
+        self._pins = [
+            ctypes.c_char.from_buffer(area) for area in (self._stack, self._data, self._code)
+        ]
         read_write = unicorn.UC_PROT_READ | unicorn.UC_PROT_WRITE
         stack_pointer, self._data_pointer, code = (ctypes.addressof(pin) for pin in self._pins)
-        read_execute = unicorn.UC_PROT_READ | unicorn.UC_PROT_EXEC
-        uc.mem_map_ptr(layout.CODE, layout.CODE_SIZE, read_execute, code)
+        uc.mem_map_ptr(layout.CODE, layout.CODE_SIZE, runs, code)
         uc.mem_map_ptr(layout.STACK, layout.STACK_SIZE, read_write, stack_pointer)
         self._mapped = 0
         self._fault_address = -1
@@ -229,7 +236,7 @@ class Emulator:
         for context in self._contexts:
             uc.context_restore(context)
             uc.reg_write(m.sp, layout.STACK_TOP)
-            uc.reg_write(m.pc, layout.RETURN)
+            uc.reg_write(m.pc, self._landed)
             self._read(made.out)
             made.expected.append(bytes(made.out.bytes[: made.checked]))
         return made
@@ -247,15 +254,18 @@ class Emulator:
         if outside is not None:
             outside.begin(poison)
         self._fault_address = -1
+        landed = self._landed
         error = self._enter(handle)
         out = caller.exchange.out
         lib.uc_reg_read_batch(handle, out.ids, out.pointers, caller.out_count)
         pc = out.values[0]
         after = self._data[: self._mapped] if self._mapped else b""
-        if error == 0 and pc == layout.RETURN:
+        if error == 0 and pc == landed:
             broken = caller.broken(inputs, poison)
             run = Run(RETURN, pc - layout.CODE, 0, -1, caller.taken(), after, broken)
         else:
+            if error == unicorn.UC_ERR_EXCEPTION:
+                pc -= self.machine.trap_ahead
             run = Run(
                 self._why_stopped(error, pc),
                 pc - layout.CODE,
@@ -269,7 +279,7 @@ class Emulator:
 
     def _enter(self, handle: Any) -> int:
         """Go to the loaded function; Unicorn's error number."""
-        error: int = self._lib.uc_emu_start(handle, self._entry, layout.RETURN, 0, MAX_INSTRUCTIONS)
+        error: int = self._lib.uc_emu_start(handle, self._entry, self._landed, 0, MAX_INSTRUCTIONS)
         return error
 
     def _with_calls(self, run: Run) -> Run:
@@ -283,12 +293,13 @@ class Emulator:
         run.frame += tuple(outside.broken)
         return run
 
-    @staticmethod
-    def _why_stopped(error: int, pc: int) -> str:
+    def _why_stopped(self, error: int, pc: int) -> str:
         if not layout.CODE <= pc < layout.CODE + layout.CODE_SIZE:
             return STRAY
         if error == unicorn.UC_ERR_OK:
             return TIMEOUT
+        if self.machine.one_error:
+            return FAULT if self._code[pc - layout.CODE] else TRAP
         if error in (unicorn.UC_ERR_EXCEPTION, unicorn.UC_ERR_INSN_INVALID):
             return TRAP
         return FAULT

@@ -1,8 +1,10 @@
 """The machines that the emulator can be: one row an ISA.
 
 Sources: Procedure Call Standard for the Arm 64-bit Architecture, 6.1 (registers); System V Application Binary
-Interface, AMD64 Architecture Processor Supplement, 3.2.1 (registers; the direction flag is clear on return). How
-functions are called is said in :mod:`fuzzer.execute.conventions`.
+Interface, AMD64 Architecture Processor Supplement, 3.2.1 (registers; the direction flag is clear on return); RISC-V ELF
+psABI, "Register convention", and The RISC-V Instruction Set Manual, Volume II, ``mstatus``; z/Architecture
+Principles of Operation, "Program-Status Word", "Control registers". How functions are called is said in
+:mod:`fuzzer.execute.conventions`.
 """
 
 from __future__ import annotations
@@ -13,9 +15,11 @@ from typing import Final
 
 import unicorn
 from unicorn import arm64_const as arm64
+from unicorn import riscv_const as riscv
+from unicorn import s390x_const as s390x
 from unicorn import x86_const as x86
 
-from fuzzer.execute.conventions import CONVENTIONS, Convention, q, r, x
+from fuzzer.execute.conventions import CONVENTIONS, Convention, fr, gr, q, r, rv, rvf, x
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +33,13 @@ class Machine:
     ``link``: the register with the return address, or -1: it is on the stack at SP, and SP is above it after the
     return. ``fixed``: registers that hold the same at every entry, with what: they decide rounding, flushing and
     default NaNs. ``flags``: the register of the flags, or -1; ``flags_free``: those that hold nothing at entry;
-    ``flags_clear``: those that must be 0 at the return; ``flags_lost``: those that a
-    call destroys. ``return_code``: the instruction that returns.
+    ``flags_clear``: those that must be 0 at the return; ``flags_lost``: those that a call destroys.
+    ``return_code``: the instruction that returns. ``trap_ahead``: by how many bytes Unicorn's PC is past an instruction
+    that raised an exception which it has a number for.
+
+    ``stack_align``: of the stack pointer at a call. ``landing``: what stands at the return address, which Unicorn has
+    to execute before it stops. ``one_error``: Unicorn gives a bad access the number of a trap, and no address; what
+    traps here begins with a byte of 0. ``writable_code``: nothing runs in pages that are not.
     """
 
     name: str
@@ -51,6 +60,11 @@ class Machine:
     flags_clear: int = 0
     flags_lost: int = 0
     return_code: bytes = b""
+    trap_ahead: int = 0
+    stack_align: int = 16
+    landing: bytes = b""
+    one_error: bool = False
+    writable_code: bool = False
 
 
 def _saved(isa: str) -> tuple[int, ...]:
@@ -113,4 +127,60 @@ _X86_64: Final = Machine(
     return_code=bytes.fromhex("c3"),  # ret
 )
 
-MACHINES: Final[dict[str, Machine]] = {"aarch64": _AARCH64, "x86_64": _X86_64}
+#: RV64GC. Floats work once mstatus.FS says that there is a unit (initial); fcsr: round to nearest even. Unicorn 2.1.4
+#: goes on 4 bytes past an instruction that is none, whatever its size, and knows that EBREAK is one.
+_RISCV64: Final = Machine(
+    name="riscv64",
+    arch=unicorn.UC_ARCH_RISCV,
+    mode=unicorn.UC_MODE_RISCV64,
+    cpu=riscv.UC_CPU_RISCV64_SIFIVE_U54,
+    pc=riscv.UC_RISCV_REG_PC,
+    sp=int(riscv.UC_RISCV_REG_X0) + 2,
+    link=int(riscv.UC_RISCV_REG_X0) + 1,
+    poisoned=(
+        *rv(5, 6, 7, *range(10, 18), *range(28, 32)),
+        *rvf(*range(8), *range(10, 18), *range(28, 32)),
+        *_saved("riscv64"),
+    ),
+    vectors=(),
+    trap_fill=bytes.fromhex("0000"),  # c.unimp
+    page=4096,
+    conventions=CONVENTIONS["riscv64"],
+    fixed=((int(riscv.UC_RISCV_REG_MSTATUS), 0x6000), (int(riscv.UC_RISCV_REG_FCSR), 0)),
+    return_code=bytes.fromhex("67800000"),  # ret
+    trap_ahead=4,
+)
+
+#: z14, with its vectors, which share the float registers; Cranelift takes it for granted. PSW: addresses of 64 bits;
+#: control register 0: all float registers, and vectors; floating-point control: round to nearest even.
+_S390X: Final = Machine(
+    name="s390x",
+    arch=unicorn.UC_ARCH_S390X,
+    mode=unicorn.UC_MODE_BIG_ENDIAN,
+    cpu=s390x.UC_CPU_S390X_Z14,
+    pc=s390x.UC_S390X_REG_PC,
+    sp=s390x.UC_S390X_REG_R15,
+    link=s390x.UC_S390X_REG_R14,
+    poisoned=(*gr(*range(7)), *fr(*range(8)), *_saved("s390x")),
+    vectors=(),
+    trap_fill=bytes.fromhex("0000"),
+    page=4096,
+    conventions=CONVENTIONS["s390x"],
+    fixed=(
+        (int(s390x.UC_S390X_REG_PSWM), 0x1_8000_0000),
+        (int(s390x.UC_S390X_REG_CR0), 0x60000),
+        (int(s390x.UC_S390X_REG_FPC), 0),
+    ),
+    return_code=bytes.fromhex("07fe"),  # br %r14
+    stack_align=8,
+    landing=bytes.fromhex("0707"),  # bcr 0, %r7
+    one_error=True,
+    writable_code=True,
+)
+
+MACHINES: Final[dict[str, Machine]] = {
+    "aarch64": _AARCH64,
+    "x86_64": _X86_64,
+    "riscv64": _RISCV64,
+    "s390x": _S390X,
+}

@@ -19,6 +19,7 @@ import unicorn
 from unicorn.unicorn_py3 import unicorn as _raw
 
 from backend.ir.entities import Signature
+from fuzzer.case import byte_order_of
 from fuzzer.execute import layout
 from fuzzer.execute.caller import has_room_to_extend
 from fuzzer.execute.library import LIBRARY, LibraryFunction
@@ -35,7 +36,6 @@ CALL: Final = "call of "
 _WORD: Final = (1 << 64) - 1
 _BELOW: Final = 256
 """Bytes below the stack pointer that a call destroys."""
-_STACK_ALIGN: Final = 16
 _STUBS: Final = layout.STUBS_SIZE // layout.STUB
 
 
@@ -112,6 +112,7 @@ class Outside:
         self._lib: Any = _raw.uclib
         self._handle = uc._uch
         self._machine = machine
+        self._order = byte_order_of(machine.name)
         self._stack = stack
         self._fills = fills
         self._memory = _MachineMemory(stack, data)
@@ -126,6 +127,7 @@ class Outside:
         self._fates: dict[tuple[str, str], tuple[Batch, Batch]] = {}
         self._entry = ""
         access = unicorn.UC_PROT_READ | unicorn.UC_PROT_EXEC
+        access |= unicorn.UC_PROT_WRITE if machine.writable_code else 0
         uc.mem_map(layout.STUBS, layout.STUBS_SIZE, access)
         uc.mem_write(layout.STUBS, machine.return_code.ljust(layout.STUB, b"\0") * _STUBS)
         end = layout.STUBS + layout.STUBS_SIZE - 1
@@ -148,7 +150,7 @@ class Outside:
                 self._stubs.append(self._stub(symbol, linkage))
             return stubs[symbol]
 
-        return relocate(code, linkage.relocs, layout.CODE, address)
+        return relocate(code, linkage.relocs, layout.CODE, address, self._order)
 
     def _stub(self, name: str, linkage: Linkage) -> _Stub:
         function = LIBRARY.get(name)
@@ -226,13 +228,13 @@ class Outside:
         register = 1
         for piece in stub.args:
             if piece.register >= 0:
-                word = int(values[2 * register])
+                word = int(values[2 * register]) >> piece.up
                 register += 1
             else:
                 at = sp + piece.offset - layout.STACK
                 if not 0 <= at <= layout.STACK_SIZE - 8:
                     raise UndefinedBehaviour(f"stack arguments at {sp:#x}")
-                word = int.from_bytes(self._stack[at : at + piece.size], "little")
+                word = int.from_bytes(self._stack[at : at + piece.size], self._order)
             args[piece.value] |= (word & piece.mask) << piece.shift
             if piece.value == len(params):
                 continue
@@ -249,9 +251,9 @@ class Outside:
         return args
 
     def _check_entry(self, stub: _Stub, sp: int) -> None:
-        if sp % _STACK_ALIGN:
-            self.broken.append((f"{CALL}{stub.name}, sp", sp - sp % _STACK_ALIGN, sp))
         m = self._machine
+        if sp % m.stack_align:
+            self.broken.append((f"{CALL}{stub.name}, sp", sp - sp % m.stack_align, sp))
         if m.flags_clear and (wrong := self._uc.reg_read(m.flags) & m.flags_clear):
             self.broken.append((f"{CALL}{stub.name}, flags", 0, wrong))
 
@@ -315,7 +317,12 @@ class Outside:
                 data = word.to_bytes(8, "little")[: piece.size]
                 self._memory.store(area + piece.offset, data, None)
                 continue
-            values[2 * n] = word
+            values[2 * n] = _moved(word | piece.ones, piece.up)
             values[2 * n + 1] = fills[(self._count + n + 1) & 63]
             n += 1
         stub.written.write(self._lib, self._handle)
+
+
+def _moved(word: int, up: int) -> int:
+    """``word`` turned so that its bit 0 is at bit ``up``."""
+    return (word << up | word >> 64 - up) & _WORD

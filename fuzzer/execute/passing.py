@@ -17,6 +17,9 @@ Apple's convention differs from AAPCS64 in the i128, which takes any two, and in
 size and the alignment of its type. Microsoft's counts arguments by their place alone, the n-th goes to the n-th
 register of its class, and the stack begins with a home for the four that go to registers.
 
+RISC-V's LP64D takes any two registers, or the last one and a slot, for an i128, and for a float that finds no float
+register what an integer would get.
+
 Results are passed as if they were arguments, each on its own and counted by class: a CLIF function has several, which
 the standards would return in memory. That is what Cranelift does too (``compute_arg_locs`` of its ABIs), with one
 difference, in arguments on AArch64: it still hands out x7 after an i128 that did not fit. The standard counts here
@@ -37,13 +40,16 @@ from fuzzer.execute.machines import Machine
 
 _SLOT: Final = 8
 _STACK_ALIGN: Final = 16
+_ANY: Final = 1 << 30
+_NARROW: Final = {"boxed": (0, 0xFFFF_FFFF_0000_0000), "high": (32, 0)}
 
 
 class Piece(NamedTuple):
     """64 bits of a value. ``value``: which one; ``shift``: where they begin in it; ``mask``: those that count.
 
     ``register``: the place among the integer registers, behind which the convention's own for ``sret`` comes, or among
-    the float ones if ``is_float``; -1: on the stack, in ``size`` bytes at byte ``offset`` from SP.
+    the float ones if ``is_float``; -1: on the stack, in ``size`` bytes at byte ``offset`` from SP. ``up``: bits of the
+    register below it; ``ones``: bits of the register above it that have to be 1.
     """
 
     value: int
@@ -53,6 +59,8 @@ class Piece(NamedTuple):
     register: int
     offset: int
     size: int = _SLOT
+    up: int = 0
+    ones: int = 0
 
 
 class Passing(NamedTuple):
@@ -81,10 +89,14 @@ def passing(signature: Signature, machine: Machine) -> Passing:
         sret = param.purpose == "sret" and param.type is I64 and number < len(signature.params)
         if param.purpose and not (sret and (c.sret >= 0 or (not number and not signature.returns))):
             raise ValueError(f"a parameter for {param.purpose}")
-    given_back = c.sret < 0 and any(param.purpose == "sret" for param in signature.params)
+    given_back = (
+        c.gives_back and c.sret < 0 and any(param.purpose == "sret" for param in signature.params)
+    )
     results, area = result_pieces(signature.returns, c)
+    if area and not c.area:
+        raise ValueError("more results than registers")
     params = (*signature.params, AbiParam(I64)) if area else signature.params
-    args, stack = _pieces(params, c, len(c.arguments), len(c.float_arguments), c.positional, c.home)
+    args, stack = _pieces(params, c, len(c.arguments), len(c.float_arguments))
     popped = _up(stack, _STACK_ALIGN) if c.pops else 0
     return Passing(c, args, stack, results, _up(area, _STACK_ALIGN), popped, given_back)
 
@@ -92,16 +104,19 @@ def passing(signature: Signature, machine: Machine) -> Passing:
 def result_pieces(returns: tuple[AbiParam, ...], convention: Convention) -> tuple[list[Piece], int]:
     """The pieces of results in order, and the bytes they take in the area. ValueError for a type that is not passed."""
     c = convention
-    return _pieces(returns, c, len(c.results), len(c.float_results), False, 0)
+    return _pieces(returns, c, len(c.results), len(c.float_results), results=True)
 
 
 def _pieces(
-    params: tuple[AbiParam, ...], c: Convention, ints: int, floats: int, positional: bool, stack: int
+    params: tuple[AbiParam, ...], c: Convention, ints: int, floats: int, *, results: bool = False
 ) -> tuple[list[Piece], int]:  # fmt: skip
-    """The pieces of ``params``, and the bytes they take on the stack, of which ``stack`` are taken already.
+    """The pieces of ``params``, and the bytes they take on the stack, or in the area if they are ``results``.
 
-    ``ints``, ``floats``: how many registers of each class there are; ``positional``: does a parameter's place decide?
+    ``ints``, ``floats``: how many registers of each class there are.
     """
+    positional, floats_on = c.positional and not results, c.floats_on and not results
+    most = c.results_at_most if results else _ANY
+    stack = 0 if results else c.home
     made: list[Piece] = []
     next_int = next_float = 0
     for index, param in enumerate(params):
@@ -111,9 +126,12 @@ def _pieces(
         if param.purpose == "sret" and c.sret >= 0:
             made.append(Piece(index, 0, type_.mask, False, ints, 0))
             continue
-        if type_.is_int and type_.bits == 128 and c.pairs == "split":
+        if type_.is_int and type_.bits == 128 and c.pairs in ("split", "aligned"):
+            if c.pairs == "aligned" and next_int >= ints:
+                stack = _up(stack, 16)
             for half in (0, 1):
-                register, offset = (next_int, 0) if next_int < ints else (-1, _up(stack, _SLOT))
+                fits = next_int < min(ints, most - next_float)
+                register, offset = (next_int, 0) if fits else (-1, _up(stack, _SLOT))
                 next_int += 1
                 stack = stack if register >= 0 else offset + _SLOT
                 made.append(Piece(index, 64 * half, (1 << 64) - 1, False, register, offset))
@@ -135,11 +153,15 @@ def _pieces(
         is_float = type_.is_float and type_.bits in (32, 64) and bool(c.float_arguments)
         if not is_float and not (type_.is_int and type_.bits <= 64):
             raise ValueError(f"a parameter or result of type {type_.name}")
+        if floats_on and next_float >= floats:
+            is_float = False
         register = next_float if is_float else next_int
-        if register < (floats if is_float else ints):
+        if register < (floats if is_float else ints) and next_int + next_float < most:
             next_float += is_float
             next_int += not is_float
-            made.append(Piece(index, 0, type_.mask, is_float, register, 0))
+            narrow = c.narrow_floats if is_float and type_.bits == 32 else ""
+            up, ones = _NARROW.get(narrow, (0, 0))
+            made.append(Piece(index, 0, type_.mask, is_float, register, 0, up=up, ones=ones))
         else:
             size = type_.bytes if c.packed else _SLOT
             stack = _up(stack, size)

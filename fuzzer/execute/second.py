@@ -118,7 +118,7 @@ class Elsewhere(Emulator):
     def _enter(self, handle: Any) -> int:
         before, data, stack = self._block(), self._data[: self._mapped], self._stack[:]
         error = super()._enter(handle)
-        ends = bool(error) or int(self._uc.reg_read(self.machine.pc)) == layout.RETURN
+        ends = bool(error) or int(self._uc.reg_read(self.machine.pc)) == self._landed
         end = layout.DATA + self._mapped
         if error and end <= self._fault_address < -(-end // _PAGE) * _PAGE:
             return error
@@ -132,7 +132,7 @@ class Elsewhere(Emulator):
             return int(unicorn.UC_ERR_OK)
         if status == 0 and len(told) == harness.size + room:
             self._put_block(told[: harness.size])
-            pc, error = layout.RETURN, int(unicorn.UC_ERR_OK)
+            pc, error = self._landed, int(unicorn.UC_ERR_OK)
         elif status == 1 and len(told) == SIGINFO + UCONTEXT + room:
             pc_at = SIGINFO + harness.pc_at
             pc = int.from_bytes(told[pc_at : pc_at + 8], "little")

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from backend.ir.entities import Block, BlockCall, Function, Inst, Value
-from fuzzer.case import Case
+from fuzzer.case import Case, byte_order_of
 from fuzzer.outcome import Outcome, Trapped
 from fuzzer.reference.evaluate import prepare
 from fuzzer.reference.memory import SLOT_BASE, SLOT_STRIDE
@@ -53,7 +53,9 @@ def history_of(case: Case, index: int, outcome: Outcome) -> History:
     """The reference's execution of the case's function on its input ``index``, which came to ``outcome``; what it calls
     is one step."""
     function, inputs = case.function, case.inputs[index]
-    steps = prepare(function, others=case.others).trace(inputs, case.memory)
+    steps = prepare(function, byte_order_of(case.isa), others=case.others).trace(
+        inputs, case.memory
+    )
     made = History(function, [])
     named = (ref.name for each in case.functions for ref in each.functions.values())
     made.recurs = function.name in named

@@ -17,6 +17,7 @@ from unicorn import x86_const as x86
 
 from fuzzer.case import Input
 from fuzzer.execute import layout
+from fuzzer.execute.conventions import fr, gr, rv, rvf
 from fuzzer.execute.emulator import Emulator, Run
 from fuzzer.execute.registers import Batch
 
@@ -40,7 +41,27 @@ def _x86_64() -> dict[str, int]:
     return found | {f"xmm{n}": int(x86.UC_X86_REG_XMM0) + n for n in range(16)}
 
 
-REGISTERS: Final = {"aarch64": _aarch64(), "x86_64": _x86_64()}
+def _riscv64() -> dict[str, int]:
+    names = "ra sp gp tp t0 t1 t2 s0 s1 a0 a1 a2 a3 a4 a5 a6 a7 s2 s3 s4 s5 s6 s7 s8 s9 s10 s11 t3 t4 t5 t6"
+    found = dict(zip(names.split(), rv(*range(1, 32)), strict=True))
+    floats = (
+        "ft0 ft1 ft2 ft3 ft4 ft5 ft6 ft7 fs0 fs1 fa0 fa1 fa2 fa3 fa4 fa5 fa6 fa7 "
+        "fs2 fs3 fs4 fs5 fs6 fs7 fs8 fs9 fs10 fs11 ft8 ft9 ft10 ft11"
+    )
+    return found | dict(zip(floats.split(), rvf(*range(32)), strict=True))
+
+
+def _s390x() -> dict[str, int]:
+    found = {f"r{n}": gr(n)[0] for n in range(15)} | {"sp": gr(15)[0]}
+    return found | {f"f{n}": fr(n)[0] for n in range(16)}
+
+
+REGISTERS: Final = {
+    "aarch64": _aarch64(),
+    "x86_64": _x86_64(),
+    "riscv64": _riscv64(),
+    "s390x": _s390x(),
+}
 """Unicorn's ids of what is watched, by the names that the backend and the manual use; the
 stack pointer is sp everywhere."""
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from backend.ir.entities import Function
 from backend.ir.opcodes import opcode_named
 from backend.ir.types import I64, Type
-from fuzzer.case import DATA_BASE, Case, Input, OptionValue
+from fuzzer.case import DATA_BASE, Case, Input, OptionValue, byte_order_of
 from fuzzer.generate.calls import (
     CALLEE,
     CALLEE_TRIPS,
@@ -117,7 +117,7 @@ class CaseGenerator:
             pattern = _PATTERNS[source.int(0, len(_PATTERNS) - 1)]
             memory = (pattern * (size // len(pattern) + 1))[:size]
             if any(each.globals for each in (function, *others)):
-                memory = pointers(memory)
+                memory = pointers(memory, byte_order_of(self.isa))
         inputs = self._draw_inputs(source, function, generator.pointer_index)
         return Case(function, inputs, isa=self.isa, memory=memory, options=options, others=others)
 

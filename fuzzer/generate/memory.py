@@ -13,7 +13,7 @@ in the data region. No drawn store reaches the table, so they are pointers into 
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
 
 from backend.ir.entities import Value
 from backend.ir.opcodes import Opcode, opcode_named
@@ -106,10 +106,10 @@ _FLAGS: Final = ("notrap aligned ", "notrap aligned readonly ", "notrap aligned 
 """Cranelift's reader takes no load in the preamble that may trap or be misaligned."""
 
 
-def pointers(image: bytes) -> bytes:
+def pointers(image: bytes, order: Literal["little", "big"]) -> bytes:
     """The memory image with the table of pointers that global values are loaded from."""
     offsets = (*_NEAR, *(_TABLE + 8 * place for place in range(len(_NEAR))))
-    table = b"".join((DATA_BASE + offset).to_bytes(8, "little") for offset in offsets)
+    table = b"".join((DATA_BASE + offset).to_bytes(8, order) for offset in offsets)
     return image[:_TABLE] + table + image[_TABLE + len(table) :]
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 
 from backend.ir.entities import Function, Value
-from fuzzer.case import Case
+from fuzzer.case import Case, byte_order_of
 from fuzzer.outcome import Outcome
 from fuzzer.reference.linker import Linker
 from fuzzer.reference.program import Program
@@ -63,12 +63,16 @@ def _idle(function: Function) -> AbstractSet[Value]:
     return idle if idle.isdisjoint(needed) else frozenset()
 
 
+def _program(case: Case) -> Program:
+    return prepare(case.function, byte_order_of(case.isa), others=case.others)
+
+
 def evaluate(case: Case, index: int) -> Outcome:
     """What a case comes to on its input ``index``."""
-    return prepare(case.function, others=case.others).run(case.inputs[index], case.memory)
+    return _program(case).run(case.inputs[index], case.memory)
 
 
 def outcomes_of(case: Case) -> list[Outcome]:
     """What a case comes to on each of its inputs."""
-    program = prepare(case.function, others=case.others)
+    program = _program(case)
     return [program.run(values, case.memory) for values in case.inputs]

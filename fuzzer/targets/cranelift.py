@@ -18,7 +18,7 @@ from backend.ir.opcodes import Opcode
 from backend.ir.types import F32, F64, I8, I16, I32, I64, I128, Type
 from backend.machine.compiled import CompiledCode
 from fuzzer.case import Case, OptionValue
-from fuzzer.targets.cranelift_faults import MADE_FAULTS, SEEN, form_fault, known_fault
+from fuzzer.targets.cranelift_faults import KEPT_BADLY, MADE_FAULTS, SEEN, form_fault, known_fault
 from fuzzer.targets.process import ProcessTarget
 from fuzzer.targets.target import CompileError, Option, TargetUnavailable
 
@@ -63,13 +63,14 @@ _DOCS: Final = {
 _FIXED: Final = {
     "aarch64": {"probestack_strategy": "inline"},
     "x86_64": {"probestack_strategy": "inline", "enable_llvm_abi_extensions": "true"},
+    "riscv64": {"probestack_strategy": "inline"},
 }
 
 _OLD: Final = "0.120"
 """How the table of opcodes names those that today's Cranelift has no more."""
 
-_X86_RESULTS: Final = (3, 2)
-"""Integer and float registers that hold results on x86-64. A pointer to others would have to be asked for
+_RESULTS: Final = {"x86_64": (3, 2), "riscv64": (2, 2)}
+"""Integer and float registers that hold results. A pointer to others would have to be asked for
 (``enable_multi_ret_implicit_sret``), which is deprecated."""
 
 _DIVIDED: Final = frozenset({"umulhi", "smulhi", "udiv", "sdiv", "urem", "srem"})
@@ -91,17 +92,25 @@ _LACKS_ON: Final[dict[str, dict[str, frozenset[Type]]]] = {
         **dict.fromkeys(_TO_INT, frozenset({I128})),
     },
     "x86_64": dict.fromkeys(("smin", "umin", "smax", "umax"), frozenset({I128})),
+    "riscv64": {
+        **dict.fromkeys(_TO_INT, frozenset({I128})),
+        "uadd_overflow": frozenset({I8, I16}),
+        **dict.fromkeys(
+            ("usub_overflow", "umul_overflow", "sadd_overflow", "ssub_overflow", "smul_overflow"),
+            frozenset({I8, I16, I32, I64, I128}),
+        ),
+    },
 }
 
 #: what it says of an instruction that no rule takes
-_NO_RULE: Final = re.compile(r"should be implemented in ISLE: inst = `(?:[^`]*= )?([\w.]+)")
+_NO_RULE: Final = re.compile(r"should be implemented in ISLE: inst = `(?:[^`=]*= )?([\w.]+)")
 
 
 class Cranelift(ProcessTarget):
     """Options are the flags of Cranelift's that make a difference to code which the executor can run."""
 
     name = "cranelift"
-    isas = ("aarch64", "x86_64")
+    isas = ("aarch64", "x86_64", "riscv64")
     options: ClassVar[tuple[Option, ...]] = (
         Option("opt_level", ("none", "speed", "speed_and_size"), "level of optimisation"),
         Option("regalloc_algorithm", ("backtracking", "single_pass"), "register allocator"),
@@ -144,9 +153,9 @@ class Cranelift(ProcessTarget):
         return not (op.name.startswith("fcvt_from_") and second is I128)
 
     def fits_results(self, isa: str, types: Sequence[Type]) -> bool:
-        if isa != "x86_64":
+        if isa not in _RESULTS:
             return super().fits_results(isa, types)
-        ints, floats = _X86_RESULTS
+        ints, floats = _RESULTS[isa]
         used = sum(1 + (type_.bits > 64) for type_ in types if type_.is_int)
         return used <= ints and sum(type_.is_float for type_ in types) <= floats
 
@@ -176,6 +185,8 @@ class Cranelift(ProcessTarget):
         except Unsupported as reason:
             raise self._refused(case, str(reason)) from None
         made.dialect = self.name
+        if self.excludes and case.isa in KEPT_BADLY:
+            made.dialect = KEPT_BADLY[case.isa]
         # Its constants and branch tables stand between the instructions, and it does not tell where.
         made.mixed = True
         return made
@@ -202,4 +213,5 @@ class Cranelift(ProcessTarget):
 _CONVENTIONS: Final[dict[str, dict[str, frozenset[Type]]]] = {
     "aarch64": {"": frozenset(), "system_v": frozenset(), "fast": frozenset(), "apple_aarch64": frozenset()},
     "x86_64": {"": frozenset(), "fast": frozenset(), "system_v": frozenset(), "windows_fastcall": frozenset({I128})},
+    "riscv64": {"": frozenset(), "fast": frozenset(), "system_v": frozenset()},
 }  # fmt: skip

@@ -3,9 +3,12 @@
 Sections that are loaded follow each other from offset 0, aligned; the block must be put at an address
 that is a multiple of :data:`PAGE`, since ADRP counts pages. Relocations are applied as the ELF for the Arm 64-bit
 Architecture (aaelf64, 5.7) and the System V ABI's AMD64 supplement (4.4) say; one that needs the block's own
-address is ``Unsupported``. Calls of undefined symbols are left to the executor, which has a run-time library and
-functions from outside. So are addresses of functions that code takes from the global offset table: the table is made
-here, behind the sections, and each of its words is a relocation (aaelf64, 5.7.6; AMD64 supplement, 4.4.1).
+address is ``Unsupported``. RISC-V ELF psABI, "Relocations", has those in pairs: the lower half of a distance
+refers to the instruction with the upper one, so it comes last.
+
+Calls of undefined symbols are left to the executor, which has a run-time library and functions from outside. So are
+addresses of functions that code takes from the global offset table: the table is made here, behind the sections, and
+each of its words is a relocation (aaelf64, 5.7.6; AMD64 supplement, 4.4.1).
 """
 
 from __future__ import annotations
@@ -21,23 +24,26 @@ from elftools.elf.sections import SymbolTableSection
 
 from backend.errors import Unsupported
 from backend.machine.compiled import Reloc
+from fuzzer.targets.llvm_marks import SECTION, function_fields, marks
 
 PAGE: Final = 4096
 _ALLOC: Final = 2
 _EXEC: Final = 4
-_NOP: Final = b"\x90"
-"""What code is decoded across on x86-64. On AArch64 code needs no padding: it comes in words."""
+_NOP: Final = {"EM_S390": bytes.fromhex("0707"), "EM_RISCV": bytes.fromhex("0100")}
+"""What code is decoded across; one byte on x86-64. On AArch64 code needs no padding: it comes in words."""
 
 
 @dataclass(frozen=True, slots=True)
 class Linked:
     """``code``: the block; ``symbols``: offsets of defined functions; ``data``: (start, end) of what is no code;
-    ``relocs``: calls of what is not in it, and words that hold the address of a function."""
+    ``relocs``: calls of what is not in it, and words that hold the address of a function; ``marks``: LLVM's stack maps
+    (:mod:`fuzzer.targets.llvm_marks`)."""
 
     code: bytes
     symbols: dict[str, int]
     data: list[tuple[int, int]]
     relocs: list[Reloc]
+    marks: list[tuple[int, int]]
 
 
 def link(obj: bytes) -> Linked:
@@ -55,12 +61,13 @@ def link(obj: bytes) -> Linked:
                 not flags & _ALLOC
                 or not size
                 or executable != wanted
-                or section.name == ".eh_frame"
+                or section.name in (".eh_frame", SECTION)
             ):
                 continue
             begin = len(image)
             padding = -begin % max(section["sh_addralign"], 1)
-            image += (_NOP if executable else b"\0") * padding
+            filler = _NOP.get(elf["e_machine"], b"\x90") if executable else b"\0"
+            image += (filler * padding)[:padding]
             base[index] = len(image)
             image += section.data()
             if not executable:
@@ -70,6 +77,9 @@ def link(obj: bytes) -> Linked:
     apply, calls, by_table = _APPLY[machine], _CALLS[machine], _BY_TABLE[machine]
     relocs: list[Reloc] = []
     words: dict[str, int] = {}
+    upper = _UPPER.get(machine, frozenset())
+    anchors: dict[int, int] = {}
+    anchored: list[tuple[int, int, int]] = []
     for section in sections:
         if isinstance(section, RelocationSection) and section["sh_info"] in base:
             for reloc in section.iter_relocations():
@@ -85,15 +95,37 @@ def link(obj: bytes) -> Linked:
                     if word is None:
                         word = words[symbol.name] = _new_word(image, data)
                         relocs.append(Reloc(word, "abs64", symbol.name, 0))
+                    anchors[at] = word + addend
                     apply(image, by_table[kind], at, word + addend)
+                elif kind in _LOWER.get(machine, ()):
+                    anchored.append((kind, at, _address(symbol, base)))
                 else:
+                    if kind in upper:
+                        anchors[at] = _address(symbol, base) + addend
                     apply(image, kind, at, _address(symbol, base) + addend)
+    for kind, at, anchor in anchored:
+        apply(image, kind, at, anchors[anchor] - anchor + at)
     symbols = {
         symbol.name: _address(symbol, base)
         for symbol in table.iter_symbols()
         if symbol["st_info"]["type"] == "STT_FUNC" and symbol["st_shndx"] in base
     }
-    return Linked(bytes(image), symbols, data, relocs)
+    return Linked(bytes(image), symbols, data, relocs, _marks(elf, table, base))
+
+
+def _marks(elf: ELFFile, table: SymbolTableSection, base: dict[int, int]) -> list[tuple[int, int]]:
+    """(offset, number) of each of LLVM's stack maps."""
+    section = elf.get_section_by_name(SECTION)
+    relocations = elf.get_section_by_name(f".rela{SECTION}")
+    if section is None or not isinstance(relocations, RelocationSection):
+        return []
+    order, content = "<" if elf.little_endian else ">", section.data()
+    addresses = {
+        reloc["r_offset"]: _address(table.get_symbol(reloc["r_info_sym"]), base) + reloc["r_addend"]
+        for reloc in relocations.iter_relocations()
+    }
+    functions = [addresses[at] for at in function_fields(content, order)]
+    return marks(content, functions, order)
 
 
 def _new_word(image: bytearray, data: list[tuple[int, int]]) -> int:
@@ -150,11 +182,90 @@ def _apply_x86_64(image: bytearray, kind: int, at: int, target: int) -> None:
         raise Unsupported(f"relocation type {kind}")
 
 
-#: relocations that call, by the executor's name: R_X86_64_PLT32, R_AARCH64_JUMP26, R_AARCH64_CALL26
-_CALLS: Final = {"EM_AARCH64": {282: "call26", 283: "call26"}, "EM_X86_64": {4: "pc_rel32"}}
-_APPLY: Final = {"EM_AARCH64": _apply_aarch64, "EM_X86_64": _apply_x86_64}
+def _apply_riscv(image: bytearray, kind: int, at: int, target: int) -> None:
+    distance = target - at
+    if kind in (18, 19):  # R_RISCV_CALL, R_RISCV_CALL_PLT
+        _apply_riscv(image, 23, at, target)
+        (word,) = struct.unpack_from("<I", image, at + 4)
+        struct.pack_into("<I", image, at + 4, word & 0xFFFFF | (distance & 0xFFF) << 20)
+    elif kind in (35, 39):  # R_RISCV_ADD32, R_RISCV_SUB32: of addresses, whose difference is meant
+        (word,) = struct.unpack_from("<I", image, at)
+        word += target if kind == 35 else -target
+        struct.pack_into("<I", image, at, word & 0xFFFFFFFF)
+    elif kind in (44, 45):  # R_RISCV_RVC_BRANCH, R_RISCV_RVC_JUMP
+        fields = _COMPRESSED[kind]
+        (half,) = struct.unpack_from("<H", image, at)
+        struct.pack_into("<H", image, at, _scattered(half, distance, fields))
+    elif kind in (16, 17):  # R_RISCV_BRANCH, R_RISCV_JAL
+        (word,) = struct.unpack_from("<I", image, at)
+        struct.pack_into("<I", image, at, _scattered(word, distance, _JUMPS[kind]))
+    else:
+        (word,) = struct.unpack_from("<I", image, at)
+        if kind == 23:  # R_RISCV_PCREL_HI20
+            word = word & 0xFFF | distance + 0x800 & 0xFFFFF000
+        elif kind == 24:  # R_RISCV_PCREL_LO12_I
+            word = word & 0xFFFFF | (distance & 0xFFF) << 20
+        elif kind == 25:  # R_RISCV_PCREL_LO12_S
+            word = word & 0x1FFF07F | (distance & 0xFE0) << 20 | (distance & 0x1F) << 7
+        elif kind == 57:  # R_RISCV_32_PCREL
+            word = distance & 0xFFFFFFFF
+        else:
+            raise Unsupported(f"relocation type {kind}")
+        struct.pack_into("<I", image, at, word)
+
+
+def _scattered(word: int, distance: int, places: tuple[int, ...]) -> int:
+    """``word`` with bits 1, 2, ... of the distance at ``places``."""
+    for bit, place in enumerate(places, 1):
+        word = word & ~(1 << place) | (distance >> bit & 1) << place
+    return word
+
+
+def _apply_s390(image: bytearray, kind: int, at: int, target: int) -> None:
+    if kind in (19, 20):  # R_390_PC32DBL, R_390_PLT32DBL
+        struct.pack_into(">i", image, at, target - at >> 1)
+    elif kind in (16, 17):  # R_390_PC16DBL, R_390_PLT16DBL
+        struct.pack_into(">h", image, at, target - at >> 1)
+    elif kind == 5:  # R_390_PC32
+        struct.pack_into(">i", image, at, target - at)
+    elif kind == 23:  # R_390_PC64
+        struct.pack_into(">q", image, at, target - at)
+    else:
+        raise Unsupported(f"relocation type {kind}")
+
+
+#: where bits 1, 2, ... of the distance are (The RISC-V Instruction Set Manual, Volume I, B, J, CB and CJ)
+_JUMPS: Final = {
+    16: (8, 9, 10, 11, 25, 26, 27, 28, 29, 30, 7, 31),
+    17: (*range(21, 31), 20, *range(12, 20), 31),
+}
+_COMPRESSED: Final = {44: (3, 4, 10, 11, 2, 5, 6, 12), 45: (3, 4, 5, 11, 2, 7, 6, 9, 10, 8, 12)}
+
+#: relocations that call, by the executor's name: R_X86_64_PLT32, R_AARCH64_JUMP26, R_AARCH64_CALL26,
+#: R_RISCV_CALL, R_RISCV_CALL_PLT, R_390_PC32DBL, R_390_PLT32DBL
+_CALLS: Final = {
+    "EM_AARCH64": {282: "call26", 283: "call26"},
+    "EM_X86_64": {4: "pc_rel32"},
+    "EM_RISCV": {18: "riscv_call", 19: "riscv_call"},
+    "EM_S390": {19: "pc_rel32_dbl", 20: "pc_rel32_dbl"},
+}
+_APPLY: Final = {
+    "EM_AARCH64": _apply_aarch64,
+    "EM_X86_64": _apply_x86_64,
+    "EM_RISCV": _apply_riscv,
+    "EM_S390": _apply_s390,
+}
 #: relocations to the symbol's word in the global offset table, as those to the word itself: R_AARCH64_ADR_GOT_PAGE,
-#: R_AARCH64_LD64_GOT_LO12_NC, R_X86_64_GOTPCREL, R_X86_64_GOTPCRELX, R_X86_64_REX_GOTPCRELX
-_BY_TABLE: Final = {"EM_AARCH64": {311: 275, 312: 286}, "EM_X86_64": {9: 2, 41: 2, 42: 2}}
-#: a word that holds an address: R_AARCH64_ABS64, R_X86_64_64
-_WORD: Final = {"EM_AARCH64": 257, "EM_X86_64": 1}
+#: R_AARCH64_LD64_GOT_LO12_NC, R_X86_64_GOTPCREL, R_X86_64_GOTPCRELX, R_X86_64_REX_GOTPCRELX,
+#: R_RISCV_GOT_HI20, R_390_GOTENT
+_BY_TABLE: Final = {
+    "EM_AARCH64": {311: 275, 312: 286},
+    "EM_X86_64": {9: 2, 41: 2, 42: 2},
+    "EM_RISCV": {20: 23},
+    "EM_S390": {26: 19},
+}
+#: a word that holds an address: R_AARCH64_ABS64, R_X86_64_64, R_RISCV_64, R_390_64
+_WORD: Final = {"EM_AARCH64": 257, "EM_X86_64": 1, "EM_RISCV": 2, "EM_S390": 22}
+#: the upper halves of distances, and the lower ones, which refer to their places
+_UPPER: Final = {"EM_RISCV": frozenset({23})}
+_LOWER: Final = {"EM_RISCV": frozenset({24, 25})}

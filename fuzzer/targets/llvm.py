@@ -10,7 +10,7 @@ import re
 import signal
 import struct
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import ClassVar, Final
@@ -18,14 +18,17 @@ from typing import ClassVar, Final
 from backend.errors import Unsupported
 from backend.ir.opcodes import Opcode, resolve
 from backend.ir.printer import print_functions
-from backend.ir.types import Type
+from backend.ir.types import I128, Type
 from backend.machine.compiled import CompiledCode
 from fuzzer.case import Case, OptionValue
 from fuzzer.execute.decode import decode
+from fuzzer.execute.machines import MACHINES
 from fuzzer.targets.elf import link
+from fuzzer.targets.llvm_calls import NO_TAILS, TAIL_CALLS, is_passed
 from fuzzer.targets.llvm_complaints import explained, judged, refusal
 from fuzzer.targets.llvm_faults import known_fault
 from fuzzer.targets.llvm_ir import Module, is_translated
+from fuzzer.targets.llvm_marks import MARKED, marked_traps
 from fuzzer.targets.llvm_options import OPTIONS, features, flags, selector
 from fuzzer.targets.llvm_traps import trap_code
 from fuzzer.targets.process import ProcessTarget
@@ -37,15 +40,23 @@ SERVER: Final = Path(__file__).with_name("llvm_server.py")
 _TRIPLES: Final = {
     "aarch64": "aarch64-unknown-linux-gnu",
     "x86_64": "x86_64-unknown-linux-gnu",
+    "riscv64": "riscv64-unknown-linux-gnu",
+    "s390x": "s390x-unknown-linux-gnu",
 }
-_RELOC: Final = {"aarch64": "static", "x86_64": "pic"}
-_FEATURES: Final = {"aarch64": "", "x86_64": ""}
+_RELOC: Final = {"aarch64": "static", "x86_64": "pic", "riscv64": "pic", "s390x": "pic"}
+_FEATURES: Final = {"riscv64": "+m,+a,+f,+d,+c"}
 """What is said of every processor, beside what is drawn."""
-_ABI: Final = {"aarch64": "", "x86_64": ""}
+_ABI: Final = {"riscv64": "lp64d"}
 """The name of the ABI, where LLVM knows several and would take another."""
 # What llvm.ubsantrap(n) becomes: brk #0x5500 + n, and ud1l n(%eax), %eax with a displacement of 8 or 32 bits.
 _TRAP_MASK: Final = 0xFFFFE01F
 _TRAP_WORD: Final = 0xD420_0000 | 0x5500 << 5
+
+BY_LIBRARY: Final = frozenset(
+    {"udiv", "sdiv", "urem", "srem", "fcvt_from_uint", "fcvt_from_sint", "fcvt_to_uint", "fcvt_to_sint",
+     "fcvt_to_uint_sat", "fcvt_to_sint_sat"}
+)  # fmt: skip
+"""What is a call of the run-time library at i128. On s390x that has no way to be passed one."""
 
 _MAX_RESULTS: Final = 16
 """How many results are generated; there is no limit to them."""
@@ -85,11 +96,18 @@ class Llvm(ProcessTarget):
         return self._version
 
     def fits_results(self, isa: str, types: Sequence[Type]) -> bool:
-        return len(types) <= _MAX_RESULTS
+        return len(types) <= _MAX_RESULTS and is_passed(types, isa)
+
+    def conventions(self, isa: str) -> Mapping[str, frozenset[Type]]:
+        return {"": frozenset({I128}) if not MACHINES[isa].conventions[""].pairs else frozenset()}
 
     def supports(self, isa: str, op: Opcode, type_: Type | None, second: Type | None) -> bool:
         terms = (term for term in (*op.operands, *op.results) if term != "...")
         types = (resolve(term, type_, second) for term in terms)
+        if op.name in TAIL_CALLS and isa in NO_TAILS:
+            return False
+        if isa == "s390x" and I128 in (type_, second) and op.name in BY_LIBRARY:
+            return False
         return is_translated(op, [t for t in types if t is not None])
 
     def renew(self) -> None:
@@ -112,7 +130,11 @@ class Llvm(ProcessTarget):
             case.isa,
             code,
             relocs=linked.relocs,
-            traps=_TRAPS[case.isa](code, linked.data),
+            traps=(
+                marked_traps(case.isa, code, linked.marks)
+                if case.isa in MARKED
+                else _TRAPS[case.isa](code, linked.data)
+            ),
             symbols={**linked.symbols, "entry": linked.symbols[translation.entry]},
             data_ranges=linked.data,
             stages={

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from backend.errors import Unsupported
 from backend.ir.entities import AbiParam, Inst, Signature, Value
 from backend.ir.rules import callee_signature
-from backend.ir.types import I64, I128
+from backend.ir.types import I64, I128, Type
 from backend.lower.calls import extends_alike
 from fuzzer.execute.machines import MACHINES
 from fuzzer.execute.passing import Passing, passing
@@ -36,6 +36,9 @@ _CONVENTIONS: Final = {"": "", "system_v": "", "fast": "", "cold": "", "tail": _
 them for C's."""
 _PRIVATE_TAIL: Final = frozenset({"x86_64"})
 """ISAs on which LLVM's ``tailcc`` is not what the executor calls ``tail``."""
+TAIL_CALLS: Final = frozenset({"return_call", "return_call_indirect"})
+NO_TAILS: Final = frozenset({"riscv64", "s390x"})
+"""ISAs for which LLVM 22 has no ``tailcc``: it ends the process with an error."""
 _SRET: Final = "ptr sret([0 x i8])"
 AREA: Final = "%area"
 """The parameter with the address of the results that are in no register."""
@@ -63,12 +66,23 @@ class Shape(NamedTuple):
         return self.convention, self.result, self.types
 
 
+def is_passed(types: Sequence[Type], isa: str) -> bool:
+    """Can a function give results of these types?"""
+    try:
+        passing(Signature((), tuple(map(AbiParam, types))), MACHINES[isa])
+    except ValueError:
+        return False
+    return True
+
+
 @cache
 def shape_of(signature: Signature, isa: str) -> Shape:
     """Unsupported for what can't be said."""
     convention = _CONVENTIONS.get(signature.callconv)
     if convention is None:
         raise Unsupported(f"calling convention {signature.callconv}")
+    if convention == _TAIL and isa in NO_TAILS:
+        raise Unsupported(f"calling convention {signature.callconv} on {isa}")
     try:
         placed = passing(signature, MACHINES[isa])
     except ValueError as error:
@@ -335,5 +349,5 @@ METHODS: Final[dict[str, Callable[[Translator, Inst], None]]] = {
     "return": return_,
     "func_addr": func_addr,
     **dict.fromkeys(("call", "call_indirect"), call),
-    **dict.fromkeys(("return_call", "return_call_indirect"), return_call),
+    **dict.fromkeys(TAIL_CALLS, return_call),
 }

@@ -50,6 +50,10 @@ demoted), a signalling NaN included: it lets the quiet bit of a NaN open (LangRe
 values"), CLIF does not. And ``sqrt``: a select of a constant NaN where its operand is below 0 or a NaN becomes the
 square root alone on AArch64 (LLVM 22.1.0), whose NaN is another one; behind an integer it is not recognised."""
 
+HANDED_ON: Final = {"riscv64": frozenset({"ceil", "floor", "trunc", "nearest"})}
+"""ISA -> further operations that hand on a signalling NaN as it is: RISC-V rounds by way of an integer, and not at all
+what is no number."""
+
 
 def _bits(low: Translator, value: Value) -> str:
     """The integer type as wide as ``value``."""

@@ -21,7 +21,9 @@ from backend.errors import Unsupported
 from backend.ir.entities import BlockCall, Function, Inst, Value
 from backend.ir.opcodes import Opcode
 from backend.ir.types import I32, Type
+from fuzzer.case import byte_order_of
 from fuzzer.targets import llvm_calls, llvm_floats, llvm_forms, llvm_integers, llvm_memory
+from fuzzer.targets.llvm_marks import DECLARATION, MARKED, mark
 from fuzzer.targets.llvm_pointers import Pointers
 from fuzzer.targets.llvm_traps import trap_number
 from fuzzer.targets.llvm_types import NAMES, scalar
@@ -87,6 +89,7 @@ class Translator:
     def __init__(self, module: Module, function: Function) -> None:
         self.module = module
         self.isa = module.isa
+        self.order = byte_order_of(module.isa)
         # Values are added to it, for forms that are other opcodes.
         self.function = function.copy(share=True)
         self.shape = llvm_calls.shape_of(function.signature, module.isa)
@@ -179,7 +182,11 @@ class Translator:
         # Memory at a trap is compared: without the fence, which becomes no instruction, LLVM may
         # drop a store that only code behind the trap could have seen overwritten.
         self.emit('fence syncscope("singlethread") seq_cst')
-        self.emit(f"call void @llvm.ubsantrap(i8 {trap_number(code)})")
+        number = trap_number(code)
+        if self.isa in MARKED:
+            self.declare(DECLARATION)
+            self.emit(mark(number))
+        self.emit(f"call void @llvm.ubsantrap(i8 {number})")
         self.emit("unreachable")
 
     def _edge(self, call: BlockCall, after: list[str]) -> str:
@@ -219,7 +226,7 @@ class Translator:
             condition = self.temporary(f"icmp ne {source} {args[0]}, 0")
         args += [""] * (3 - len(args))
         text = template.format(**names, c=condition, x=args[0], y=args[1], z=args[2])
-        if inst.op.name in llvm_floats.FOLDED:
+        if inst.op.name in llvm_floats.FOLDED | llvm_floats.HANDED_ON.get(self.isa, frozenset()):
             llvm_floats.quieted(self, inst, self.temporary(text))
         else:
             self.result(inst, text)

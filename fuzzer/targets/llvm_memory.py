@@ -63,11 +63,11 @@ def load(low: Translator, inst: Inst) -> None:
     type_ = low.type_of(inst.results[0])
     kind, memory = _memory_type(inst, type_)
     pointer = _address(low, inst, inst.args[0], size_of(memory))
-    text = f"load {_bits(memory, inst)}, ptr {pointer}"
+    text = f"load {_bits(low, memory, inst)}, ptr {pointer}"
     text += _promises(inst.flags, stack=_may_be_slot(low, inst.args[0]))
-    if _is_swapped(memory, inst):
+    if _is_swapped(memory, inst, low.order):
         swapped = _swapped(low, memory, low.temporary(text))
-        text = f"bitcast {_bits(memory, inst)} {swapped} to {memory}"
+        text = f"bitcast {_bits(low, memory, inst)} {swapped} to {memory}"
     if memory != type_:
         extend = "zext" if kind == "u" else "sext"
         text = f"{extend} {memory} {low.temporary(text)} to {type_}"
@@ -81,20 +81,20 @@ def store(low: Translator, inst: Inst) -> None:
     pointer = _address(low, inst, inst.args[1], size_of(memory))
     if memory != type_:
         value = low.temporary(f"trunc {type_} {value} to {memory}")
-    bits = _bits(memory, inst)
-    if _is_swapped(memory, inst):
+    bits = _bits(low, memory, inst)
+    if _is_swapped(memory, inst, low.order):
         value = _swapped(low, memory, low.temporary(f"bitcast {memory} {value} to {bits}"))
     low.emit(f"store {bits} {value}, ptr {pointer}, align 1")
 
 
-def _is_swapped(memory: str, inst: Inst) -> bool:
+def _is_swapped(memory: str, inst: Inst, order: str) -> bool:
     """Are the bytes in an order that is not the machine's?"""
-    return inst.flags.endian == "big" and size_of(memory) > 1
+    return inst.flags.endian not in ("", order) and size_of(memory) > 1
 
 
-def _bits(memory: str, inst: Inst) -> str:
+def _bits(low: Translator, memory: str, inst: Inst) -> str:
     """The type to access: only an integer can be swapped."""
-    return f"i{8 * size_of(memory)}" if _is_swapped(memory, inst) else memory
+    return f"i{8 * size_of(memory)}" if _is_swapped(memory, inst, low.order) else memory
 
 
 def _swapped(low: Translator, memory: str, value: str) -> str:

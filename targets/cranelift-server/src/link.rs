@@ -57,6 +57,11 @@ fn name_of(kind: Reloc) -> (String, bool) {
         Reloc::Aarch64AddAbsLo12Nc => ("add_lo12", false),
         Reloc::Aarch64AdrGotPage21 => ("adr_page21", true),
         Reloc::Aarch64Ld64GotLo12Nc => ("ld64_lo12", true),
+        Reloc::RiscvCallPlt => ("riscv_call", false),
+        Reloc::RiscvPCRelHi20 => ("pcrel_hi20", false),
+        Reloc::RiscvGotHi20 => ("pcrel_hi20", true),
+        Reloc::RiscvPCRelLo12I => ("pcrel_lo12_i", false),
+        Reloc::S390xPCRel32Dbl | Reloc::S390xPLTRel32Dbl => ("pc_rel32_dbl", false),
         other => return (other.to_string(), false),
     };
     (name.into(), looked_up)

@@ -417,7 +417,7 @@ def test_stages_print(stage: str) -> None:
     assert words[stage] in shown
 
 
-@pytest.mark.parametrize("isa", ["aarch64", "x86_64"])
+@pytest.mark.parametrize("isa", ["aarch64", "x86_64", "riscv64"])
 @pytest.mark.parametrize("line", [
     "fmax v0, v0", "fmin v0, v0", "fmul v0, v1", "fdiv v0, v1",
     "fma v0, v1, v3", "fdemote.f32 v4",
@@ -429,7 +429,7 @@ def test_a_nan_that_llvm_hands_on_is_quiet(isa: str, line: str) -> None:
     assert run_trial(case, LLVM, thorough=True)[1] == []
 
 
-@pytest.mark.parametrize("isa", ["aarch64", "x86_64"])
+@pytest.mark.parametrize("isa", ["aarch64", "x86_64", "riscv64"])
 def test_a_canonical_nan_in_place_of_a_square_root_stays(isa: str) -> None:
     text = """function %f(f64) -> f64 {
 block0(v0: f64):
