@@ -29,6 +29,9 @@ TARGETS: Final[dict[str, Row]] = {
         "fuzzer.targets.cranelift", "Cranelift", "today's Cranelift, by a server on its crates",
         builder="fuzzer.targets.cranelift_build",
     ),
+    "cranelift-py": Row(
+        "fuzzer.targets.cranelift_py", "CraneliftPy", "Cranelift 0.120 through cranelift-py", "cranelift-py"
+    ),
     "llvm": Row("fuzzer.targets.llvm", "Llvm", "LLVM through llvmlite", "llvm"),
     "process": Row(
         "fuzzer.targets.program",
