@@ -197,7 +197,7 @@ def misfit(entry: Entry, target: Target, isa: str, *, planted: bool) -> str:
     if isa not in target.isas:
         return f"{target.name} has no ISA {isa!r}; it has {', '.join(target.isas)}"
     if target.name == entry.target:
-        known = {option.name: option for option in target.options}
+        known = {option.name: option for option in (*target.options, *target.options_of(isa))}
         for name, value in entry.case.options.items():
             if name not in known:
                 return f"{target.name} has no option {name!r}"
