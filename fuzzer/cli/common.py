@@ -240,7 +240,8 @@ def misfit(entry: Entry, target: Target, isa: str, *, planted: bool) -> str:
         return f"{target.name} has no ISA {isa!r}; it has {', '.join(target.isas)}"
     if family(target.name) == family(entry.target):
         for name, value in entry.case.options.items():
-            known = [option for option in target.options if option.name == name]
+            offered = (*target.options, *target.options_of(isa))
+            known = [option for option in offered if option.name == name]
             if not known:
                 return f"{target.name} has no option {name!r}"
             number = type(known[0].default) is int and type(value) is int

@@ -37,9 +37,13 @@ class Row(NamedTuple):
 
 TARGETS: Final[dict[str, Row]] = {
     "builtin": Row("fuzzer.targets.builtin", "Builtin", "the backend of this repository"),
+    "c": Row("fuzzer.targets.c", "C", "gcc, clang, tcc and zig cc, by a translation to C", "c"),
     "cranelift": Row(
         "fuzzer.targets.cranelift", "Cranelift", "today's Cranelift, by a server on its crates",
         builder="fuzzer.targets.cranelift_build",
+    ),
+    "cranelift-py": Row(
+        "fuzzer.targets.cranelift_py", "CraneliftPy", "Cranelift 0.120 through cranelift-py", "cranelift-py"
     ),
     "llvm": Row(
         "fuzzer.targets.llvm", "Llvm", "LLVM through llvmlite", "llvm",
