@@ -128,7 +128,8 @@ def test_what_is_no_file(command: str) -> None:
 OPTIONS = {
     "unknown command": (("fuzzz",), "No such command 'fuzzz'"),
     "unknown option": (("fuzz", "--frob"), "No such option"),
-    "target": (("fuzz", "--target", "zcc"), "--target: no target 'zcc'; there are builtin, c, cranelift, cranelift-py, llvm, process"),
+    "target": (("fuzz", "--target", "zcc"),
+        "--target: no target 'zcc'; there are builtin, c, cranelift, cranelift-py, llvm, process"),
     "isa": (("fuzz", "--isa", "vax"), "--isa: builtin has no ISA 'vax'; it has aarch64"),
     "one isa of two": (("fuzz", "--isa", "aarch64,vax"), "no ISA 'vax'"),
     "time": (("fuzz", "--time", "soon"), "'soon' is no duration; write 90, 60s, 10m or 2h"),
