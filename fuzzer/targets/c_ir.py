@@ -204,12 +204,12 @@ class Translator:
 
     def _translate_inst(self, inst: Inst) -> None:
         name = inst.op.name
-        if inst.results and inst.op.name in TEMPLATES:
+        if not is_translated(inst.op, [self.type_of(v) for v in (*inst.args, *inst.results)]):
+            raise Unsupported(f"opcode {name} at {inst.type}" if inst.type else f"opcode {name}")
+        if name in TEMPLATES:
             self._from_template(inst, TEMPLATES[name])
-        elif name in _METHODS:
-            _METHODS[name](self, inst)
         else:
-            raise Unsupported(f"opcode {name}")
+            _METHODS[name](self, inst)
 
     def _from_template(self, inst: Inst, template: str, amount: str = "") -> None:
         result, first = self.type_of(inst.results[0]), self.type_of(inst.args[0])
@@ -425,9 +425,12 @@ class Translator:
         pass
 
 
+_ADDRESSES: Final = ("func_addr", "global_value", "stack_addr")
+
+
 def is_translated(op: Opcode, types: Sequence[Type]) -> bool:
     """Is ``op`` translated where its operands and results are of ``types``?"""
-    if op.name in ("func_addr", "global_value", "stack_addr") and I32 in types:
+    if op.name in _ADDRESSES and I32 in types:
         return False
     if op.name in ("umulhi", "smulhi") and I128 in types:
         return False

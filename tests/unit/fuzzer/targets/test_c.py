@@ -200,3 +200,9 @@ def test_the_known_fault_of_tcc_is_still_there() -> None:
     target.excludes = False
     _, found = run_trial(case, target)
     assert found
+
+
+def test_what_c_has_no_type_for_is_unsupported() -> None:
+    text = "function %f(i128, i128) -> i128 {\nblock0(v0: i128, v1: i128):\n    v2 = umulhi v0, v1\n    return v2\n}\n"
+    with pytest.raises(Unsupported, match="opcode umulhi at i128"):
+        Module([parse_file(text).functions[0].function], "x86_64", 0).translate()
