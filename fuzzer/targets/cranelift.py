@@ -93,8 +93,9 @@ _LACKS_ON: Final[dict[str, dict[str, frozenset[Type]]]] = {
     },
     "x86_64": dict.fromkeys(("smin", "umin", "smax", "umax"), frozenset({I128})),
     "riscv64": {
-        **dict.fromkeys(_TO_INT, frozenset({I128})),
-        "uadd_overflow": frozenset({I8, I16}),
+        "bitselect": frozenset({I128, F32, F64}),
+        "iabs": frozenset({I128}),
+        "uadd_overflow": frozenset({I8, I16, I128}),
         **dict.fromkeys(
             ("usub_overflow", "umul_overflow", "sadd_overflow", "ssub_overflow", "smul_overflow"),
             frozenset({I8, I16, I32, I64, I128}),

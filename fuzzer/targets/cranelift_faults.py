@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from backend.ir.entities import Function, Signature
-from backend.ir.types import F32, F64, I8, I16, I128, Type
+from backend.ir.types import F32, F64, I8, I16, I32, I64, I128, Type
 from fuzzer.case import Case
 from fuzzer.execute.machines import MACHINES
 from fuzzer.execute.passing import passing
@@ -55,6 +55,10 @@ FORM_FAULTS: Final[list[FormFault]] = [
         "panics in lowering",
         "",
     ),
+    FormFault(
+        "riscv64", frozenset({"isplit"}), frozenset({I16, I32, I64}), "panics in lowering", ""
+    ),
+    FormFault("riscv64", _TO_INT, frozenset({I128}), "panics in lowering or emission", ""),
     FormFault("aarch64", _MINMAX, frozenset({I128}), "panics in lowering", "wasmtime #4313"),
 ]
 

@@ -34,6 +34,17 @@ def test_every_line_holds(name: str, isa: str) -> None:
     assert result.passed > 3
 
 
+@pytest.mark.parametrize(
+    "name", ["calls", "library", "globals", "immediate", "logic", "memory", "float_values"]
+)
+def test_no_line_fails_in_the_other_byte_order(name: str) -> None:
+    """An i128 is not passed there, nor are more results than registers hold."""
+    result = run_file(FOLDER / f"{name}.clif", EXECUTORS["llvm"], "s390x", "speed")
+    assert result.errors == []
+    assert result.failures == []
+    assert result.passed > 3
+
+
 def test_the_files_have_every_form() -> None:
     text = "".join((FOLDER / f"{name}.clif").read_text() for name in FILES)
     assert [
