@@ -23,8 +23,8 @@ import keystone
 from unicorn import arm64_const as arm64
 from unicorn import x86_const as x86
 
-from fuzzer.execute import layout
-from fuzzer.execute.conventions import q, r, x
+from fuzzer.execute import layout, riscv_assembly
+from fuzzer.execute.conventions import q, r, rv, rvf, x
 from fuzzer.execute.static_elf import EXECUTE, READ, WRITE, Segment, static_elf
 
 BLOCK: Final = 0x1200_0000
@@ -56,12 +56,13 @@ class Harness(NamedTuple):
     another register into a register. ``arguments``: of a system call, ``number``, ``call``: its number's register and
     instruction; ``numbers``: of write, exit, rt_sigaction, sigaltstack. ``context``: the register in which a handler
     gets the ucontext_t, ``kept``: one that a system call leaves alone; ``pc_at``: byte of the PC in the ucontext_t.
+    ``flags``: ELF's; ``restorer``: has a kernel_sigaction one?
     """
 
     machine: int
     program: str
     cpu: str
-    assembler: tuple[int, int]
+    assembler: Callable[[list[str], int], bytes]
     registers: tuple[tuple[int, int], ...]
     load: tuple[str, ...]
     save: tuple[str, ...]
@@ -73,6 +74,8 @@ class Harness(NamedTuple):
     context: str
     kept: str
     pc_at: int
+    flags: int = 0
+    restorer: bool = True
 
     @property
     def size(self) -> int:
@@ -95,10 +98,7 @@ class Harness(NamedTuple):
 
     def assemble(self, lines: list[str], address: int) -> bytes:
         """The code of these lines at ``address``."""
-        code, _ = _assembler(*self.assembler).asm("; ".join(lines), address, as_bytes=True)
-        if not code:
-            raise ValueError(f"no code for {'; '.join(lines)}")
-        return bytes(code)
+        return self.assembler(lines, address)
 
     def file(self, block: bytes, code: bytes, entry: int, data: bytes, stack: bytes) -> bytes:
         """The program as an ELF file. ``block``: the registers; ``entry``: address in ``code`` to go to."""
@@ -124,7 +124,8 @@ class Harness(NamedTuple):
         handling = self.assemble(handler, _HARNESS)
         at = _HARNESS + (len(handling) + 15 & ~15)
         text = handling.ljust(at - _HARNESS, b"\0") + self.assemble(start, at)
-        action = struct.pack("<4Q", _HARNESS, _ONSTACK | _SIGINFO | _RESTORER, _HARNESS, 0)
+        action = struct.pack("<2Q", _HARNESS, _ONSTACK | _SIGINFO | _RESTORER * self.restorer)
+        action += struct.pack("<2Q", _HARNESS * self.restorer, 0)
         signal_stack = struct.pack("<Qi4xQ", _SIGNAL_STACK, 0, _SIGNAL_STACK_SIZE)
         filled = bytearray(block.ljust(_BLOCK_SIZE, b"\0"))
         filled[_ACTION_AT : _ACTION_AT + len(action)] = action
@@ -140,12 +141,22 @@ class Harness(NamedTuple):
         if data:
             segments.append(Segment(layout.DATA, READ | WRITE, data))
         segments.sort()
-        return static_elf(self.machine, at, segments)
+        return static_elf(self.machine, at, segments, flags=self.flags)
 
 
 @cache
-def _assembler(arch: int, mode: int) -> keystone.Ks:
+def _keystone(arch: int, mode: int) -> keystone.Ks:
     return keystone.Ks(arch, mode)
+
+
+def _by_keystone(arch: int, mode: int) -> Callable[[list[str], int], bytes]:
+    def assemble(lines: list[str], address: int) -> bytes:
+        code, _ = _keystone(arch, mode).asm("; ".join(lines), address, as_bytes=True)
+        if not code:
+            raise ValueError(f"no code for {'; '.join(lines)}")
+        return bytes(code)
+
+    return assemble
 
 
 def _assign_aarch64(register: str, value: int | str) -> list[str]:
@@ -161,7 +172,7 @@ _AARCH64: Final = Harness(
     machine=183,
     program="qemu-aarch64",
     cpu="cortex-a72",
-    assembler=(keystone.KS_ARCH_ARM64, keystone.KS_MODE_LITTLE_ENDIAN),
+    assembler=_by_keystone(keystone.KS_ARCH_ARM64, keystone.KS_MODE_LITTLE_ENDIAN),
     registers=(
         *((x(n), 8) for n in range(31)),
         (int(arm64.UC_ARM64_REG_SP), 8),
@@ -208,7 +219,7 @@ _X86_64: Final = Harness(
     machine=62,
     program="qemu-x86_64",
     cpu="Haswell",
-    assembler=(keystone.KS_ARCH_X86, keystone.KS_MODE_64),
+    assembler=_by_keystone(keystone.KS_ARCH_X86, keystone.KS_MODE_64),
     registers=(
         *((register, 8) for register in r(*_X64_INT)),
         (int(x86.UC_X86_REG_EFLAGS), 8),
@@ -239,5 +250,47 @@ _X86_64: Final = Harness(
     pc_at=40 + 16 * 8,
 )  # fmt: skip
 
-HARNESSES: Final[dict[str, Harness]] = {"aarch64": _AARCH64, "x86_64": _X86_64}
+
+def _assign_riscv64(register: str, value: int | str) -> list[str]:
+    return [f"{'mv' if isinstance(value, str) else 'li'} {register}, {value}"]
+
+
+# The block: x1 to x30, f0 to f31. x31 is what is lost: it leads to the block and to the code.
+_RV_FLOAT: Final = 240
+_RV_PLACES: Final = (
+    *((f"x{n}", 8 * (n - 1), "") for n in range(1, 31)),
+    *((f"f{n}", _RV_FLOAT + 8 * n, "f") for n in range(32)),
+)
+_RISCV64: Final = Harness(
+    machine=243,
+    program="qemu-riscv64",
+    cpu="rv64",
+    assembler=lambda lines, _: riscv_assembly.assemble(lines),
+    registers=(*((id_, 8) for id_ in rv(*range(1, 31))), *((id_, 8) for id_ in rvf(*range(32)))),
+    load=(
+        *_assign_riscv64("x31", BLOCK),
+        *(f"{kind}ld {name}, {at}(x31)" for name, at, kind in _RV_PLACES),
+        "li x31, {entry}", "jr x31",
+    ),
+    save=(
+        *_assign_riscv64("x31", BLOCK),
+        *(f"{kind}sd {name}, {at}(x31)" for name, at, kind in _RV_PLACES),
+    ),
+    assign=_assign_riscv64,
+    arguments=("x10", "x11", "x12", "x13"),
+    number="x17",
+    call="ecall",
+    numbers=(64, 93, 134, 132),
+    context="x12",
+    kept="x9",
+    pc_at=176,
+    flags=0x5,  # compressed instructions, floats in registers of 64 bits
+    restorer=False,
+)  # fmt: skip
+
+HARNESSES: Final[dict[str, Harness]] = {
+    "aarch64": _AARCH64,
+    "x86_64": _X86_64,
+    "riscv64": _RISCV64,
+}
 """By the name of the ISA."""

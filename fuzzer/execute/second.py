@@ -137,6 +137,7 @@ class Elsewhere(Emulator):
             pc_at = SIGINFO + harness.pc_at
             pc = int.from_bytes(told[pc_at : pc_at + 8], "little")
             error = int(_SIGNALS[int.from_bytes(told[:4], "little")])
+            pc += self.machine.trap_ahead * (error == unicorn.UC_ERR_EXCEPTION)
         else:
             raise ExecutorLimit(f"{self._second.name} ended with status {status}")
         self._uc.reg_write(self.machine.pc, pc)
