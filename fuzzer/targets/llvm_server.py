@@ -16,6 +16,7 @@ question with ``fresh yes`` gets a compiler that knows of no other: a fork and i
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import resource
 import signal
@@ -44,6 +45,7 @@ _FIELDS: Final = {
 }
 """What a question may say, and what is taken if it does not."""
 
+_PR_SET_PDEATHSIG: Final = 1
 _TYPED_POINTERS: Final = 14
 """The last LLVM whose pointers have types unless it is told otherwise."""
 
@@ -138,6 +140,10 @@ def _compile_all(flags: str, question: int, answer: int) -> NoReturn:
     """Answer until nobody asks any more."""
     status = 70
     try:
+        with contextlib.suppress(
+            OSError, AttributeError
+        ):  # it ends with its parent (prctl(2), Linux)
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL))
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(2, 1)  # what LLVM prints is no answer

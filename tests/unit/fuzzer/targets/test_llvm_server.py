@@ -199,6 +199,19 @@ def test_nothing_is_left_behind() -> None:
     assert not lives(compiler)
 
 
+def test_a_compiler_does_not_outlive_who_reads_the_questions() -> None:
+    """Not even one that is busy: one that is stopped will never see the end of its questions."""
+    target = Llvm()
+    target.compile(case_of())
+    (server,), (compiler,) = target.server.process_ids(), mine(target)
+    os.kill(compiler, signal.SIGSTOP)
+    os.kill(server, signal.SIGKILL)
+    end = time.monotonic() + 10
+    while lives(compiler):
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
 #: a fatal error without an error's text of LLVM's binding: no such pseudo-register
 _FATAL = """define i64 @f() {
   %a = call i64 @llvm.read_register.i64(metadata !0)
