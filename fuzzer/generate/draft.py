@@ -289,6 +289,19 @@ class Draft(ABC):
         source.end()
         return value
 
+    def truth(self, type_: Type) -> Value:
+        """A condition made of another value, which may say the same."""
+        by_opcode: dict[str, list[Form]] = {}
+        for form in self.repertoire.kindred("trapz", type_):
+            if len(form.operands) == 1:
+                by_opcode.setdefault(form.op.name, []).append(form)
+        if not by_opcode:
+            return self.operand(type_)
+        opcodes = tuple(by_opcode.values())
+        forms = opcodes[self.source.int(0, len(opcodes) - 1)]
+        form = forms[self.source.int(0, len(forms) - 1)]
+        return self.made(form, [self.operand(form.operands[0])], "")[0]
+
     def add(self) -> None:
         type_ = self.draw_type()
         value = self.sum(type_, self.operand(type_), self.operand(type_))

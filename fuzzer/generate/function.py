@@ -70,6 +70,8 @@ _WINDOW: Final = 64
 """Bytes of a slot that are written at entry and accessed afterwards."""
 _CONTEXT: Final = 0.25
 """How often the pointer to the data region is the function's context, from which global values are."""
+_TRUTH: Final = 0.4
+"""How often the condition of a select is made of another value."""
 _ALGEBRA: Final = 0.3
 """How often an operation gets operands that algebra has something to say of."""
 
@@ -323,6 +325,8 @@ class FunctionGenerator(Draft):
             if source.bool(0.3):
                 args[0] = self.nested(form.operands[0])
             args[1] = self.constant(form.operands[1], 0)
+        if operation.family == SELECT and source.bool(_TRUTH):
+            args[0] = self.truth(form.operands[0])
         if operation.family == SELECT and source.bool(0.3):
             self._draw_arms(form, args)
         elif args and source.bool(_ALGEBRA):

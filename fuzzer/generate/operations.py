@@ -117,7 +117,7 @@ _KINDRED: Final = tuple(
         "uextend sextend ireduce bmask ineg", "bitrev bswap popcnt clz ctz rotl rotr", "iabs ineg",
         "icmp isub bxor ineg", "select icmp fcmp bmask uextend sextend ineg bnot iabs bitrev bswap popcnt rotl",
         "bitselect bmask", "umin umax smin smax", "udiv urem ishl",
-        "trapz trapnz icmp bmask uextend sextend ineg bitrev popcnt",
+        "trapz trapnz icmp bmask uextend sextend ineg bnot bitrev popcnt",
         "fma fneg fmul", "fneg fabs fcopysign fmul", "fadd fsub fneg", "fmin fmax fneg", "ceil floor trunc nearest",
         "fpromote fdemote", "bitcast fneg fabs", "isplit iconcat ireduce",
     )

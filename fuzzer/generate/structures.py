@@ -154,7 +154,7 @@ def _condition(g: Draft) -> Value:
         return g.operand(I8)
     type_ = g.draw_integer_type()
     if way == 1:
-        return _upper(g, type_) if source.bool(0.4) else g.operand(type_)
+        return _upper(g, type_) if source.bool(0.4) else g.truth(type_)
     if way in (5, 6):
         if source.bool(0.3):
             bit = g.operand(type_)
