@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType, TracebackType
 
 import pytest
-from hypothesis import Phase, given, settings
+from hypothesis import Phase, given, seed, settings
 from hypothesis.errors import HypothesisException
 
 from backend.errors import Unsupported
@@ -27,9 +27,8 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture
-def rogue(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+def rogue() -> ModuleType:
     """The module of targets that misbehave; ``rogue.TwoFaults`` and others."""
-    monkeypatch.syspath_prepend(Path(__file__).parent / "host")
     return importlib.import_module("rogues")
 
 
@@ -81,8 +80,8 @@ def test_hypothesis_shrinks_each(rogue: ModuleType) -> None:
     target: Target = rogue.TwoFaults()
     found: dict[type, int] = {}
 
-    @settings(max_examples=150, deadline=None, database=None, derandomize=True,
-              phases=[Phase.generate, Phase.shrink])  # fmt: skip
+    @seed(4)  # not the source of this test, which Hypothesis would take
+    @settings(max_examples=400, deadline=None, database=None, phases=[Phase.generate, Phase.shrink])
     @given(cases(target))
     def test(case: Case) -> None:
         try:

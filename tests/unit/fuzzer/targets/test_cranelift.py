@@ -396,13 +396,14 @@ def test_a_replay_leaves_out_entries_without_their_target(
 ) -> None:
     monkeypatch.setenv(VARIABLE, str(tmp_path / "nothing"))
     crashes = Path(__file__).resolve().parents[4] / "corpus" / "crash"
-    mended = map(str, [*crashes.glob("*builtin*"), *crashes.glob("*cranelift*")])
+    theirs = [*map(str, crashes.glob("*-cranelift-[!p]*"))]
+    mended = [*map(str, crashes.glob("*builtin*")), *theirs]
     result = CliRunner().invoke(cli, ["replay", *mended])
     assert result.exit_code == 0
     assert re.search(
-        r"[1-9] replayed, 0 failing, 0 unreadable, [1-9] without their target", result.stdout
+        r"[1-9] replayed, 0 failing, 0 unreadable, [1-9][0-9]* without their target", result.stdout
     )
-    only = CliRunner().invoke(cli, ["replay", *map(str, crashes.glob("*cranelift*"))])
+    only = CliRunner().invoke(cli, ["replay", *theirs])
     assert only.exit_code == 2
 
 
