@@ -100,14 +100,14 @@ def target_of(entry: Entry, path: Path) -> Target:
     return target
 
 
-SECONDS: Final = ("none", "qemu", "native")
+SECOND_KINDS: Final = ("none", "qemu", "native")
 
 
 def second_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """``--second`` and ``--run-natively``, for :func:`find_second`."""
     return click.option(
         "--second",
-        type=click.Choice(SECONDS),
+        type=click.Choice(SECOND_KINDS),
         help="Who else executes: qemu-user, or this processor.",
     )(
         click.option(

@@ -10,7 +10,7 @@ from backend.ir.types import F64, I64, Type
 from fuzzer.case import DATA_BASE
 from fuzzer.checks.reassembly import assemble
 from fuzzer.cli import cli
-from fuzzer.cli.common import SECONDS
+from fuzzer.cli.common import SECOND_KINDS
 from fuzzer.execute import second as seconds
 from fuzzer.execute.emulator import FAULT, RETURN, TIMEOUT, TRAP, Emulator, Run, emulator_for
 from fuzzer.execute.harness import HARNESSES
@@ -211,7 +211,7 @@ def test_why_there_is_none() -> None:
 
 def test_code_runs_natively_only_when_asked_twice() -> None:
     """And the names that the command line knows are those that there are."""
-    assert KINDS == SECONDS
+    assert KINDS == SECOND_KINDS
     for command in ("fuzz", "replay"):
         arguments = [command, *(["corpus"] if command == "replay" else ["-n", "1"])]
         for extra, said in (

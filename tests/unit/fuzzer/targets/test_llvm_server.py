@@ -269,9 +269,9 @@ block0(v0: f64, v1: i128):
         ("LLVM ERROR: unable to legalize instruction: %5:_(s128) = G_UDIV %3:_, %4:_ (in function: f)\n",
          False, "unable to legalize instruction: (s128) G_UDIV"),
         ("LLVM ERROR: Do not know how to expand this operator!\n", False, "Do not know how to expand this operator!"),
-        ("python3.11: /root/llvm/lib/CodeGen/Foo.cpp:812: void llvm::f(int): Assertion `N > 3 && \"few\"' failed.\n",
+        ("python3.11: /src/llvm/lib/CodeGen/Foo.cpp:812: void llvm::f(int): Assertion `N > 3 && \"few\"' failed.\n",
          True, 'assertion Foo.cpp N > 3 && "few"'),
-        ("invalid kind 7\nUNREACHABLE executed at /root/llvm/lib/X.cpp:55!\n",
+        ("invalid kind 7\nUNREACHABLE executed at /src/llvm/lib/X.cpp:55!\n",
          True, "unreachable X.cpp invalid kind #"),
         ("# Machine code for function f: IsSSA\n\n*** Bad machine code: Using an undefined physical register ***\n"
          "- function:    f\n- basic block: %bb.1 b0 (0x5581)\n- instruction: %4:gpr32 = COPY $w9\n"
