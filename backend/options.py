@@ -61,6 +61,7 @@ def features_of(isa: str) -> tuple[str, ...]:
     return tuple(row.name for row in OPTIONS if row.feature and isa in row.isas)
 
 
+_DEFAULTS: Final = tuple((row.name, row.values[0]) for row in OPTIONS)
 _FEATURES: Final = {isa: features_of(isa) for row in OPTIONS for isa in row.isas}
 
 
@@ -96,8 +97,8 @@ class Options:
     has_lzcnt: bool
 
     def __init__(self) -> None:
-        for row in OPTIONS:
-            setattr(self, row.name, row.values[0])
+        for name, value in _DEFAULTS:
+            setattr(self, name, value)
 
     @classmethod
     def from_dict(cls, given: dict[str, Value]) -> Options:

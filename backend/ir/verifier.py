@@ -41,13 +41,15 @@ _WRONG: Final = -2
 
 
 class _Rule:
-    """What an opcode demands at one T. ``operands``: a type, or None for S; ``fault``: T itself is wrong."""
+    """What an opcode demands at one T. ``operands``: a type, or None for S; ``plain``: there is no S among them;
+    ``fault``: T itself is wrong."""
 
-    __slots__ = ("check", "count", "fault", "operands", "results", "seconds")
+    __slots__ = ("check", "count", "fault", "operands", "plain", "results", "seconds")
 
     def __init__(self, op: Opcode, type_: Type | None) -> None:
         self.fault = ""
-        self.operands: tuple[Type | None, ...] = ()
+        self.operands: list[Type | None] = []
+        self.plain = False
         self.results: list[Type | None] = []
         self.seconds: frozenset[Type] = frozenset(op.second)
         self.check = SHAPE_RULES.get(op.shape)
@@ -62,7 +64,8 @@ class _Rule:
             self.seconds = frozenset(second_types(op, type_))
         try:
             if self.count >= 0:
-                self.operands = tuple(opcodes.resolve(term, type_) for term in op.operands)
+                self.operands = [opcodes.resolve(term, type_) for term in op.operands]
+                self.plain = None not in self.operands
             if op.results != ("...",):
                 self.results = [opcodes.resolve(term, type_) for term in op.results]
         except ValueError:
@@ -164,13 +167,12 @@ class _Verifier:
 
     def _signatures(self) -> Iterator[VerifyError]:
         function = self.function
-        inline = [ref.sig for ref in function.functions.values() if isinstance(ref.sig, Signature)]
-        for signature in (function.signature, *function.signatures.values(), *inline):
-            for param in (*signature.params, *signature.returns):
-                if param.extension and not param.type.is_int:
-                    yield self.error(
-                        f"{param.extension} on {param.type}, which is no integer", function
-                    )
+        signatures = [function.signature, *function.signatures.values()]
+        signatures += [r.sig for r in function.functions.values() if isinstance(r.sig, Signature)]
+        for signature in signatures:
+            for type_, extension, _ in signature.params + signature.returns:
+                if extension and not type_.is_int:
+                    yield self.error(f"{extension} on {type_}, which is no integer", function)
             if signature.callconv == "preserve_all" and signature.returns:
                 yield self.error("preserve_all functions return nothing", function)
 
@@ -180,17 +182,21 @@ class _Verifier:
         """Types and dominance, in one pass over the instructions."""
         self.number = number
         function, types, rules = self.function, self.function.value_types, _RULES
+        type_of = types.get
+        annotated = bool(function.annotations)
         seen = set(block.params)
         for inst in block.insts:
             self.inst = inst
-            op, args = inst.op, inst.args
+            op, args, results = inst.op, inst.args, inst.results
             rule = rules[op.index].get(inst.type)
             if rule is None:
                 rule = rules[op.index][inst.type] = _Rule(op, inst.type)
             sound = True
-            if len(args) == rule.count:
+            if rule.plain and list(map(type_of, args)) == rule.operands:
+                pass
+            elif len(args) == rule.count:
                 for value, want in zip(args, rule.operands):  # noqa: B905  # lengths were compared
-                    have = types.get(value)
+                    have = type_of(value)
                     if have is not want and (want is not None or have not in rule.seconds):
                         sound = False
                         yield self._operand_error(value, want, rule)
@@ -210,11 +216,11 @@ class _Verifier:
                     message = rule.check(function, inst)
                     if message:
                         yield self.error(message)
-                made: list[Type | None] = [types[value] for value in inst.results]
-                if made != rule.results:
+                if list(map(type_of, results)) != rule.results:
                     yield from self._results(inst, rule)
-            seen.update(inst.results)
-            if function.annotations:
+            if results:
+                seen.update(results)
+            if annotated:
                 yield from self._annotation(inst)
 
     def _results(self, inst: Inst, rule: _Rule) -> Iterator[VerifyError]:

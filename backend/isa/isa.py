@@ -11,6 +11,7 @@ from backend.ir.entities import Signature
 from backend.ir.opcodes import Opcode, opcode_named
 from backend.ir.types import Type
 from backend.lower import expand
+from backend.lower.calls import interface_of
 from backend.lower.expand import Lacking
 from backend.lower.rules import Rule, RuleSet
 from backend.machine.labels import LabelUse
@@ -121,9 +122,8 @@ class Isa:
 
     def _passes(self, signature: Signature) -> bool:
         """Can a function of this signature be called?"""
-        convention = self.calls.conventions[signature.callconv]
         try:
-            convention.arguments(convention.passed(signature))
+            interface_of(signature, self.calls.conventions)
         except Unsupported:
             return False
         return True

@@ -15,14 +15,15 @@ beyond, over the arguments of the function itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
+from itertools import chain
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from backend.errors import Unsupported
 from backend.ir.entities import AbiParam, Inst, Signature
 from backend.ir.rules import callee_signature
-from backend.ir.types import I64, I128, Type
+from backend.ir.types import F32, F64, I64, I128, Type
 from backend.machine.registers import FIRST_VREG, FLOAT, INT
 from backend.machine.rows import Row
 from backend.machine.vcode import DEF, USE, MInst, Operand
@@ -67,11 +68,15 @@ class Convention(NamedTuple):
         """Bytes of the stack arguments at ``places`` and their home, to a multiple of its alignment."""
         return max(self.home, stack_bytes(places))
 
-    def passed(self, signature: Signature) -> tuple[AbiParam, ...]:
-        """The parameters, with the pointer to the area of results if there is one."""
-        if min(self.results(signature.returns), default=0) < 0:
-            return (*signature.params, _POINTER)
-        return signature.params
+
+class Interface(NamedTuple):
+    """How functions of one signature are called. ``params``: its parameters, and the pointer to the area of results
+    if there is one; ``arguments``, ``results``: the places of these and of the results, two for an i128."""
+
+    convention: Convention
+    params: tuple[AbiParam, ...]
+    arguments: list[Place]
+    results: list[Place]
 
 
 class Calls(NamedTuple):
@@ -110,12 +115,24 @@ class Calls(NamedTuple):
     near_func_addr: Row
 
 
-def convention_of(signature: Signature, conventions: Mapping[str, Convention]) -> Convention:
-    """Unsupported if the signature's calling convention is none of these."""
+def interface_of(signature: Signature, conventions: Mapping[str, Convention]) -> Interface:
+    """Unsupported if the signature's calling convention is none of these, or does not pass one of its types."""
     found = conventions.get(signature.callconv)
     if found is None:
         raise Unsupported(f"calling convention {signature.callconv}")
-    return found
+    results = found.results(signature.returns)
+    params = signature.params
+    if results and min(results) < 0:
+        params = (*params, _POINTER)
+    return Interface(found, params, found.arguments(params), results)
+
+
+def check_param(param: AbiParam, *purposes: str) -> None:
+    """Unsupported for a parameter of a type that has no register, or for a purpose that is none of these."""
+    if not param.type.is_int and param.type is not F32 and param.type is not F64:
+        raise Unsupported(f"a parameter or result of type {param.type}")
+    if param.purpose and param.purpose not in purposes:
+        raise Unsupported(f"a parameter for {param.purpose}")
 
 
 def stack_bytes(places: Sequence[Place]) -> int:
@@ -154,12 +171,16 @@ def _operands(
     )
 
 
-def _words(type_: Type) -> int:
-    return 2 if type_ is I128 else 1
-
-
-def _class(type_: Type) -> int:
-    return FLOAT if type_.is_float else INT
+def _given(
+    low: Lowering, values: Sequence[int], params: Sequence[AbiParam],
+    extends: Mapping[tuple[str, int], Row],
+) -> Iterator[tuple[Type, int]]:  # fmt: skip
+    """Type and register of each word of some values, extended as they are passed."""
+    for value, param in zip(values, params, strict=True):
+        vreg = extended(low, value, param, extends) if param.extension else low.use(value)
+        yield param.type, vreg
+        if param.type is I128:
+            yield I128, vreg + 1
 
 
 def _access(low: Lowering, row: Row, slot: Type, vreg: int, offset: int, base: int) -> None:
@@ -192,10 +213,8 @@ def emit_call(low: Lowering, inst: Inst) -> None:
     calls = low.isa.calls
     signature = callee_signature(low.function, inst)
     assert signature is not None  # the verifier's rule
-    convention = convention_of(signature, calls.conventions)
-    places = convention.arguments(convention.passed(signature))
+    convention, _, places, results = interface_of(signature, calls.conventions)
     stack = convention.stack(places)
-    results = convention.results(signature.returns)
     area = stack_bytes(results)
     args = inst.args
     ops: list[int] = []
@@ -218,15 +237,15 @@ def emit_call(low: Lowering, inst: Inst) -> None:
     loads: list[tuple[Type, int, int]] = []
     given = iter(results)
     for value, param in zip(inst.results, signature.returns, strict=True):
-        vreg = low.result(value)
-        for half in range(_words(param.type)):
+        type_, vreg = param.type, low.result(value)
+        for word in (vreg, vreg + 1) if type_ is I128 else (vreg,):
             place = next(given)
             if place >= 0:
-                defs.append(vreg + half)
+                defs.append(word)
                 def_registers.append(place)
-                def_classes.append(_class(param.type))
+                def_classes.append(FLOAT if type_.is_float else INT)
             else:
-                loads.append((convention.slot(param.type), vreg + half, stack - 1 - place))
+                loads.append((convention.slot(type_), word, stack - 1 - place))
     operands = _operands(len(ops), registers, classes, tuple(def_registers), tuple(def_classes))
     low.out.append(
         MInst(row, [*ops, *uses, *defs], callee + operands, convention.clobbers, low.origin)
@@ -250,14 +269,13 @@ def emit_tail_call(low: Lowering, inst: Inst) -> None:
     calls = low.isa.calls
     signature = callee_signature(low.function, inst)
     assert signature is not None  # the verifier's rule
-    convention = convention_of(signature, calls.conventions)
+    convention, _, places, _ = interface_of(signature, calls.conventions)
     if convention.sret_result >= 0 and _sret(low.function.signature) >= 0:
         raise Unsupported("a tail call in place of a pointer to results")
     if not extends_alike(low.function.signature, signature):
         raise Unsupported("a tail call of a function that does not extend its results")
-    places = convention.arguments(convention.passed(signature))
-    given, taken = stack_bytes(places), _taken(low, convention)
-    pointer = area_pointer(low, convention)
+    given, taken = stack_bytes(places), _taken(low)
+    pointer = area_pointer(low)
     args = inst.args
     callee: tuple[Operand, ...] = ()
     if inst.ref >= 0:
@@ -288,25 +306,18 @@ def _pass(
     uses: list[int] = []
     registers: list[int] = []
     classes: list[int] = []
-    given = iter(places)
-
-    def put(type_: Type, vreg: int) -> None:
-        place = next(given)
+    words = chain(
+        _given(low, args, params, calls.extends), ((I64, pointer),) if pointer >= 0 else ()
+    )
+    for (type_, vreg), place in zip(words, places, strict=True):
         if place >= 0:
             uses.append(vreg)
             registers.append(place)
-            classes.append(_class(type_))
+            classes.append(FLOAT if type_.is_float else INT)
         else:
             slot = convention.slot(type_)
             offset = room - 1 - place
             _access(low, calls.stores[slot], slot, vreg, offset, calls.stack_pointer)
-
-    for value, param in zip(args, params, strict=True):
-        vreg = extended(low, value, param, calls.extends)
-        for half in range(_words(param.type)):
-            put(param.type, vreg + half)
-    if pointer >= 0:
-        put(I64, pointer)
     return uses, tuple(registers), tuple(classes)
 
 
@@ -315,33 +326,29 @@ def _pass(
 
 def lower_arguments(low: Lowering) -> None:
     """Define the parameters that are used: those in registers by one pseudo instruction, the rest by loads."""
-    calls = low.isa.calls
-    signature = low.function.signature
-    convention = convention_of(signature, calls.conventions)
-    arguments = [
-        (low.types[value], low.use(value) if low.is_used(value) else -1)
-        for value in low.function.entry.params
-    ]
-    given = signature.params
-    if low.area >= 0:
+    calls, own = low.isa.calls, low.own
+    params = low.function.entry.params
+    if not params and low.area < 0:
+        return
+    arguments = [(low.types[value], low.found(value)) for value in params]
+    if len(own.params) > len(arguments):
         arguments.append((I64, low.area))
-        given = convention.passed(signature)
-    places = iter(convention.arguments(given))
+    places = iter(own.arguments)
     vregs: list[int] = []
     registers: list[int] = []
     classes: list[int] = []
     loads: list[tuple[Type, int, int]] = []
     for type_, first in arguments:
-        for half in range(_words(type_)):
+        for word in (first, first + 1) if type_ is I128 else (first,):
             place = next(places)
             if first < 0:
                 continue
             if place >= 0:
-                vregs.append(first + half)
+                vregs.append(word)
                 registers.append(place)
-                classes.append(_class(type_))
+                classes.append(FLOAT if type_.is_float else INT)
             else:
-                loads.append((convention.slot(type_), first + half, calls.linkage - 1 - place))
+                loads.append((own.convention.slot(type_), word, calls.linkage - 1 - place))
     if vregs:
         operands = _operands(0, (), (), tuple(registers), tuple(classes))
         low.out.append(MInst(calls.args, vregs, operands))
@@ -349,25 +356,23 @@ def lower_arguments(low: Lowering) -> None:
         _access(low, calls.loads[slot], slot, vreg, offset, calls.frame_pointer)
 
 
-def area_pointer(low: Lowering, convention: Convention) -> int:
+def area_pointer(low: Lowering) -> int:
     """The register with the pointer to where this function's results go; -1 if they fit in registers.
 
     It is a parameter without a value: whoever asks for it makes :meth:`Lowering.run` define it.
     """
-    signature = low.function.signature
-    if low.area < 0 and len(convention.passed(signature)) > len(signature.params):
+    if low.area < 0 and len(low.own.params) > len(low.function.signature.params):
         low.area = low.temp(INT)
     return low.area
 
 
-def _taken(low: Lowering, convention: Convention) -> int:
+def _taken(low: Lowering) -> int:
     """The bytes of this function's own stack arguments, if it pops them."""
-    if not convention.pops:
+    if not low.own.convention.pops:
         return 0
-    signature = low.function.signature
-    taken = stack_bytes(convention.arguments(convention.passed(signature)))
+    taken = stack_bytes(low.own.arguments)
     if taken > _MAX_POPPED:
-        raise Unsupported(f"{len(signature.params)} parameters of a function that pops them")
+        raise Unsupported(f"{len(low.own.params)} parameters of a function that pops them")
     return taken
 
 
@@ -375,33 +380,33 @@ def emit_return(low: Lowering, inst: Inst) -> None:
     """The results in their registers, and in the area of results, extended as the signature promises."""
     calls = low.isa.calls
     signature = low.function.signature
-    convention = convention_of(signature, calls.conventions)
-    pointer = area_pointer(low, convention)
-    places = iter(convention.results(signature.returns))
+    convention, _, _, places = low.own
+    pointer = area_pointer(low)
     uses: list[int] = []
     registers: list[int] = []
     classes: list[int] = []
-    for value, param in zip(inst.args, signature.returns, strict=True):
-        vreg = extended(low, value, param, calls.extends)
-        for half in range(_words(param.type)):
-            place = next(places)
-            if place >= 0:
-                uses.append(vreg + half)
-                registers.append(place)
-                classes.append(_class(param.type))
-            else:
-                slot = convention.slot(param.type)
-                _access(low, calls.stores[slot], slot, vreg + half, -1 - place, pointer)
+    words = _given(low, inst.args, signature.returns, calls.extends)
+    for (type_, vreg), place in zip(words, places, strict=True):
+        if place >= 0:
+            uses.append(vreg)
+            registers.append(place)
+            classes.append(FLOAT if type_.is_float else INT)
+        else:
+            slot = convention.slot(type_)
+            _access(low, calls.stores[slot], slot, vreg, -1 - place, pointer)
     if convention.sret_result >= 0 and (given := _sret(signature)) >= 0:
         if signature.returns:
             raise Unsupported("results beside a parameter for sret")
         uses.append(low.use(low.function.entry.params[given]))
         registers.append(convention.sret_result)
         classes.append(INT)
-    taken = _taken(low, convention)
-    row, ops = (calls.ret_pop, [taken]) if taken else (calls.ret, [])
-    operands = _operands(len(ops), tuple(registers), tuple(classes), (), ())
-    low.out.append(MInst(row, [*ops, *uses], operands, 0, low.origin))
+    taken = _taken(low)
+    if taken:
+        row, ops = calls.ret_pop, [taken, *uses]
+    else:
+        row, ops = calls.ret, uses
+    operands = _operands(len(ops) - len(uses), tuple(registers), tuple(classes), (), ())
+    low.out.append(MInst(row, ops, operands, 0, low.origin))
 
 
 def _sret(signature: Signature) -> int:

@@ -19,7 +19,7 @@ from backend.errors import Unsupported
 from backend.ir.entities import Block, BlockCall, Function, Inst
 from backend.ir.opcodes import opcode_named
 from backend.ir.types import I128, Type
-from backend.lower.calls import lower_arguments
+from backend.lower.calls import interface_of, lower_arguments
 from backend.lower.rules import Dispatch, by_second
 from backend.machine.registers import FIRST_VREG, FLOAT, INT
 from backend.machine.vcode import MInst, VBlock, VCode
@@ -54,11 +54,12 @@ class Lowering:
     ``counts``: value -> number of uses in the CLIF. ``out``: machine instructions of the current CLIF instruction.
     ``hits``: numbers of the rules that fired. ``origin``: position of the current CLIF instruction, or -1.
     ``sunk``: value of a load that was moved to its user -> the position that it was moved to.
-    ``area``: the register with the pointer to where results go that don't fit in registers, or -1.
+    ``own``: how the function is called; ``area``: the register with the pointer to where results go that don't fit in
+    registers, or -1.
     """
 
     __slots__ = ("_edge_numbers", "_first", "_insts", "_vregs", "area", "classes", "consts", "counts", "defs",
-                 "dispatch", "function", "has_pairs", "hits", "isa", "origin", "out", "sunk", "types",
+                 "dispatch", "function", "has_pairs", "hits", "isa", "origin", "out", "own", "sunk", "types",
                  "vcode")  # fmt: skip
 
     def __init__(self, function: Function, isa: Isa, dispatch: Dispatch) -> None:
@@ -78,6 +79,7 @@ class Lowering:
         self._insts: list[Inst] = []
         self._first = 0
         self.origin = -1
+        self.own = interface_of(function.signature, isa.calls.conventions)
         self.area = -1
         self.has_pairs = I128 in self.types.values()
         self._vregs: dict[int, int] = {}
@@ -105,9 +107,9 @@ class Lowering:
     result = use
     """The register that an instruction's result goes to. (A constant has no instruction of its own.)"""
 
-    def is_used(self, value: int) -> bool:
-        """Has any lowered instruction asked for ``value``?"""
-        return value in self._vregs
+    def found(self, value: int) -> int:
+        """The register of ``value`` if a lowered instruction asked for it, else -1."""
+        return self._vregs.get(value, -1)
 
     def temp(self, cls: int) -> int:
         """A new virtual register."""

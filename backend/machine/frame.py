@@ -87,8 +87,7 @@ def layout_frame(
 def _written(allocation: Allocation, env: MachineEnv, clobbers: int) -> tuple[int, ...]:
     """The callee-saved registers that are written. A call of a function of another convention may write some."""
     touched = {register for register in env.callee_saved if clobbers >> register & 1}
-    for registers in allocation.locations:
-        touched.update(registers)
+    touched.update(*allocation.locations)
     for edits in allocation.edits.values():
         for to, _ in edits:
             touched.add(to)

@@ -10,17 +10,13 @@ walk ends.
 
 **Transfer.**
 
-=====================
-============================================================================== edit ``(to, from)``
- ``to`` holds what ``from`` holds use of v in l          refused unless v is among what l holds
-clobber of r           r holds nothing known
-definition of v in l   l holds v alone
-edge with arguments    a location that holds argument a holds the parameter of a as well
-definition of v again  in a loop: what held the old v no longer holds v. This is done when a block
-is
-                       entered, for all it defines: no use of an old value can come before
-=====================
-==============================================================================
+- edit ``(to, from)``: ``to`` holds what ``from`` holds;
+- use of v in l: refused unless v is among what l holds;
+- clobber of r: r holds nothing known;
+- definition of v in l: l holds v alone;
+- edge with arguments: a location that holds argument a holds the parameter of a as well;
+- definition of v again, in a loop: what held the old v no longer holds v. This is done when a block is entered, for
+  all it defines: no use of an old value can come before.
 
 **Rules** for an instruction: an operand is in a register of its class, or the one it is fixed to; a
 tied definition is where its use is; definitions are apart; an early definition is apart from all
@@ -87,7 +83,7 @@ _MAX_ROLES: Final = 4096
 
 
 def _roles_of(inst: MInst) -> _Roles:
-    """The roles of an instruction's operands, remembered if they are its row's.
+    """The roles of an instruction's operands, remembered: they are its row's, or those of many functions' arguments.
 
     Remembered roles keep their operands alive, so an id that is found, and whose operands are the
     same object, is theirs.
@@ -95,10 +91,9 @@ def _roles_of(inst: MInst) -> _Roles:
     roles = _ROLES.get(id(inst.operands))
     if roles is None or roles.operands is not inst.operands:
         roles = _Roles(inst.operands)
-        if inst.operands is inst.row.operands:
-            if len(_ROLES) >= _MAX_ROLES:
-                _ROLES.clear()
-            _ROLES[id(inst.operands)] = roles
+        if len(_ROLES) >= _MAX_ROLES:
+            _ROLES.clear()
+        _ROLES[id(inst.operands)] = roles
     return roles
 
 

@@ -64,15 +64,14 @@ _MAX_SHAPES: Final = 4096
 
 
 def shape_of(inst: MInst) -> Shape:
-    """The shape of an instruction's operands, remembered if they are its row's."""
+    """The shape of an instruction's operands, remembered: they are its row's, or those of many functions' arguments."""
     shape = _SHAPES.get(id(inst.operands))
     # A remembered shape keeps its operands alive, so that an id can't come to mean others.
     if shape is None or shape.operands is not inst.operands:
         shape = Shape(inst)
-        if inst.operands is inst.row.operands:
-            if len(_SHAPES) >= _MAX_SHAPES:
-                _SHAPES.clear()
-            _SHAPES[id(inst.operands)] = shape
+        if len(_SHAPES) >= _MAX_SHAPES:
+            _SHAPES.clear()
+        _SHAPES[id(inst.operands)] = shape
     return shape
 
 

@@ -8,6 +8,8 @@ chance is out of the question.
 from __future__ import annotations
 
 import mmap
+from collections.abc import Callable, Sequence
+from operator import and_, itemgetter
 from typing import Any, Final
 
 from backend.ir.entities import AbiParam, Signature
@@ -72,9 +74,9 @@ class Caller:
     ``area``: the address of the area for results that fit in no register, or 0.
     """
 
-    __slots__ = ("_arguments", "_batch", "_canaries", "_canary_from", "_extended", "_floats", "_given_back", "_in_area",
-                 "_moved", "_parameters", "_parts", "_pieces", "_promised", "_results", "area", "exchange", "out_count",
-                 "signature")  # fmt: skip
+    __slots__ = ("_batch", "_canaries", "_canary_from", "_extended", "_floats", "_given_back", "_in_area",
+                 "_masks", "_moved", "_parameters", "_parts", "_pieces", "_promised", "_used", "_words", "area",
+                 "exchange", "out_count", "signature")  # fmt: skip
 
     def __init__(self, signature: Signature, placed: Passing, exchange: Exchange) -> None:
         area = placed.area
@@ -89,16 +91,16 @@ class Caller:
         self.area = layout.STACK_TOP + above if area else 0
         #: is the first argument given back as if it were the first result?
         self._given_back = placed.given_back
-        self._arguments = len(placed.convention.arguments)
-        #: arguments that are not all integers in registers and slots of their own, or ()
+        #: arguments that are not all plain, or ()
         self._pieces: tuple[tuple[int, int, int, int, int, int], ...] = ()
         self._floats: tuple[int, ...] = ()
         #: place, bits below it and ones above it of each argument that is not alone in its register
         self._moved: tuple[tuple[int, int, int], ...] = ()
         self._batch = exchange.arguments
         self._place_arguments(placed)
-        #: place in ``out`` and mask of each result, of an i128 its two halves
-        self._results: list[tuple[int, int]] = []
+        #: what takes the words of the results out of ``out``, of an i128 its two halves, and their masks
+        self._words: Callable[[Sequence[int]], Sequence[int]]
+        self._masks: list[int] = []
         #: number among those, offset and mask of each that is in the area
         self._in_area: list[tuple[int, int, int]] = []
         #: number, place in ``out`` (``-1 - offset`` in the area) and parameter of each result promised to be extended
@@ -107,14 +109,17 @@ class Caller:
         self._parts: tuple[tuple[int, int], ...] = ()
         self.out_count = exchange.out.count
         self._place_results(placed)
-        self._parameters: list[tuple[int, int]] = []
-        for param in signature.params:
+        #: bits above each argument that are left to chance, its sign if that is extended, and, where all are plain, its
+        #: place in the batch, or ``-1 - offset`` on the stack
+        self._parameters: list[tuple[int, int, int]] = []
+        registers = len(placed.convention.arguments)
+        for number, (type_, extension, _) in enumerate(placed.params):
             # A narrow argument leaves the bits above it to chance, unless the signature extends it.
-            free = 0 if param.extension else WORD ^ param.type.mask
-            sign = param.type.sign if param.extension == "sext" else 0
-            self._parameters.append((free, sign))
-        if area:
-            self._parameters.append((0, 0))
+            free = 0 if extension else WORD ^ type_.mask
+            sign = type_.sign if extension == "sext" else 0
+            beyond = number - registers
+            self._parameters.append((free, sign, 2 * number if beyond < 0 else -1 - 8 * beyond))
+        self._used = min(len(self._parameters), registers)
         self._canary_from = _CALLER_AT + above + area
         self._canaries = [image[self._canary_from :] for image in exchange.stacks]
         #: what is expected, with the stack pointer that the calling convention wants
@@ -124,10 +129,9 @@ class Caller:
                               for image in exchange.expected]  # fmt: skip
 
     def _place_arguments(self, placed: Passing) -> None:
-        c, params = placed.convention, self.signature.params
-        plain = all(p.type.is_int and p.type.bits <= 64 and not p.purpose for p in params)
-        if plain and not (placed.area or c.home or c.packed):
+        if placed.plain:
             return
+        c = placed.convention
         ints = (*c.arguments, c.sret)
         used: list[int] = []
         floats: list[int] = []
@@ -148,24 +152,32 @@ class Caller:
 
     def _place_results(self, placed: Passing) -> None:
         exchange, returns = self.exchange, self.signature.returns
-        if not any(piece.is_float for piece in placed.results):
-            self.out_count -= len(placed.convention.float_results)
+        places: list[int] = []
+        floats = whole = 0
         for number, piece in enumerate(placed.results):
             at = (exchange.floats if piece.is_float else exchange.results) + 2 * piece.register
             result = returns[piece.value]
+            floats += piece.is_float
+            whole += not (piece.shift or piece.up)
+            mask = piece.mask << piece.up
             if piece.register < 0:
                 # What is read for it is nothing; then the area is.
                 self._in_area.append((number, piece.offset, piece.mask))
-                self._results.append((0, 0))
-                at = -1 - piece.offset
-            else:
-                self._results.append((at, piece.mask << piece.up))
-            if has_room_to_extend(piece, result):
+                mask, at = 0, -1 - piece.offset
+            places.append(max(at, 0))
+            self._masks.append(mask)
+            if result.extension and has_room_to_extend(piece, result):
                 self._extended.append((piece.value, at, result))
-        ups = {piece.value: piece.up for piece in placed.results}
-        parts = [(1 + (result.type.bits == 128), ups[n]) for n, result in enumerate(returns)]
-        if any(part != (1, 0) for part in parts):
-            self._parts = tuple(parts)
+        if len(places) > 1:
+            self._words = itemgetter(*places)
+        else:
+            self._words = itemgetter(slice(places[0], places[0] + 1) if places else slice(0))
+        if not floats:
+            self.out_count -= len(placed.convention.float_results)
+        if whole < len(places):
+            ups = {piece.value: piece.up for piece in placed.results}
+            self._parts = tuple([(1 + (result.type.bits == 128), ups[n])
+                                 for n, result in enumerate(returns)])  # fmt: skip
 
     # ---- before a run
 
@@ -176,27 +188,25 @@ class Caller:
         if self._pieces:
             self._give_pieces(inputs, poison)
             return
-        exchange, batch, registers = self.exchange, self._batch, self._arguments
-        fills, stack, values = exchange.fills[poison], exchange.stack, batch.values
-        for i, value in enumerate(inputs):
-            above, sign = self._parameters[i]
+        exchange, batch = self.exchange, self._batch
+        fills, values = exchange.fills[poison], batch.values
+        for value, (above, sign, at) in zip(inputs, self._parameters, strict=True):
             if sign:
                 value = ((value ^ sign) - sign) & WORD
             elif above:
-                value |= fills[i & 63] & above
-            if i < registers:
-                values[2 * i] = value
+                value |= fills[at >> 1 & 63] & above
+            if at >= 0:
+                values[at] = value
             else:
-                at = _CALLER_AT + (i - registers) * 8
-                stack[at : at + 8] = value.to_bytes(8, exchange.order)
-        used = min(len(inputs), registers)
-        exchange.lib.uc_reg_write_batch(exchange.handle, batch.ids, batch.pointers, used)
+                place = _CALLER_AT - 1 - at
+                exchange.stack[place : place + 8] = value.to_bytes(8, exchange.order)
+        exchange.lib.uc_reg_write_batch(exchange.handle, batch.ids, batch.pointers, self._used)
 
     def _give_pieces(self, inputs: Input, poison: int) -> None:
         exchange, batch, parameters = self.exchange, self._batch, self._parameters
         fills, values = exchange.fills[poison], batch.values
         for n, (index, shift, mask, at, offset, size) in enumerate(self._pieces):
-            above, sign = parameters[index]
+            above, sign, _ = parameters[index]
             value = inputs[index]
             if sign:
                 value = (value ^ sign) - sign
@@ -219,8 +229,7 @@ class Caller:
 
     def taken(self) -> tuple[int, ...]:
         """The results, as unsigned bits of their types."""
-        word_of = self.exchange.out.values
-        results = tuple([word_of[at] & mask for at, mask in self._results])
+        results = tuple(map(and_, self._words(self.exchange.out.values), self._masks))
         if self._in_area:
             results = self._with_area(results)
         return self._joined(results) if self._parts else results

@@ -49,6 +49,8 @@ FAULT: Final = "fault"
 TIMEOUT: Final = "timeout"
 STRAY: Final = "stray"
 
+_REMOVE_CACHE: Final = unicorn.UC_CTL_IO_WRITE << 30 | 2 << 26 | unicorn.UC_CTL_TB_REMOVE_CACHE
+"""The request of ``uc_ctl``: it writes, and has two arguments."""
 _POISON_SEED: Final = 0x5EED_F00D
 _UPPER_SEED: Final = 0x0DDB_A115
 
@@ -131,6 +133,7 @@ class Emulator:
         self._fills: list[list[int]] = []
         for poison in range(POISONS):
             self._prepare_poison(random.Random(_POISON_SEED + poison))
+        self._raw_contexts = [context.context for context in self._contexts]
         #: by calling convention, made when first there is a function of it
         self._exchanges: dict[str, Exchange] = {}
         self._caller = self._caller_of(Signature())
@@ -197,7 +200,7 @@ class Emulator:
         tail = (end - len(code)) // len(fill)
         image = code + fill * tail
         self._code[: len(image)] = image
-        self._uc.ctl_remove_cache(layout.CODE, layout.CODE + end)
+        self._forget_translation(end)
         self._code_length = len(code)
         self._entry = layout.CODE + entry
         self._stack[:] = self._stacks[0]
@@ -206,6 +209,14 @@ class Emulator:
         self._caller = self._caller_of(signature)
         if self._called is not None:
             self._called.enter(signature.callconv)
+
+    def _forget_translation(self, size: int) -> None:
+        """Drop what was translated of the first ``size`` bytes of code: ``ctl_remove_cache`` without its wrapper, which
+        takes as long as a run."""
+        first, end = ctypes.c_uint64(layout.CODE), ctypes.c_uint64(layout.CODE + size)
+        error = self._lib.uc_ctl(self._handle, _REMOVE_CACHE, first, end)
+        if error != unicorn.UC_ERR_OK:
+            raise unicorn.UcError(error)
 
     def _map_data(self, size: int) -> None:
         if size % self.machine.page or size > layout.DATA_SIZE:
@@ -244,7 +255,7 @@ class Emulator:
     def run(self, inputs: Input, memory: bytes, poison: int = 0) -> Run:
         """Call the loaded function once. ``memory``: the data region's bytes before the call."""
         lib, handle, stack, caller = self._lib, self._handle, self._stack, self._caller
-        lib.uc_context_restore(handle, self._contexts[poison].context)
+        lib.uc_context_restore(handle, self._raw_contexts[poison])
         stack[-layout.STACK_RESET :] = self._tops[poison]
         if memory:
             self._data[: len(memory)] = memory

@@ -90,8 +90,9 @@ class _Stub:
             self.passing = passing(signature, m)
         except ValueError as error:
             raise ExecutorLimit(str(error)) from None
-        c = self.passing.convention
-        self.args, self.stack, self.results = self.passing[1:4]
+        placed = self.passing
+        c = placed.convention
+        self.args, self.stack, self.results = placed.args, placed.stack, placed.results
         self.batch = Batch([m.sp, *_ids(self.args, (*c.arguments, c.sret), c.float_arguments)])
         self.written = Batch(_ids(self.results, c.results, c.float_results))
 

@@ -64,18 +64,21 @@ class Piece(NamedTuple):
 
 
 class Passing(NamedTuple):
-    """How a signature's values are passed. ``args``: the pieces of the arguments, of which the pointer to the area of
-    results is one more, if ``area``, the area's bytes, is not 0; ``stack``: bytes of the stack arguments, their home
-    included. In ``results`` an offset is one in the area. ``popped``: by how much SP is higher after the return.
-    ``given_back``: is the first argument given back in the first register of results?"""
+    """How a signature's values are passed. ``params``: the parameters, of which the pointer to the area of results is
+    one more, if ``area``, the area's bytes, is not 0; ``args``: their pieces; ``stack``: bytes of the stack arguments,
+    their home included. In ``results`` an offset is one in the area. ``popped``: by how much SP is higher after the
+    return. ``given_back``: is the first argument given back in the first register of results? ``plain``: is each
+    argument an integer in the register of its place or, where there is none, in a slot of its own?"""
 
     convention: Convention
+    params: tuple[AbiParam, ...]
     args: list[Piece]
     stack: int
     results: list[Piece]
     area: int
     popped: int
     given_back: bool
+    plain: bool
 
 
 def passing(signature: Signature, machine: Machine) -> Passing:
@@ -83,6 +86,11 @@ def passing(signature: Signature, machine: Machine) -> Passing:
     c = machine.conventions.get(signature.callconv)
     if c is None:
         raise ValueError(f"calling convention {signature.callconv}")
+    ints = _integers_in_registers(signature.params, len(c.arguments))
+    outs = _integers_in_registers(signature.returns, min(len(c.results), c.results_at_most))
+    if ints is not None and outs is not None:
+        popped = _up(c.home, _STACK_ALIGN) if c.pops else 0
+        return Passing(c, signature.params, ints, c.home, outs, 0, popped, False, not c.home)
     for number, param in enumerate((*signature.params, *signature.returns)):
         if param.purpose == "vmctx" and number < len(signature.params):
             continue  # an argument like any other
@@ -98,7 +106,33 @@ def passing(signature: Signature, machine: Machine) -> Passing:
     params = (*signature.params, AbiParam(I64)) if area else signature.params
     args, stack = _pieces(params, c, len(c.arguments), len(c.float_arguments))
     popped = _up(stack, _STACK_ALIGN) if c.pops else 0
-    return Passing(c, args, stack, results, _up(area, _STACK_ALIGN), popped, given_back)
+    plain = not (area or c.home or c.packed) and all(
+        p.type.is_int and p.type.bits <= 64 and not p.purpose for p in params
+    )
+    return Passing(
+        c, params, args, stack, results, _up(area, _STACK_ALIGN), popped, given_back, plain
+    )
+
+
+_INTEGERS: Final[dict[int, Piece]] = {}
+"""The piece that an integer by itself is, by its number and the index of its type."""
+
+
+def _integers_in_registers(params: tuple[AbiParam, ...], registers: int) -> list[Piece] | None:
+    """The pieces of ``params`` if all are integers, each in a register: the usual case, which every convention has
+    alike."""
+    if len(params) > registers:
+        return None
+    made: list[Piece] = []
+    for number, (type_, _, purpose) in enumerate(params):
+        if purpose or not type_.is_int or type_.bits > 64:
+            return None
+        key = type_.index << 8 | number
+        piece = _INTEGERS.get(key)
+        if piece is None:
+            piece = _INTEGERS[key] = Piece(number, 0, type_.mask, False, number, 0)
+        made.append(piece)
+    return made
 
 
 def result_pieces(returns: tuple[AbiParam, ...], convention: Convention) -> tuple[list[Piece], int]:

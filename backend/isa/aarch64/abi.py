@@ -36,7 +36,7 @@ from backend.isa.aarch64.regs import (
     TEMP,
 )
 from backend.isa.isa import Step
-from backend.lower.calls import Calls, Convention
+from backend.lower.calls import Calls, Convention, check_param
 from backend.machine.frame import Frame
 from backend.machine.registers import FLOAT, INT, spill_slot
 from backend.machine.rows import Row
@@ -47,13 +47,6 @@ _SCALED_LIMIT: Final = 4096
 _FIRST_VECTOR: Final = 32
 
 _NO_TRAP: Final = -1
-
-
-def _check_param(param: AbiParam) -> None:
-    if not param.type.is_int and param.type is not F32 and param.type is not F64:
-        raise Unsupported(f"a parameter or result of type {param.type}")
-    if param.purpose not in ("", "vmctx"):
-        raise Unsupported(f"a parameter for {param.purpose}")
 
 
 def _locate(
@@ -67,11 +60,12 @@ def _locate(
     places: list[int] = []
     ints = floats = offset = 0
     for param in params:
-        if param.purpose == "sret" and param.type is I64 and sret >= 0:
-            places.append(sret)
-            continue
-        _check_param(param)
         type_ = param.type
+        if param.purpose or not type_.is_int:
+            if param.purpose == "sret" and type_ is I64 and sret >= 0:
+                places.append(sret)
+                continue
+            check_param(param, "vmctx")
         if type_.is_float:
             if floats < len(FLOAT_ARGUMENTS):
                 places.append(FLOAT_ARGUMENTS[floats])

@@ -43,7 +43,7 @@ from backend.isa.x86_64.regs import (
     SCRATCH,
     xmm,
 )
-from backend.lower.calls import Calls, Convention
+from backend.lower.calls import Calls, Convention, check_param
 from backend.machine.frame import Frame
 from backend.machine.registers import FLOAT, INT, spill_slot
 from backend.machine.rows import Row
@@ -57,11 +57,7 @@ _REACH: Final = 1 << 28
 _NO_TRAP: Final = -1
 
 
-def _check_param(param: AbiParam) -> None:
-    if not param.type.is_int and param.type is not F32 and param.type is not F64:
-        raise Unsupported(f"a parameter or result of type {param.type}")
-    if param.purpose not in ("", "sret", "vmctx"):
-        raise Unsupported(f"a parameter for {param.purpose}")
+_PURPOSES: Final = ("sret", "vmctx")
 
 
 def _locate(
@@ -75,8 +71,10 @@ def _locate(
     places: list[int] = []
     ints = floats = offset = 0
     for param in params:
-        _check_param(param)
-        if param.type.is_float:
+        type_ = param.type
+        if param.purpose or not type_.is_int:
+            check_param(param, *_PURPOSES)
+        if type_.is_float:
             if floats < len(vectors):
                 places.append(vectors[floats])
                 floats += 1
@@ -84,7 +82,7 @@ def _locate(
                 places.append(-1 - offset)
                 offset += 8
             continue
-        count = 2 if param.type is I128 else 1
+        count = 2 if type_ is I128 else 1
         if ints + count <= len(registers):
             places += registers[ints : ints + count]
             ints += count
@@ -115,7 +113,7 @@ def _fastcall_arguments(params: tuple[AbiParam, ...]) -> list[int]:
     _check_sret(params)
     places: list[int] = []
     for number, param in enumerate(_narrow(params)):
-        _check_param(param)
+        check_param(param, *_PURPOSES)
         if number < len(FASTCALL_ARGUMENTS):
             registers = FASTCALL_FLOATS if param.type.is_float else FASTCALL_ARGUMENTS
             places.append(registers[number])

@@ -190,7 +190,9 @@ BUGS: Final = (
         "frame",
         3,
         _NARROW,
-        lambda: edited(calls._pass, "extended(low, value, param, calls.extends)", "low.use(value)"),
+        lambda: edited(
+            calls._pass, "_given(low, args, params, calls.extends)", "_given(low, args, params, {})"
+        ),
     ),
     Bug(
         "call-results-mixed",
