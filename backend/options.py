@@ -61,6 +61,7 @@ def features_of(isa: str) -> tuple[str, ...]:
     return tuple(row.name for row in OPTIONS if row.feature and isa in row.isas)
 
 
+_ROWS: Final = {row.name: row for row in OPTIONS}
 _DEFAULTS: Final = tuple((row.name, row.values[0]) for row in OPTIONS)
 _FEATURES: Final = {isa: features_of(isa) for row in OPTIONS for isa in row.isas}
 
@@ -105,12 +106,12 @@ class Options:
         """Options that differ from the defaults, by name. OptionError with one clear line."""
         made = cls()
         for name, value in given.items():
-            row = next((row for row in OPTIONS if row.name == name), None)
+            row = _ROWS.get(name)
             if row is None:
                 raise OptionError(
                     f"no option {name!r}; there are {', '.join(r.name for r in OPTIONS)}"
                 )
-            if not any(value == v and type(value) is type(v) for v in row.values):
+            if type(value) is not type(row.values[0]) or value not in row.values:
                 shown = ", ".join(str(v) or "(nothing)" for v in row.values)
                 raise OptionError(f"option {name} can't be {value!r}; it can be {shown}")
             setattr(made, name, value)

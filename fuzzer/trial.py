@@ -131,7 +131,7 @@ def agrees(outcome: Outcome, run: Run, trap_codes: dict[int, tuple[str, ...]]) -
         return (
             run.stop == executor.RETURN
             and not run.frame
-            and _same_calls(outcome, run)
+            and (not (run.calls or outcome.calls) or same_calls(outcome.calls, run.calls))
             and (
                 (run.values == outcome.values and run.memory == outcome.memory)
                 or outcome.accepts(run.values, run.memory)
@@ -141,18 +141,13 @@ def agrees(outcome: Outcome, run: Run, trap_codes: dict[int, tuple[str, ...]]) -
         return (
             outcome.code in trap_codes.get(run.offset, ())
             and not run.frame
-            and _same_calls(outcome, run)
+            and (not (run.calls or outcome.calls) or same_calls(outcome.calls, run.calls))
             and (
                 run.stop == executor.FAULT
                 or (run.stop == executor.TRAP and same_memory(outcome, run.memory))
             )
         )
     return True
-
-
-def _same_calls(outcome: Returned | Trapped, run: Run) -> bool:
-    """Were functions from outside called as the reference says?"""
-    return (not run.calls and not outcome.calls) or same_calls(outcome.calls, run.calls)
 
 
 def run_trial(

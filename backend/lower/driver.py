@@ -12,6 +12,7 @@ an i128 is two integer registers with consecutive numbers, the lower half first.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -198,20 +199,20 @@ class Lowering:
     def _scan(self, order: list[Block]) -> dict[int, int]:
         """Collect constants, definitions and use counts; the origin of each block's first
         instruction, by block."""
-        consts, defs, counts = self.consts, self.defs, self.counts
+        consts, defs = self.consts, self.defs
+        used: list[int] = []
         for block in order:
             for inst in block.insts:
-                for arg in inst.args:
-                    counts[arg] = counts.get(arg, 0) + 1
+                used += inst.args
                 for call in inst.targets:
-                    for arg in call.args:
-                        counts[arg] = counts.get(arg, 0) + 1
+                    used += call.args
                 results = inst.results
                 if results:
                     if inst.op is _ICONST:
                         consts[results[0]] = inst.imm & self.types[results[0]].mask
                     for value in results:
                         defs[value] = inst
+        self.counts = Counter(used)
         origins: dict[int, int] = {}
         position = 0
         for block in self.function.blocks:

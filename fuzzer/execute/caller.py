@@ -35,7 +35,7 @@ class Exchange:
     the caller's stack.
 
     ``arguments``: the integer registers of arguments; ``out``: PC, SP, what is saved, results, flags, float results;
-    ``checked``: bytes of it that must be ``expected``, by poison; ``results``, ``floats``: the first word of each kind
+    ``checked``: the bytes of it that must be ``expected``, by poison; ``results``, ``floats``: the first word of each kind
     of results in it, ``flags``: that of the flags, 0 if they don't matter. ``stacks``: the stack at the call and
     ``fills``: random words, by poison.
     """
@@ -60,7 +60,7 @@ class Exchange:
         flags = [machine.flags] if machine.flags_clear else []
         results = [*convention.results, *flags]
         self.out = Batch([*kept, *results, *convention.float_results])
-        self.checked = 16 * len(kept)
+        self.checked = self.out.bytes[: 16 * len(kept)]
         self.results = 2 * len(kept)
         self.flags = 2 * (len(kept) + len(convention.results)) if flags else 0
         self.floats = 2 * (len(kept) + len(results))
@@ -99,7 +99,7 @@ class Caller:
         self._batch = exchange.arguments
         self._place_arguments(placed)
         #: what takes the words of the results out of ``out``, of an i128 its two halves, and their masks
-        self._words: Callable[[Sequence[int]], Sequence[int]]
+        self._words: Callable[[Any], Sequence[int]]
         self._masks: list[int] = []
         #: number among those, offset and mask of each that is in the area
         self._in_area: list[tuple[int, int, int]] = []
@@ -190,7 +190,7 @@ class Caller:
             return
         exchange, batch = self.exchange, self._batch
         fills, values = exchange.fills[poison], batch.values
-        for value, (above, sign, at) in zip(inputs, self._parameters, strict=True):
+        for value, (above, sign, at) in zip(inputs, self._parameters):  # noqa: B905  # hot
             if sign:
                 value = ((value ^ sign) - sign) & WORD
             elif above:
@@ -240,7 +240,7 @@ class Caller:
         out, flags = exchange.out, exchange.flags
         found: tuple[tuple[str, int, int], ...] = ()
         if (
-            bytes(out.bytes[: exchange.checked]) != self._promised[poison]
+            bytes(exchange.checked) != self._promised[poison]
             or exchange.stack[self._canary_from :] != self._canaries[poison]
             or (flags and out.values[flags] & exchange.machine.flags_clear)
         ):

@@ -19,7 +19,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -49,8 +49,6 @@ FAULT: Final = "fault"
 TIMEOUT: Final = "timeout"
 STRAY: Final = "stray"
 
-_REMOVE_CACHE: Final = unicorn.UC_CTL_IO_WRITE << 30 | 2 << 26 | unicorn.UC_CTL_TB_REMOVE_CACHE
-"""The request of ``uc_ctl``: it writes, and has two arguments."""
 _POISON_SEED: Final = 0x5EED_F00D
 _UPPER_SEED: Final = 0x0DDB_A115
 
@@ -100,6 +98,8 @@ class Emulator:
         uc.ctl_set_tcg_buffer_size(8 << 20)
         self._lib: Any = _raw.uclib
         self._handle = uc._uch
+        #: goes to the loaded function; Unicorn's error number
+        self._enter: Callable[..., int] = self._lib.uc_emu_start
         runs = unicorn.UC_PROT_READ | unicorn.UC_PROT_EXEC
         runs |= unicorn.UC_PROT_WRITE if m.writable_code else 0
         uc.mem_map(layout.RETURN, layout.RETURN_SIZE, runs)
@@ -200,7 +200,7 @@ class Emulator:
         tail = (end - len(code)) // len(fill)
         image = code + fill * tail
         self._code[: len(image)] = image
-        self._forget_translation(end)
+        self._uc.ctl_remove_cache(layout.CODE, layout.CODE + end)
         self._code_length = len(code)
         self._entry = layout.CODE + entry
         self._stack[:] = self._stacks[0]
@@ -209,14 +209,6 @@ class Emulator:
         self._caller = self._caller_of(signature)
         if self._called is not None:
             self._called.enter(signature.callconv)
-
-    def _forget_translation(self, size: int) -> None:
-        """Drop what was translated of the first ``size`` bytes of code: ``ctl_remove_cache`` without its wrapper, which
-        takes as long as a run."""
-        first, end = ctypes.c_uint64(layout.CODE), ctypes.c_uint64(layout.CODE + size)
-        error = self._lib.uc_ctl(self._handle, _REMOVE_CACHE, first, end)
-        if error != unicorn.UC_ERR_OK:
-            raise unicorn.UcError(error)
 
     def _map_data(self, size: int) -> None:
         if size % self.machine.page or size > layout.DATA_SIZE:
@@ -249,7 +241,7 @@ class Emulator:
             uc.reg_write(m.sp, layout.STACK_TOP)
             uc.reg_write(m.pc, self._landed)
             self._read(made.out)
-            made.expected.append(bytes(made.out.bytes[: made.checked]))
+            made.expected.append(bytes(made.checked))
         return made
 
     def run(self, inputs: Input, memory: bytes, poison: int = 0) -> Run:
@@ -266,7 +258,7 @@ class Emulator:
             outside.begin(poison)
         self._fault_address = -1
         landed = self._landed
-        error = self._enter(handle)
+        error = self._enter(handle, self._entry, landed, 0, MAX_INSTRUCTIONS)
         out = caller.exchange.out
         lib.uc_reg_read_batch(handle, out.ids, out.pointers, caller.out_count)
         pc = out.values[0]
@@ -287,11 +279,6 @@ class Emulator:
                 (),
             )
         return run if outside is None else self._with_calls(run)
-
-    def _enter(self, handle: Any) -> int:
-        """Go to the loaded function; Unicorn's error number."""
-        error: int = self._lib.uc_emu_start(handle, self._entry, self._landed, 0, MAX_INSTRUCTIONS)
-        return error
 
     def _with_calls(self, run: Run) -> Run:
         """What the run did with functions from outside."""

@@ -105,6 +105,7 @@ class Elsewhere(Emulator):
         self._registers = Batch([id_ for id_, _ in self._harness.registers if id_ != PADDING])
         self._image = b""
         super().__init__(isa)
+        self._enter = self._go_there
 
     def load(
         self, code: bytes, signature: Signature, memory_size: int = 0, entry: int = 0,
@@ -115,9 +116,10 @@ class Elsewhere(Emulator):
             raise ExecutorLimit(f"{self._second.name} has no function {self._called.names[0]}")
         self._image = self._code[: -(-len(code) // _PAGE) * _PAGE + _PAGE]
 
-    def _enter(self, handle: Any) -> int:
+    def _go_there(self, *start: Any) -> int:
+        """What stands for ``uc_emu_start``."""
         before, data, stack = self._block(), self._data[: self._mapped], self._stack[:]
-        error = super()._enter(handle)
+        error: int = self._lib.uc_emu_start(*start)
         ends = bool(error) or int(self._uc.reg_read(self.machine.pc)) == self._landed
         end = layout.DATA + self._mapped
         if error and end <= self._fault_address < -(-end // _PAGE) * _PAGE:
