@@ -35,8 +35,8 @@ class Exchange:
     the caller's stack.
 
     ``arguments``: the integer registers of arguments; ``out``: PC, SP, what is saved, results, flags, float results;
-    ``checked``: the bytes of it that must be ``expected``, by poison; ``results``, ``floats``: the first word of each kind
-    of results in it, ``flags``: that of the flags, 0 if they don't matter. ``stacks``: the stack at the call and
+    ``checked``: the bytes of it that must be ``expected``, by poison; ``results``, ``floats``: the first word of each
+    kind of results in it, ``flags``: that of the flags, 0 if they don't matter. ``stacks``: the stack at the call and
     ``fills``: random words, by poison.
     """
 
