@@ -3,7 +3,8 @@
 Sources: Procedure Call Standard for the Arm 64-bit Architecture, 6.1 (registers); System V Application Binary
 Interface, AMD64 Architecture Processor Supplement, 3.2.1 (registers; the direction flag is clear on return); RISC-V ELF
 psABI, "Register convention", and The RISC-V Instruction Set Manual, Volume II, ``mstatus``; z/Architecture
-Principles of Operation, "Program-Status Word", "Control registers". How functions are called is said in
+Principles of Operation, "Program-Status Word", "Control registers"; Arm Architecture Reference Manual, ARMv7-A and
+ARMv7-R edition, "CPACR", "FPEXC", "FPSCR". How functions are called is said in
 :mod:`fuzzer.execute.conventions`.
 """
 
@@ -15,11 +16,12 @@ from typing import Final
 
 import unicorn
 from unicorn import arm64_const as arm64
+from unicorn import arm_const as arm
 from unicorn import riscv_const as riscv
 from unicorn import s390x_const as s390x
 from unicorn import x86_const as x86
 
-from fuzzer.execute.conventions import CONVENTIONS, Convention, fr, gr, q, r, rv, rvf, x
+from fuzzer.execute.conventions import CONVENTIONS, Convention, ar, arm_floats, fr, gr, q, r, rv, rvf, x
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,9 +180,39 @@ _S390X: Final = Machine(
     writable_code=True,
 )
 
+_ARM_Q: Final = arm_floats("q", *range(16))
+
+#: ARMv7-A with VFPv4, Advanced SIMD and division, in the state A32. CPACR: coprocessors 10 and 11, which are floats, for
+#: everyone; FPEXC.EN: they are on; FPSCR: round to nearest even, flush nothing, hand NaNs on.
+_ARM: Final = Machine(
+    name="arm",
+    arch=unicorn.UC_ARCH_ARM,
+    mode=unicorn.UC_MODE_ARM,
+    cpu=arm.UC_CPU_ARM_CORTEX_A15,
+    pc=arm.UC_ARM_REG_PC,
+    sp=arm.UC_ARM_REG_SP,
+    link=arm.UC_ARM_REG_LR,
+    poisoned=(*ar(0, 1, 2, 3, 12), *_ARM_Q, *_saved("arm")),
+    vectors=_ARM_Q,
+    trap_fill=bytes.fromhex("f000f0e7"),  # udf #0
+    page=4096,
+    conventions=CONVENTIONS["arm"],
+    fixed=(
+        (int(arm.UC_ARM_REG_C1_C0_2), 0x00F0_0000),
+        (int(arm.UC_ARM_REG_FPEXC), 0x4000_0000),
+        (int(arm.UC_ARM_REG_FPSCR), 0),
+    ),
+    flags=arm.UC_ARM_REG_APSR_NZCV,
+    flags_free=0xF000_0000,
+    flags_lost=0xF000_0000,
+    return_code=bytes.fromhex("1eff2fe1"),  # bx lr
+    stack_align=8,
+)
+
 MACHINES: Final[dict[str, Machine]] = {
     "aarch64": _AARCH64,
     "x86_64": _X86_64,
     "riscv64": _RISCV64,
     "s390x": _S390X,
+    "arm": _ARM,
 }
