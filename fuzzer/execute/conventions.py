@@ -7,7 +7,8 @@ passing); Microsoft's "x64 calling convention" and "x64 stack usage" (registers 
 RISC-V ELF psABI ("Integer calling convention", "Hardware floating-point calling convention": LP64D); s390x ELF ABI
 supplement ("Registers", "The stack frame", "Parameter passing"); AAPCS32 (Procedure Call Standard for the Arm
 Architecture, 6.1 machine registers, 6.4 and 6.5 parameter passing, 7.1 the VFP variant) and the Run-time ABI for the
-Arm Architecture (4.1: its helper functions take floats in integer registers).
+Arm Architecture (4.1: its helper functions take floats in integer registers);
+MIPSpro 64-Bit Porting and Transition Guide, "Subprogram Interface" (N64).
 What these leave open of functions with several results, and of results in memory, is as Cranelift has it. Nothing here
 is shared with the backend on purpose: where the two disagree, that is a finding.
 
@@ -24,6 +25,7 @@ from typing import Final
 
 from unicorn import arm64_const as arm64
 from unicorn import arm_const as arm
+from unicorn import mips_const as mips
 from unicorn import riscv_const as riscv
 from unicorn import s390x_const as s390x
 from unicorn import x86_const as x86
@@ -263,6 +265,39 @@ _ARM_LIBRARY: Final = replace(
 )
 
 
+def mr(*numbers: int) -> tuple[int, ...]:
+    """Unicorn's ids of $0..$31 of MIPS."""
+    return tuple(int(mips.UC_MIPS_REG_0) + n for n in numbers)
+
+
+def mf(*numbers: int) -> tuple[int, ...]:
+    """Unicorn's ids of $f0..$f31 of MIPS."""
+    return tuple(int(mips.UC_MIPS_REG_F0) + n for n in numbers)
+
+
+_MIPS64: Final = Convention(
+    arguments=(),
+    results=(),
+    saved=tuple(Saved(f"s{n}", *mr(16 + n)) for n in range(8))
+    + (Saved("gp", *mr(28)), Saved("fp", *mr(30)))
+    + tuple(Saved(f"f{n}", *mf(n)) for n in range(24, 32)),
+    destroyed=mr(*range(1, 16), 24, 25) + mf(*range(24)),
+    pairs="any",
+    gives_back=False,
+    context=mr(4, 5),
+)
+_MIPS64_LIBRARY: Final = replace(
+    _MIPS64,
+    arguments=mr(*range(4, 12)),
+    results=mr(2, 3),
+    float_arguments=mf(*range(12, 20)),
+    float_results=mf(0),
+    context=(),
+    word=64,
+    high_first=True,
+)
+
+
 def _by_context(context: Convention, **libraries: Convention) -> dict[str, Convention]:
     return {**dict.fromkeys(("", "system_v", "fast", "cold"), context), **libraries}
 
@@ -331,6 +366,7 @@ CONVENTIONS: Final[dict[str, dict[str, Convention]]] = {
         "s390x": dict.fromkeys(("", "system_v", "fast", "cold"), _S390X),
         "arm": _by_context(_ARM, library=_ARM_LIBRARY,
                            soft_library=replace(_ARM_LIBRARY, float_arguments=(), float_results=())),
+        "mips64": _by_context(_MIPS64, library=_MIPS64_LIBRARY),
     }.items()
 }
 """By the name of the ISA, by that of the convention as CLIF has it, or as :func:`in_dialect` has."""

@@ -302,9 +302,17 @@ class Emulator:
             return TIMEOUT
         if self.machine.one_error:
             return FAULT if self._code[pc - layout.CODE] else TRAP
+        if self.machine.trap_faults and self._is_trap(pc - layout.CODE):
+            return TRAP
         if error in (unicorn.UC_ERR_EXCEPTION, unicorn.UC_ERR_INSN_INVALID):
             return TRAP
         return FAULT
+
+
+    def _is_trap(self, at: int) -> bool:
+        """Is what traps at ``at`` of the code?"""
+        fill = self.machine.trap_fill
+        return self._code[at : at + len(fill)] == fill
 
 
 _pool: dict[str, Emulator] = {}

@@ -24,6 +24,7 @@ from elftools.elf.sections import SymbolTableSection
 
 from backend.errors import Unsupported
 from backend.machine.compiled import Reloc
+from fuzzer.execute import layout
 from fuzzer.targets.llvm_marks import SECTION, function_fields, marks
 from fuzzer.targets.llvm_traps import CALLED, number_of
 
@@ -34,7 +35,7 @@ _NOP: Final = {"EM_S390": bytes.fromhex("0707"), "EM_RISCV": bytes.fromhex("0100
 """What code is decoded across; one byte on x86-64. On AArch64 code needs no padding: it comes in words."""
 
 
-TRAP_CODES: Final = {"EM_ARM": CALLED["arm"]}
+TRAP_CODES: Final = {"EM_ARM": CALLED["arm"], "EM_MIPS": CALLED["mips64"]}
 """What a function that only traps is, where LLVM's traps are calls of one."""
 
 
@@ -290,6 +291,33 @@ def _apply_arm(image: bytearray, kind: int, at: int, target: int) -> None:
     struct.pack_into("<I", image, at, word)
 
 
+#: lowest bit of the address that is in the half-word, and what is added first since the lower ones are signed:
+#: R_MIPS_LO16, R_MIPS_HI16, R_MIPS_HIGHER, R_MIPS_HIGHEST
+_MIPS_HALVES: Final = {6: (0, 0), 5: (16, 0x8000), 28: (32, 0x8000_8000), 29: (48, 0x8000_8000_8000)}
+#: bits and unit of the distance: R_MIPS_PC16, R_MIPS_PC21_S2, R_MIPS_PC26_S2
+_MIPS_BRANCHES: Final = {10: 16, 60: 21, 61: 26}
+
+
+def _apply_mips(image: bytearray, kind: int, at: int, target: int) -> None:
+    """Addresses are those in the executor's place for code: MIPS has no other way to say them without a table."""
+    address = layout.CODE + target
+    (word,) = struct.unpack_from(">I", image, at)
+    if kind == 4:  # R_MIPS_26
+        word = word & 0xFC00_0000 | address >> 2 & 0x03FF_FFFF
+    elif kind in _MIPS_HALVES:
+        low, rounding = _MIPS_HALVES[kind]
+        word = word & 0xFFFF_0000 | address + rounding >> low & 0xFFFF
+    elif kind in _MIPS_BRANCHES:
+        mask = (1 << _MIPS_BRANCHES[kind]) - 1
+        word = word & ~mask | target - at >> 2 & mask
+    elif kind == 18:  # R_MIPS_64
+        struct.pack_into(">Q", image, at, address)
+        return
+    else:
+        raise Unsupported(f"relocation type {kind}")
+    struct.pack_into(">I", image, at, word)
+
+
 #: where bits 1, 2, ... of the distance are (The RISC-V Instruction Set Manual, Volume I, B, J, CB and CJ)
 _JUMPS: Final = {
     16: (8, 9, 10, 11, 25, 26, 27, 28, 29, 30, 7, 31),
@@ -298,13 +326,15 @@ _JUMPS: Final = {
 _COMPRESSED: Final = {44: (3, 4, 10, 11, 2, 5, 6, 12), 45: (3, 4, 5, 11, 2, 7, 6, 9, 10, 8, 12)}
 
 #: relocations that call, by the executor's name: R_X86_64_PLT32, R_AARCH64_JUMP26, R_AARCH64_CALL26,
-#: R_RISCV_CALL, R_RISCV_CALL_PLT, R_390_PC32DBL, R_390_PLT32DBL, R_ARM_CALL, R_ARM_JUMP24
+#: R_RISCV_CALL, R_RISCV_CALL_PLT, R_390_PC32DBL, R_390_PLT32DBL, R_ARM_CALL, R_ARM_JUMP24,
+#: R_MIPS_26
 _CALLS: Final = {
     "EM_AARCH64": {282: "call26", 283: "call26"},
     "EM_X86_64": {4: "pc_rel32"},
     "EM_RISCV": {18: "riscv_call", 19: "riscv_call"},
     "EM_S390": {19: "pc_rel32_dbl", 20: "pc_rel32_dbl"},
     "EM_ARM": {28: "arm_call", 29: "arm_call"},
+    "EM_MIPS": {4: "mips_26"},
 }
 _APPLY: Final = {
     "EM_AARCH64": _apply_aarch64,
@@ -312,6 +342,7 @@ _APPLY: Final = {
     "EM_RISCV": _apply_riscv,
     "EM_S390": _apply_s390,
     "EM_ARM": _apply_arm,
+    "EM_MIPS": _apply_mips,
 }
 #: relocations to the symbol's word in the global offset table, as those to the word itself: R_AARCH64_ADR_GOT_PAGE,
 #: R_AARCH64_LD64_GOT_LO12_NC, R_X86_64_GOTPCREL, R_X86_64_GOTPCRELX, R_X86_64_REX_GOTPCRELX,
@@ -322,9 +353,10 @@ _BY_TABLE: Final = {
     "EM_RISCV": {20: 23},
     "EM_S390": {26: 19},
     "EM_ARM": {},
+    "EM_MIPS": {},
 }
-#: a word that holds an address: R_AARCH64_ABS64, R_X86_64_64, R_RISCV_64, R_390_64; none is 0, of no relocation
-_WORD: Final = {"EM_AARCH64": 257, "EM_X86_64": 1, "EM_RISCV": 2, "EM_S390": 22, "EM_ARM": 0}
+#: a word that holds an address: R_AARCH64_ABS64, R_X86_64_64, R_RISCV_64, R_390_64, R_MIPS_64; 0 is of no relocation
+_WORD: Final = {"EM_AARCH64": 257, "EM_X86_64": 1, "EM_RISCV": 2, "EM_S390": 22, "EM_ARM": 0, "EM_MIPS": 18}
 #: the upper halves of distances, and the lower ones, which refer to their places
 _UPPER: Final = {"EM_RISCV": frozenset({23})}
 _LOWER: Final = {"EM_RISCV": frozenset({24, 25})}

@@ -43,10 +43,11 @@ _TRIPLES: Final = {
     "riscv64": "riscv64-unknown-linux-gnu",
     "s390x": "s390x-unknown-linux-gnu",
     "arm": "armv7a-unknown-linux-gnueabihf",
+    "mips64": "mips64-unknown-linux-gnuabi64",
 }
-_RELOC: Final = {"aarch64": "static", "x86_64": "pic", "riscv64": "pic", "s390x": "pic", "arm": "pic"}
-_FEATURES: Final = {"riscv64": "+m,+a,+f,+d,+c"}
-_CPUS: Final = {"arm": "cortex-a15"}
+_RELOC: Final = {"aarch64": "static", "x86_64": "pic", "riscv64": "pic", "s390x": "pic", "arm": "pic", "mips64": "static"}
+_FEATURES: Final = {"riscv64": "+m,+a,+f,+d,+c", "mips64": "+noabicalls"}
+_CPUS: Final = {"arm": "cortex-a15", "mips64": "mips64r6"}
 """The processor that is named, where the ISA's plainest knows less than the executor's."""
 """What is said of every processor, beside what is drawn."""
 _ABI: Final = {"riscv64": "lp64d"}

@@ -37,7 +37,7 @@ them for C's."""
 _PRIVATE_TAIL: Final = frozenset({"x86_64"})
 """ISAs on which LLVM's ``tailcc`` is not what the executor calls ``tail``."""
 TAIL_CALLS: Final = frozenset({"return_call", "return_call_indirect"})
-NO_TAILS: Final = frozenset({"riscv64", "s390x", "arm"})
+NO_TAILS: Final = frozenset({"riscv64", "s390x", "arm", "mips64"})
 """ISAs for which LLVM 22 has no ``tailcc``: it ends the process with an error."""
 _SRET: Final = "ptr sret([0 x i8])"
 AREA: Final = "%area"

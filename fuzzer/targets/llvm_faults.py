@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from backend.errors import Unsupported
 from backend.ir.entities import Function, Signature
-from backend.ir.types import F32, F64, I8, I16, I64, I128
+from backend.ir.types import F32, F64, I8, I16, I32, I64, I128, Type
 from fuzzer.execute.machines import MACHINES
 from fuzzer.execute.passing import passing
 from fuzzer.targets.llvm_traps import trap_number
@@ -211,6 +211,29 @@ def _any_narrow_rotate(functions: Sequence[Function], isa: str) -> bool:
     return False
 
 
+def _any_extreme(type_: Type) -> Callable[[Sequence[Function], str], bool]:
+    """Is there an ``fmin`` or ``fmax`` of that type?"""
+
+    def hits(functions: Sequence[Function], isa: str) -> bool:
+        return any(
+            inst.op.name in ("fmin", "fmax") and inst.type is type_
+            for function in functions
+            for inst in function.instructions()
+        )
+
+    return hits
+
+
+def _any_saturated(functions: Sequence[Function], isa: str) -> bool:
+    """To an unsigned integer whose bounds are floats."""
+    return any(
+        inst.op.name == "fcvt_to_uint_sat" and inst.type in (I8, I16, I32)
+        for function in functions
+        for inst in function.instructions()
+    )
+
+
+_ALL: Final = frozenset({"graph", "fast", "global"})
 _GLOBAL: Final = frozenset({"global"})
 
 CASE_FAULTS: Final[list[CaseFault]] = [
@@ -229,6 +252,13 @@ CASE_FAULTS: Final[list[CaseFault]] = [
     CaseFault(("aarch64",), frozenset({"graph", "global"}), _any_minimum, "22.1.0",
               "a select of the smaller or larger one becomes fminnm or fmaxnm, which hand a signalling NaN on",
               thread="llvm-project #176624, mended by #184590"),
+    CaseFault(("mips64",), _ALL, _any_saturated, "22.1.0",
+              "an unsigned saturating conversion takes the larger of its operand and 0 first, which is no number if that "
+              "is a signalling NaN, and then the smaller of that and the upper bound"),
+    CaseFault(("arm",), _ALL, _any_extreme(F32), "22.1.0",
+              "minimum and maximum of f32 are NEON's vmin and vmax, which take a subnormal number for 0"),
+    CaseFault(("arm",), _ALL, _any_extreme(F64), "22.1.0",
+              "minimum and maximum of f64 leave the legalizer a type that is not legal: an assertion fails"),
 ]  # fmt: skip
 
 

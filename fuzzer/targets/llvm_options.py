@@ -21,7 +21,7 @@ FEATURES: Final[dict[str, tuple[str, ...]]] = {
 }  # fmt: skip
 """ISA -> what may be drawn beside none."""
 
-_WITH_GLOBAL: Final = ("aarch64", "x86_64", "riscv64", "arm")
+_WITH_GLOBAL: Final = ("aarch64", "x86_64", "riscv64", "arm", "mips64")
 """The ISAs for which LLVM has GlobalISel; there is no code at all for another that is told to use it."""
 
 OPTIONS: Final[tuple[Option, ...]] = (

@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import Final
 
 from backend.errors import Unsupported
+from fuzzer.execute.machines import MACHINES
 
 TRAP_CODES: Final = ("heap_oob", "int_divz", "int_ovf", "bad_toint", "stk_ovf")
 """Trap codes by the number that ``llvm.ubsantrap`` gets; user traps follow."""
@@ -20,8 +21,8 @@ TRAP_CODES: Final = ("heap_oob", "int_divz", "int_ovf", "bad_toint", "stk_ovf")
 #: user traps that fit in a byte behind the others
 _USERS: Final = 250
 
-CALLED: Final = {"arm": bytes.fromhex("f000f0e7")}
-"""ISA -> the instruction that such a function is: on Arm, udf #0."""
+CALLED: Final = {isa: MACHINES[isa].trap_fill for isa in ("arm", "mips64")}
+"""ISA -> the instruction that such a function is."""
 _SYMBOL: Final = "trap "
 """How their names begin, as no function's of a case does."""
 
