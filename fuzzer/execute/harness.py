@@ -9,7 +9,7 @@ they are afterwards::
 
 One row an ISA says it in that ISA's assembly. Sources: Linux's ``arch/*/include/uapi/asm/sigcontext.h`` and
 ``ucontext.h`` (where the PC is in a ucontext_t), ``include/uapi/asm-generic/unistd.h`` and
-``arch/x86/entry/syscalls/syscall_64.tbl`` (numbers), ``kernel_sigaction`` of ``sigaction(2)``.
+``arch/{x86/entry,s390/kernel}/syscalls`` (numbers), ``kernel_sigaction`` and ``si_addr`` of ``sigaction(2)``.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from functools import cache
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import keystone
 from unicorn import arm64_const as arm64
 from unicorn import x86_const as x86
 
 from fuzzer.execute import layout, riscv_assembly
-from fuzzer.execute.conventions import q, r, rv, rvf, x
+from fuzzer.execute.conventions import fr, gr, q, r, rv, rvf, x
 from fuzzer.execute.static_elf import EXECUTE, READ, WRITE, Segment, static_elf
 
 BLOCK: Final = 0x1200_0000
@@ -41,6 +41,10 @@ UCONTEXT: Final = 512
 PADDING: Final = -1
 """In place of a register's id: bytes of the block that hold none."""
 _SIGNALS: Final = (4, 5, 7, 8, 11)  # ILL, TRAP, BUS, FPE, SEGV
+_TRAPS: Final = (4, 5, 8)
+_ADDRESS_AT: Final = 16
+"""Byte of ``si_addr`` in a siginfo_t."""
+_ORDERS: Final = {"little": "<", "big": ">"}
 _ONSTACK: Final = 0x0800_0000
 _SIGINFO: Final = 4
 _RESTORER: Final = 0x0400_0000
@@ -56,7 +60,8 @@ class Harness(NamedTuple):
     another register into a register. ``arguments``: of a system call, ``number``, ``call``: its number's register and
     instruction; ``numbers``: of write, exit, rt_sigaction, sigaltstack. ``context``: the register in which a handler
     gets the ucontext_t, ``kept``: one that a system call leaves alone; ``pc_at``: byte of the PC in the ucontext_t.
-    ``flags``: ELF's; ``restorer``: has a kernel_sigaction one?
+    ``flags``: ELF's; ``restorer``: has a kernel_sigaction one? ``past``: is that PC behind an instruction that traps,
+    which ``si_addr`` of the siginfo_t tells?
     """
 
     machine: int
@@ -76,6 +81,8 @@ class Harness(NamedTuple):
     pc_at: int
     flags: int = 0
     restorer: bool = True
+    order: Literal["little", "big"] = "little"
+    past: bool = False
 
     @property
     def size(self) -> int:
@@ -124,9 +131,9 @@ class Harness(NamedTuple):
         handling = self.assemble(handler, _HARNESS)
         at = _HARNESS + (len(handling) + 15 & ~15)
         text = handling.ljust(at - _HARNESS, b"\0") + self.assemble(start, at)
-        action = struct.pack("<2Q", _HARNESS, _ONSTACK | _SIGINFO | _RESTORER * self.restorer)
-        action += struct.pack("<2Q", _HARNESS * self.restorer, 0)
-        signal_stack = struct.pack("<Qi4xQ", _SIGNAL_STACK, 0, _SIGNAL_STACK_SIZE)
+        order, does = _ORDERS[self.order], _ONSTACK | _SIGINFO | _RESTORER * self.restorer
+        action = struct.pack(f"{order}4Q", _HARNESS, does, _HARNESS * self.restorer, 0)
+        signal_stack = struct.pack(f"{order}Qi4xQ", _SIGNAL_STACK, 0, _SIGNAL_STACK_SIZE)
         filled = bytearray(block.ljust(_BLOCK_SIZE, b"\0"))
         filled[_ACTION_AT : _ACTION_AT + len(action)] = action
         filled[_STACK_AT : _STACK_AT + len(signal_stack)] = signal_stack
@@ -141,7 +148,13 @@ class Harness(NamedTuple):
         if data:
             segments.append(Segment(layout.DATA, READ | WRITE, data))
         segments.sort()
-        return static_elf(self.machine, at, segments, flags=self.flags)
+        return static_elf(self.machine, at, segments, big_endian=self.order == "big", flags=self.flags)
+
+    def stopped_at(self, told: bytes) -> tuple[int, int]:
+        """The signal, and PC where it was raised, of what the handler tells."""
+        signal = int.from_bytes(told[:4], self.order)
+        at = _ADDRESS_AT if self.past and signal in _TRAPS else SIGINFO + self.pc_at
+        return signal, int.from_bytes(told[at : at + 8], self.order)
 
 
 @cache
@@ -288,9 +301,44 @@ _RISCV64: Final = Harness(
     restorer=False,
 )  # fmt: skip
 
+
+def _assign_s390x(register: str, value: int | str) -> list[str]:
+    return [f"{'lgr' if isinstance(value, str) else 'llilf'} {register}, {value}"]
+
+
+# The block: r0 to r15, f0 to f15. r1 is what is lost: it leads to the block and to the code. Keystone has no SVC.
+_S390X: Final = Harness(
+    machine=22,
+    program="qemu-s390x",
+    cpu="max",
+    assembler=_by_keystone(keystone.KS_ARCH_SYSTEMZ, keystone.KS_MODE_BIG_ENDIAN),
+    registers=(*((id_, 8) for id_ in gr(*range(16))), *((id_, 8) for id_ in fr(*range(16)))),
+    load=(
+        *_assign_s390x("%r1", BLOCK),
+        *(f"ld %f{n}, {128 + 8 * n}(%r1)" for n in range(16)),
+        "lmg %r0, %r15, 0(%r1)", "llilf %r1, {entry}", "br %r1",
+    ),
+    save=(
+        *_assign_s390x("%r1", BLOCK),
+        *(f"std %f{n}, {128 + 8 * n}(%r1)" for n in range(16)),
+        "stmg %r0, %r15, 0(%r1)",
+    ),
+    assign=_assign_s390x,
+    arguments=("%r2", "%r3", "%r4", "%r5"),
+    number="%r1",
+    call=".byte 0x0a, 0",
+    numbers=(4, 1, 174, 186),
+    context="%r4",
+    kept="%r6",
+    pc_at=48,
+    order="big",
+    past=True,
+)  # fmt: skip
+
 HARNESSES: Final[dict[str, Harness]] = {
     "aarch64": _AARCH64,
     "x86_64": _X86_64,
     "riscv64": _RISCV64,
+    "s390x": _S390X,
 }
 """By the name of the ISA."""

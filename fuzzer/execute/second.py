@@ -103,6 +103,8 @@ class Elsewhere(Emulator):
         self._harness: Harness = HARNESSES[isa]
         self._second = second
         self._registers = Batch([id_ for id_, _ in self._harness.registers if id_ != PADDING])
+        #: the emulator's numbers are this machine's, with the lowest byte first
+        self._step = -1 if self._harness.order == "big" else 1
         self._image = b""
         super().__init__(isa)
 
@@ -134,9 +136,8 @@ class Elsewhere(Emulator):
             self._put_block(told[: harness.size])
             pc, error = self._landed, int(unicorn.UC_ERR_OK)
         elif status == 1 and len(told) == SIGINFO + UCONTEXT + room:
-            pc_at = SIGINFO + harness.pc_at
-            pc = int.from_bytes(told[pc_at : pc_at + 8], "little")
-            error = int(_SIGNALS[int.from_bytes(told[:4], "little")])
+            signal, pc = harness.stopped_at(told)
+            error = int(_SIGNALS[signal])
             pc += self.machine.trap_ahead * (error == unicorn.UC_ERR_EXCEPTION)
         else:
             raise ExecutorLimit(f"{self._second.name} ended with status {status}")
@@ -151,8 +152,9 @@ class Elsewhere(Emulator):
         batch = self._registers
         batch.read(self._lib, self._handle)
         words = iter(batch.bytes[16 * n : 16 * n + 16] for n in range(batch.count))
+        step = self._step
         return b"".join(
-            bytes(size) if id_ == PADDING else bytes(next(words)[:size])
+            bytes(size) if id_ == PADDING else bytes(next(words)[:size])[::step]
             for id_, size in self._harness.registers
         )
 
@@ -160,7 +162,7 @@ class Elsewhere(Emulator):
         batch, at, n = self._registers, 0, 0
         for id_, size in self._harness.registers:
             if id_ != PADDING:
-                batch.bytes[16 * n : 16 * n + size] = block[at : at + size]
+                batch.bytes[16 * n : 16 * n + size] = block[at : at + size][:: self._step]
                 n += 1
             at += size
         batch.write(self._lib, self._handle)
