@@ -32,7 +32,7 @@ import unicorn
 from backend.ir.entities import Signature
 from fuzzer.execute import layout
 from fuzzer.execute.emulator import Emulator, instead
-from fuzzer.execute.harness import HARNESSES, PADDING, SIGINFO, UCONTEXT, Harness
+from fuzzer.execute.harness import HARNESSES, PADDING, SIGINFO, Harness
 from fuzzer.execute.registers import Batch
 from fuzzer.execute.relocate import ExecutorLimit, Linkage
 
@@ -135,7 +135,7 @@ class Elsewhere(Emulator):
         if status == 0 and len(told) == harness.size + room:
             self._put_block(told[: harness.size])
             pc, error = self._landed, int(unicorn.UC_ERR_OK)
-        elif status == 1 and len(told) == SIGINFO + UCONTEXT + room:
+        elif status == 1 and len(told) == SIGINFO + harness.ucontext + room:
             signal, pc = harness.stopped_at(told)
             error = int(_SIGNALS[signal])
             pc += self.machine.trap_ahead * (error == unicorn.UC_ERR_EXCEPTION)

@@ -40,10 +40,10 @@ each = pytest.mark.parametrize(
 
 
 def code(isa: str, *lines: str) -> bytes:
-    """Of RISC-V, which Keystone can't assemble, the words in hex, of s390x the bytes."""
+    """Of RISC-V, which Keystone can't assemble, the words in hex, of s390x and those with a context the bytes."""
     if isa == "riscv64":
         return b"".join(int(line, 16).to_bytes(4, "little") for line in lines)
-    if isa == "s390x":
+    if isa in ("s390x", "mips64", "arm"):
         return bytes.fromhex("".join(lines))
     return b"".join(assemble(isa, line) for line in lines)
 
@@ -86,6 +86,26 @@ CODES["s390x"] = {
     "frame": ["a7790001", "e370f0b00024", "07fe"],  # lghi %r7, 1; stg %r7, 176(%r15)
     "stack": ["a7fbfff0", "07fe"],  # aghi %r15, -16
 }
+# By a context: the arguments are at the address in the first register, the results go to that in the second.
+CODES["arm"] = {
+    # ldm r0, {r2, r3}; ldr ip, [r0, #8]; ldr r0, [r0, #12]; adds r2, r2, ip; adc r3, r3, r0; stm r1, {r2, r3}; bx lr
+    "sum": ["0c0090e8", "08c090e5", "0c0090e5", "0c2092e0", "0030a3e0", "0c0081e8", "1eff2fe1"],
+    # ldm r0, {r2, r3}; movw, movt ip; str r2, [ip, #8]; str r3, [ip, #12]; bx lr
+    "store": ["0c0090e8", "00c000e3", "00c042e3", "08208ce5", "0c308ce5", "1eff2fe1"],
+    "trap": ["00f020e3", "f000f0e7"],  # nop; udf #0
+    "fault": ["0000a0e3", "000090e5", "1eff2fe1"],  # mov r0, #0; ldr r0, [r0]
+    "frame": ["0140a0e3", "40408de5", "1eff2fe1"],  # mov r4, #1; str r4, [sp, #64]
+    "stack": ["10d04de2", "1eff2fe1"],  # sub sp, sp, #16
+}
+CODES["mips64"] = {
+    # ld $2, 0($4); ld $3, 8($4); daddu $2, $2, $3; sd $2, 0($5); jrc $31
+    "sum": ["dc820000", "dc830008", "0043102d", "fca20000", "d81f0000"],
+    "store": ["dc820000", f"3c03{DATA_BASE >> 16:04x}", "fc620008", "d81f0000"],
+    "trap": ["00000000", "8c000ffc"],
+    "fault": ["dc020000", "d81f0000"],  # ld $2, 0($0)
+    "frame": ["24100001", "ffb00040", "d81f0000"],  # addiu $16, $0, 1; sd $16, 64($sp)
+    "stack": ["67bdfff0", "d81f0000"],  # daddiu $sp, $sp, -16
+}
 STOPS = {"trap": TRAP, "fault": FAULT}
 
 
@@ -116,6 +136,10 @@ def test_floats_and_stack_arguments_arrive(isa: str, second: Second) -> None:
         "x86_64": ["addsd xmm0, xmm0", "mov rax, qword ptr [rsp + 24]", "ret"],
         "riscv64": ["02a57553", "00013503", "00008067"],  # fadd.d fa0, fa0, fa0; ld a0, 0(sp)
         "s390x": ["b31a0000", "e320f0b80004", "07fe"],  # adbr %f0, %f0; lg %r2, 184(%r15)
+        # vldr d0, [r0, #72]; vadd.f64 d0, d0, d0; vstr d0, [r1]; ldrd r2, r3, [r0, #64]; strd r2, r3, [r1, #8]
+        "arm": ["120b90ed", "000b30ee", "000b81ed", "d024c0e1", "f820c1e1", "1eff2fe1"],
+        # ldc1 $f0, 72($4); add.d $f0, $f0, $f0; sdc1 $f0, 0($5); ld $2, 64($4); sd $2, 8($5)
+        "mips64": ["d4800048", "46200000", "f4a00000", "dc820040", "fca20008", "d81f0000"],
     }
     engine = Elsewhere(isa, second)
     engine.load(code(isa, *lines[isa]), signature)
@@ -217,9 +241,9 @@ def test_a_program_that_can_not_be_started_is_a_limit() -> None:
 
 
 ENDLESS = {"aarch64": "00000014", "x86_64": "ebfe", "riscv64": "6f000000",
-           "s390x": "a7f40000"}  # fmt: skip
+           "s390x": "a7f40000", "arm": "feffffea", "mips64": "1000ffff00000000"}  # fmt: skip
 RETURN_CODES = {"aarch64": "c0035fd6", "x86_64": "c3", "riscv64": "67800000",
-                "s390x": "07fe"}  # fmt: skip
+                "s390x": "07fe", "arm": "1eff2fe1", "mips64": "d81f0000"}  # fmt: skip
 
 
 @each
