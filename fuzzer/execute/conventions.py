@@ -278,9 +278,11 @@ def mf(*numbers: int) -> tuple[int, ...]:
 _MIPS64: Final = Convention(
     arguments=(),
     results=(),
-    saved=tuple(Saved(f"s{n}", *mr(16 + n)) for n in range(8))
-    + (Saved("gp", *mr(28)), Saved("fp", *mr(30)))
-    + tuple(Saved(f"f{n}", *mf(n)) for n in range(24, 32)),
+    saved=(
+        *(Saved(f"s{n}", *mr(16 + n)) for n in range(8)),
+        *(Saved("gp", *mr(28)), Saved("fp", *mr(30))),
+        *(Saved(f"f{n}", *mf(n)) for n in range(24, 32)),
+    ),
     destroyed=mr(*range(1, 16), 24, 25) + mf(*range(24)),
     pairs="any",
     gives_back=False,
@@ -364,8 +366,11 @@ CONVENTIONS: Final[dict[str, dict[str, Convention]]] = {
         "x86_64": _with_aliases(_SYSTEM_V, windows_fastcall=_FASTCALL),
         "riscv64": _with_aliases(_LP64D),
         "s390x": dict.fromkeys(("", "system_v", "fast", "cold"), _S390X),
-        "arm": _by_context(_ARM, library=_ARM_LIBRARY,
-                           soft_library=replace(_ARM_LIBRARY, float_arguments=(), float_results=())),
+        "arm": _by_context(
+            _ARM,
+            library=_ARM_LIBRARY,
+            soft_library=replace(_ARM_LIBRARY, float_arguments=(), float_results=()),
+        ),
         "mips64": _by_context(_MIPS64, library=_MIPS64_LIBRARY),
     }.items()
 }

@@ -308,7 +308,6 @@ class Emulator:
             return TRAP
         return FAULT
 
-
     def _is_trap(self, at: int) -> bool:
         """Is what traps at ``at`` of the code?"""
         fill = self.machine.trap_fill

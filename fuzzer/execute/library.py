@@ -4,8 +4,8 @@ Each function does what the reference says that its operation means. That is no 
 calls it: arguments and results are what is tested. Calls of it are not recorded.
 
 Sources: ISO C 7.12 and 7.26 for the names of C; the documentation of GCC's libgcc, "Routines for integer arithmetic"
-and "Routines for floating point emulation", for those on 128 bits; Run-time ABI for the Arm Architecture, 4.1.2 and 4.3.1,
-for those of its own.
+and "Routines for floating point emulation", for those on 128 bits; Run-time ABI for the Arm
+Architecture, 4.1.2 and 4.3.1, for those of its own.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@ Sources: Procedure Call Standard for the Arm 64-bit Architecture, 6.1 (registers
 Interface, AMD64 Architecture Processor Supplement, 3.2.1 (registers; the direction flag is clear on return); RISC-V ELF
 psABI, "Register convention", and The RISC-V Instruction Set Manual, Volume II, ``mstatus``; z/Architecture
 Principles of Operation, "Program-Status Word", "Control registers"; Arm Architecture Reference Manual, ARMv7-A and
-ARMv7-R edition, "CPACR", "FPEXC", "FPSCR"; MIPS64 Architecture for Programmers, volumes I-A and III, "FCSR", "Status". How functions are called is said in
-:mod:`fuzzer.execute.conventions`.
+ARMv7-R edition, "CPACR", "FPEXC", "FPSCR"; MIPS64 Architecture for Programmers, volumes I-A and
+III, "FCSR", "Status". How functions are called is said in :mod:`fuzzer.execute.conventions`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,21 @@ from unicorn import riscv_const as riscv
 from unicorn import s390x_const as s390x
 from unicorn import x86_const as x86
 
-from fuzzer.execute.conventions import CONVENTIONS, Convention, ar, arm_floats, fr, gr, mf, mr, q, r, rv, rvf, x
+from fuzzer.execute.conventions import (
+    CONVENTIONS,
+    Convention,
+    ar,
+    arm_floats,
+    fr,
+    gr,
+    mf,
+    mr,
+    q,
+    r,
+    rv,
+    rvf,
+    x,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +56,8 @@ class Machine:
 
     ``stack_align``: of the stack pointer at a call. ``landing``: what stands at the return address, which Unicorn has
     to execute before it stops. ``one_error``: Unicorn gives a bad access the number of a trap, and no address; what
-    traps here begins with a byte of 0. ``writable_code``: nothing runs in pages that are not. ``trap_faults``: ``trap_fill`` is an
-    access that is bad whatever the registers hold.
+    traps here begins with a byte of 0. ``writable_code``: nothing runs in pages that are not. ``trap_faults``:
+    ``trap_fill`` is an access that is bad whatever the registers hold.
     """
 
     name: str
@@ -185,8 +199,8 @@ _S390X: Final = Machine(
 
 _ARM_Q: Final = arm_floats("q", *range(16))
 
-#: ARMv7-A with VFPv4, Advanced SIMD and division, in the state A32. CPACR: coprocessors 10 and 11, which are floats, for
-#: everyone; FPEXC.EN: they are on; FPSCR: round to nearest even, flush nothing, hand NaNs on.
+#: ARMv7-A with VFPv4, Advanced SIMD and division, in the state A32. CPACR: coprocessors 10 and 11, which are floats,
+#: for everyone; FPEXC.EN: they are on; FPSCR: round to nearest even, flush nothing, hand NaNs on.
 _ARM: Final = Machine(
     name="arm",
     arch=unicorn.UC_ARCH_ARM,

@@ -97,7 +97,9 @@ class _Stub:
         self.context = bool(c.context)
         if self.context:
             self.stack = 0  # they are the caller's
-        self.batch = Batch([m.sp, *c.context, *_ids(self.args, (*c.arguments, c.sret), c.float_arguments)])
+        self.batch = Batch(
+            [m.sp, *c.context, *_ids(self.args, (*c.arguments, c.sret), c.float_arguments)]
+        )
         self.written = Batch(_ids(self.results, c.results, c.float_results))
 
 

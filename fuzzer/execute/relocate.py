@@ -6,8 +6,8 @@ Sources: ELF for the Arm 64-bit Architecture, 5.7 (R_AARCH64_CALL26, R_AARCH64_A
 R_AARCH64_ADD_ABS_LO12_NC, R_AARCH64_LDST64_ABS_LO12_NC); System V ABI, AMD64 supplement, 4.4
 (R_X86_64_PC32, R_X86_64_64); RISC-V ELF psABI, "Relocations" (R_RISCV_CALL_PLT,
 R_RISCV_PCREL_HI20, R_RISCV_PCREL_LO12_I; S of the last is where the one before it is, whose distance it completes);
-s390x ELF ABI supplement, "Relocation" (R_390_PC32DBL, R_390_PLT32DBL); ELF for the Arm Architecture, "Relocation" (R_ARM_CALL,
-R_ARM_JUMP24); System V ABI, MIPS supplement, "Relocation" (R_MIPS_26).
+s390x ELF ABI supplement, "Relocation" (R_390_PC32DBL, R_390_PLT32DBL); ELF for the Arm Architecture, "Relocation"
+(R_ARM_CALL, R_ARM_JUMP24); System V ABI, MIPS supplement, "Relocation" (R_MIPS_26).
 """
 
 from __future__ import annotations

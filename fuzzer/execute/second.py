@@ -18,6 +18,7 @@ from __future__ import annotations
 import os
 import platform
 import re
+import resource
 import shutil
 import subprocess
 import tempfile
@@ -174,14 +175,27 @@ class Elsewhere(Emulator):
             path.write_bytes(program)
             path.chmod(0o700)
             try:
-                ended = subprocess.run([*self._second.command, str(path)], stdin=subprocess.DEVNULL,
-                                       capture_output=True, timeout=seconds, env={}, cwd=folder)  # fmt: skip
+                with _all_addresses():
+                    ended = subprocess.run([*self._second.command, str(path)], stdin=subprocess.DEVNULL,
+                                           capture_output=True, timeout=seconds, env={}, cwd=folder)  # fmt: skip
             except subprocess.TimeoutExpired:
                 return None, b""
             except OSError as error:
                 why = os.strerror(error.errno or 0)
                 raise ExecutorLimit(f"{self._second.name} can't be started: {why}") from error
         return ended.returncode, ended.stdout
+
+
+@contextmanager
+def _all_addresses() -> Iterator[None]:
+    """A process that is started gets as much of an address space as it may have: qemu-user wants all 4 GiB for a
+    machine of 32 bits, more than a worker has."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
 @contextmanager

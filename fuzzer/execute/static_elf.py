@@ -38,8 +38,8 @@ def static_elf(
     flags: int = 0,
     bits: int = 64,
 ) -> bytes:
-    """An executable file of ``bits`` bits, 64 or 32. ``machine``: ELF's number of it; ``entry``: where it starts; ``flags``:
-    ``e_flags``."""
+    """An executable file of ``bits`` bits, 64 or 32. ``machine``: ELF's number of it; ``entry``: where it
+    starts; ``flags``: ``e_flags``."""
     order = ">" if big_endian else "<"
     wide = bits == 64
     layout = order + _HEADER.format("Q" if wide else "I")

@@ -42,8 +42,8 @@ TRAP_CODES: Final = {"EM_ARM": CALLED["arm"], "EM_MIPS": CALLED["mips64"]}
 @dataclass(frozen=True, slots=True)
 class Linked:
     """``code``: the block; ``symbols``: offsets of defined functions; ``data``: (start, end) of what is no code;
-    ``relocs``: calls of what is not in it, and words that hold the address of a function; ``marks``: offset and number of
-    LLVM's stack maps (:mod:`fuzzer.targets.llvm_marks`), or of the functions that trap
+    ``relocs``: calls of what is not in it, and words that hold the address of a function; ``marks``: offset and number
+    of LLVM's stack maps (:mod:`fuzzer.targets.llvm_marks`), or of the functions that trap
     (:mod:`fuzzer.targets.llvm_traps`), which are made here."""
 
     code: bytes
@@ -133,9 +133,7 @@ def link(obj: bytes) -> Linked:
     return Linked(bytes(image), symbols, data, relocs, found or _marks(elf, table, base))
 
 
-def _constants(
-    sections: list[Any], index: int, begin: int, end: int
-) -> list[tuple[int, int]]:
+def _constants(sections: list[Any], index: int, begin: int, end: int) -> list[tuple[int, int]]:
     """What is no code in a section at ``begin`` to ``end``: behind each symbol $d, up to the next $a (ELF for the Arm
     Architecture, "Mapping symbols")."""
     table = next(s for s in sections if isinstance(s, SymbolTableSection))
@@ -152,7 +150,7 @@ def _implicit(image: bytearray, kind: int, at: int) -> int:
     """The addend of a relocation of Arm's, which is in the place."""
     (word,) = struct.unpack_from("<I", image, at)
     if kind in _ARM_BRANCHES:
-        return (((word & 0xFFFFFF) ^ 0x800000) - 0x800000) << 2
+        return int((((word & 0xFFFFFF) ^ 0x800000) - 0x800000) << 2)
     return int((word ^ 1 << 31) - (1 << 31))
 
 
@@ -293,7 +291,12 @@ def _apply_arm(image: bytearray, kind: int, at: int, target: int) -> None:
 
 #: lowest bit of the address that is in the half-word, and what is added first since the lower ones are signed:
 #: R_MIPS_LO16, R_MIPS_HI16, R_MIPS_HIGHER, R_MIPS_HIGHEST
-_MIPS_HALVES: Final = {6: (0, 0), 5: (16, 0x8000), 28: (32, 0x8000_8000), 29: (48, 0x8000_8000_8000)}
+_MIPS_HALVES: Final = {
+    6: (0, 0),
+    5: (16, 0x8000),
+    28: (32, 0x8000_8000),
+    29: (48, 0x8000_8000_8000),
+}
 #: bits and unit of the distance: R_MIPS_PC16, R_MIPS_PC21_S2, R_MIPS_PC26_S2
 _MIPS_BRANCHES: Final = {10: 16, 60: 21, 61: 26}
 
@@ -356,7 +359,14 @@ _BY_TABLE: Final = {
     "EM_MIPS": {},
 }
 #: a word that holds an address: R_AARCH64_ABS64, R_X86_64_64, R_RISCV_64, R_390_64, R_MIPS_64; 0 is of no relocation
-_WORD: Final = {"EM_AARCH64": 257, "EM_X86_64": 1, "EM_RISCV": 2, "EM_S390": 22, "EM_ARM": 0, "EM_MIPS": 18}
+_WORD: Final = {
+    "EM_AARCH64": 257,
+    "EM_X86_64": 1,
+    "EM_RISCV": 2,
+    "EM_S390": 22,
+    "EM_ARM": 0,
+    "EM_MIPS": 18,
+}
 #: the upper halves of distances, and the lower ones, which refer to their places
 _UPPER: Final = {"EM_RISCV": frozenset({23})}
 _LOWER: Final = {"EM_RISCV": frozenset({24, 25})}

@@ -45,7 +45,14 @@ _TRIPLES: Final = {
     "arm": "armv7a-unknown-linux-gnueabihf",
     "mips64": "mips64-unknown-linux-gnuabi64",
 }
-_RELOC: Final = {"aarch64": "static", "x86_64": "pic", "riscv64": "pic", "s390x": "pic", "arm": "pic", "mips64": "static"}
+_RELOC: Final = {
+    "aarch64": "static",
+    "x86_64": "pic",
+    "riscv64": "pic",
+    "s390x": "pic",
+    "arm": "pic",
+    "mips64": "static",
+}
 _FEATURES: Final = {"riscv64": "+m,+a,+f,+d,+c", "mips64": "+noabicalls"}
 _CPUS: Final = {"arm": "cortex-a15", "mips64": "mips64r6"}
 """The processor that is named, where the ISA's plainest knows less than the executor's."""
@@ -121,7 +128,9 @@ class Llvm(ProcessTarget):
     def compile(self, case: Case) -> CompiledCode:
         level, by = int(case.options.get("opt_level", 2)), selector(case.isa, case.options)
         verifying = bool(case.options.get("verify", False))
-        if self.excludes and (reason := known_fault(case.isa, by, verifying, case.functions)):
+        if self.excludes and (
+            reason := known_fault(case.isa, by, level, verifying, case.functions)
+        ):
             raise Unsupported(reason)
         translation = Module(
             case.functions, case.isa, len(case.memory), level, by, excludes=self.excludes

@@ -89,7 +89,9 @@ def entry(symbol: str, shape: Shape) -> str:
         body.do(call)
     else:
         made = body.make(call)
-        for (number, type_), piece in zip(enumerate(shape.fields), shape.passing.results, strict=True):
+        for (number, type_), piece in zip(
+            enumerate(shape.fields), shape.passing.results, strict=True
+        ):
             whole = len(shape.fields) == 1
             part = made if whole else body.make(f"extractvalue {shape.result} {made}, {number}")
             body.store("%results", piece.offset, type_, part)

@@ -22,7 +22,14 @@ from backend.ir.entities import BlockCall, Function, Inst, Value
 from backend.ir.opcodes import Opcode
 from backend.ir.types import I32, Type
 from fuzzer.case import byte_order_of
-from fuzzer.targets import llvm_calls, llvm_context, llvm_floats, llvm_forms, llvm_integers, llvm_memory
+from fuzzer.targets import (
+    llvm_calls,
+    llvm_context,
+    llvm_floats,
+    llvm_forms,
+    llvm_integers,
+    llvm_memory,
+)
 from fuzzer.targets.llvm_marks import DECLARATION, MARKED, mark
 from fuzzer.targets.llvm_pointers import Pointers
 from fuzzer.targets.llvm_traps import CALLED, trap_number, trap_symbol

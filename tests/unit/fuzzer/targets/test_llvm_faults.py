@@ -29,7 +29,8 @@ ENTRIES = [
 def fault_of(entry: Entry) -> str:
     case = entry.case
     verifying = bool(case.options.get("verify", False))
-    return known_fault(case.isa, selector(case.isa, case.options), verifying, case.functions)
+    by, level = selector(case.isa, case.options), int(case.options.get("opt_level", 2))
+    return known_fault(case.isa, by, level, verifying, case.functions)
 
 
 @pytest.mark.parametrize("path", ENTRIES, ids=lambda path: path.stem)
@@ -66,8 +67,8 @@ block0(v0: f64, v1: f64):
 )
 def test_what_a_minimum_is(compare: str, arms: str, hits: bool) -> None:
     function = parse_function(MINIMUM.format(compare=compare, arms=arms))
-    assert bool(known_fault("aarch64", "graph", False, [function])) == hits
-    assert known_fault("x86_64", "graph", False, [function]) == ""
+    assert bool(known_fault("aarch64", "graph", 2, False, [function])) == hits
+    assert known_fault("x86_64", "graph", 2, False, [function]) == ""
 
 
 TAILS = """function %f(i64) -> i64 {
@@ -82,7 +83,7 @@ def test_a_fault_is_left_out_where_it_is() -> None:
     """By one selector on one ISA, and by nobody else."""
     function = parse_function(TAILS)
     found = {
-        (isa, by): bool(known_fault(isa, by, False, [function]))
+        (isa, by): bool(known_fault(isa, by, 2, False, [function]))
         for isa in ("aarch64", "x86_64")
         for by in ("graph", "fast", "global")
     }
