@@ -128,9 +128,7 @@ class Llvm(ProcessTarget):
     def compile(self, case: Case) -> CompiledCode:
         level, by = int(case.options.get("opt_level", 2)), selector(case.isa, case.options)
         verifying = bool(case.options.get("verify", False))
-        if self.excludes and (
-            reason := known_fault(case.isa, by, level, verifying, case.functions)
-        ):
+        if self.excludes and (reason := known_fault(case.isa, by, verifying, case.functions)):
             raise Unsupported(reason)
         translation = Module(
             case.functions, case.isa, len(case.memory), level, by, excludes=self.excludes
