@@ -25,7 +25,7 @@ Input = tuple[int, ...]
 OptionValue = bool | int | str
 
 
-_BIG_ENDIAN: Final = frozenset({"s390x"})
+_BIG_ENDIAN: Final = frozenset({"s390x", "mips64"})
 
 
 def byte_order_of(isa: str) -> Literal["little", "big"]:

@@ -253,7 +253,7 @@ class Caller:
 
     def _area_word(self, offset: int) -> int:
         at = self.area - layout.STACK + offset
-        return int.from_bytes(self.exchange.stack[at : at + 8], "little")
+        return int.from_bytes(self.exchange.stack[at : at + 8], self.exchange.order)
 
     def _with_area(self, words: tuple[int, ...]) -> tuple[int, ...]:
         """The results with those that are in the area."""

@@ -5,7 +5,10 @@ passing, 6.9 results by way of x8); Apple's "Writing ARM64 code for Apple platfo
 System V Application Binary Interface, AMD64 Architecture Processor Supplement (3.2.1 registers, 3.2.3 parameter
 passing); Microsoft's "x64 calling convention" and "x64 stack usage" (registers by position, home space, xmm6-xmm15);
 RISC-V ELF psABI ("Integer calling convention", "Hardware floating-point calling convention": LP64D); s390x ELF ABI
-supplement ("Registers", "The stack frame", "Parameter passing").
+supplement ("Registers", "The stack frame", "Parameter passing"); AAPCS32 (Procedure Call Standard for the Arm
+Architecture, 6.1 machine registers, 6.4 and 6.5 parameter passing, 7.1 the VFP variant) and the Run-time ABI for the
+Arm Architecture (4.1: its helper functions take floats in integer registers);
+MIPSpro 64-Bit Porting and Transition Guide, "Subprogram Interface" (N64).
 What these leave open of functions with several results, and of results in memory, is as Cranelift has it. Nothing here
 is shared with the backend on purpose: where the two disagree, that is a finding.
 
@@ -21,6 +24,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from unicorn import arm64_const as arm64
+from unicorn import arm_const as arm
+from unicorn import mips_const as mips
 from unicorn import riscv_const as riscv
 from unicorn import s390x_const as s390x
 from unicorn import x86_const as x86
@@ -69,6 +74,14 @@ class Convention:
     function gives back in the first register of results if ``gives_back``.
 
     ``extends``: is a narrow integer extended as its signature says?
+
+    ``context``: registers that hold the addresses of the arguments and of the results, all of which are in memory, in
+    slots as on the stack (``()``: by registers and stack).
+
+    ``word``: bits of an integer register, for a convention that only the run-time library is called by (0: it is none
+    of those): an integer takes as many as it needs, from an even one on if more than one; ``high_first``: its upper
+    half comes first; ``wide_floats``: the first float register that holds 64 bits, or -1: a float's register is that of
+    its place among all arguments.
     """
 
     arguments: tuple[int, ...]
@@ -91,6 +104,10 @@ class Convention:
     sret: int = -1
     gives_back: bool = True
     extends: bool = True
+    context: tuple[int, ...] = ()
+    word: int = 0
+    high_first: bool = False
+    wide_floats: int = -1
 
 
 def x(number: int) -> int:
@@ -215,6 +232,78 @@ _S390X: Final = Convention(
 )
 
 
+def ar(*numbers: int) -> tuple[int, ...]:
+    """Unicorn's ids of r0..r15 of 32-bit Arm."""
+    return tuple(int(getattr(arm, f"UC_ARM_REG_R{n}")) for n in numbers)
+
+
+def arm_floats(kind: str, *numbers: int) -> tuple[int, ...]:
+    """Unicorn's ids of registers of ``kind`` s, d or q."""
+    return tuple(int(getattr(arm, f"UC_ARM_REG_{kind.upper()}0")) + n for n in numbers)
+
+
+_ARM: Final = Convention(
+    arguments=(),
+    results=(),
+    saved=tuple(Saved(f"r{n}", *ar(n)) for n in range(4, 12))
+    + tuple(Saved(f"d{n}", *arm_floats("d", n)) for n in range(8, 16)),
+    destroyed=ar(0, 1, 2, 3, 12) + arm_floats("q", *range(4), *range(8, 16)),
+    pairs="any",
+    gives_back=False,
+    context=ar(0, 1),
+)
+_ARM_FLOATS: Final = arm_floats("s", *range(16)) + arm_floats("d", *range(8))
+_ARM_LIBRARY: Final = replace(
+    _ARM,
+    arguments=ar(0, 1, 2, 3),
+    results=ar(0, 1, 2, 3),
+    float_arguments=_ARM_FLOATS,
+    float_results=_ARM_FLOATS,
+    context=(),
+    word=32,
+    wide_floats=16,
+)
+
+
+def mr(*numbers: int) -> tuple[int, ...]:
+    """Unicorn's ids of $0..$31 of MIPS."""
+    return tuple(int(mips.UC_MIPS_REG_0) + n for n in numbers)
+
+
+def mf(*numbers: int) -> tuple[int, ...]:
+    """Unicorn's ids of $f0..$f31 of MIPS."""
+    return tuple(int(mips.UC_MIPS_REG_F0) + n for n in numbers)
+
+
+_MIPS64: Final = Convention(
+    arguments=(),
+    results=(),
+    saved=(
+        *(Saved(f"s{n}", *mr(16 + n)) for n in range(8)),
+        *(Saved("gp", *mr(28)), Saved("fp", *mr(30))),
+        *(Saved(f"f{n}", *mf(n)) for n in range(24, 32)),
+    ),
+    destroyed=mr(*range(1, 16), 24, 25) + mf(*range(24)),
+    pairs="any",
+    gives_back=False,
+    context=mr(4, 5),
+)
+_MIPS64_LIBRARY: Final = replace(
+    _MIPS64,
+    arguments=mr(*range(4, 12)),
+    results=mr(2, 3),
+    float_arguments=mf(*range(12, 20)),
+    float_results=mf(0),
+    context=(),
+    word=64,
+    high_first=True,
+)
+
+
+def _by_context(context: Convention, **libraries: Convention) -> dict[str, Convention]:
+    return {**dict.fromkeys(("", "system_v", "fast", "cold"), context), **libraries}
+
+
 def _with_aliases(system: Convention, **others: Convention) -> dict[str, Convention]:
     plain = dict.fromkeys(("", "system_v", "fast", "cold"), system)
     return {**plain, "tail": replace(system, pops=True), **others}
@@ -253,7 +342,6 @@ _CRANELIFT: Final[dict[str, dict[str, Convention]]] = {
         **dict.fromkeys(("", "system_v", "fast"), _CRANELIFT_LP64D),
         "tail": replace(_CRANELIFT_LP64D, pops=True),
     },
-    "s390x": {},
 }  # fmt: skip
 
 _CRANELIFT_FAULTY: Final[dict[str, dict[str, Convention]]] = {
@@ -267,7 +355,7 @@ _CRANELIFT_FAULTY: Final[dict[str, dict[str, Convention]]] = {
 CONVENTIONS: Final[dict[str, dict[str, Convention]]] = {
     isa: {
         **table,
-        **{in_dialect("cranelift", name): row for name, row in _CRANELIFT[isa].items()},
+        **{in_dialect("cranelift", name): row for name, row in _CRANELIFT.get(isa, {}).items()},
         **{
             in_dialect("cranelift_fs1", name): row
             for name, row in _CRANELIFT_FAULTY.get(isa, {}).items()
@@ -278,6 +366,12 @@ CONVENTIONS: Final[dict[str, dict[str, Convention]]] = {
         "x86_64": _with_aliases(_SYSTEM_V, windows_fastcall=_FASTCALL),
         "riscv64": _with_aliases(_LP64D),
         "s390x": dict.fromkeys(("", "system_v", "fast", "cold"), _S390X),
+        "arm": _by_context(
+            _ARM,
+            library=_ARM_LIBRARY,
+            soft_library=replace(_ARM_LIBRARY, float_arguments=(), float_results=()),
+        ),
+        "mips64": _by_context(_MIPS64, library=_MIPS64_LIBRARY),
     }.items()
 }
 """By the name of the ISA, by that of the convention as CLIF has it, or as :func:`in_dialect` has."""

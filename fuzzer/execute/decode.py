@@ -13,8 +13,15 @@ _MODES: Final = {
     "x86_64": (capstone.CS_ARCH_X86, capstone.CS_MODE_64),
     "riscv64": (capstone.CS_ARCH_RISCV, capstone.CS_MODE_RISCV64 | capstone.CS_MODE_RISCVC),
     "s390x": (capstone.CS_ARCH_SYSZ, capstone.CS_MODE_BIG_ENDIAN),
+    "mips64": (capstone.CS_ARCH_MIPS, capstone.CS_MODE_MIPS64 | capstone.CS_MODE_BIG_ENDIAN),
+    "arm": (capstone.CS_ARCH_ARM, capstone.CS_MODE_ARM | capstone.CS_MODE_V8),
 }
-_WORD_BYTES: Final = {"aarch64": 4, "x86_64": 1, "riscv64": 2, "s390x": 2}
+_WORD_BYTES: Final = {"aarch64": 4, "x86_64": 1, "riscv64": 2, "s390x": 2, "arm": 4, "mips64": 4}
+
+
+PARTLY_READ: Final = frozenset({"mips64"})
+"""ISAs of which Capstone 5.0 does not know all that there is: what is new in release 6 of MIPS64 is ``(bad)``, or
+something else."""
 
 
 @cache

@@ -31,6 +31,7 @@ from fuzzer.case import Input
 from fuzzer.execute import layout
 from fuzzer.execute.caller import EXTENDED_RESULT as EXTENDED_RESULT
 from fuzzer.execute.caller import Caller, Exchange
+from fuzzer.execute.context import ContextCaller
 from fuzzer.execute.conventions import WORD, Convention
 from fuzzer.execute.machines import MACHINES, Machine
 from fuzzer.execute.outside import Outside
@@ -228,7 +229,8 @@ class Emulator:
         exchange = self._exchanges.get(signature.callconv)
         if exchange is None:
             exchange = self._exchanges[signature.callconv] = self._exchange(placed.convention)
-        return Caller(signature, placed, exchange)
+        kind = ContextCaller if placed.convention.context else Caller
+        return kind(signature, placed, exchange)
 
     def _exchange(self, convention: Convention) -> Exchange:
         """What is written and read in a call by ``convention``, and what has to be read after the return."""
@@ -298,9 +300,16 @@ class Emulator:
             return TIMEOUT
         if self.machine.one_error:
             return FAULT if self._code[pc - layout.CODE] else TRAP
+        if self.machine.trap_faults and self._is_trap(pc - layout.CODE):
+            return TRAP
         if error in (unicorn.UC_ERR_EXCEPTION, unicorn.UC_ERR_INSN_INVALID):
             return TRAP
         return FAULT
+
+    def _is_trap(self, at: int) -> bool:
+        """Is what traps at ``at`` of the code?"""
+        fill = self.machine.trap_fill
+        return self._code[at : at + len(fill)] == fill
 
 
 _pool: dict[str, Emulator] = {}

@@ -9,7 +9,7 @@ they are afterwards::
 
 One row an ISA says it in that ISA's assembly. Sources: Linux's ``arch/*/include/uapi/asm/sigcontext.h`` and
 ``ucontext.h`` (where the PC is in a ucontext_t), ``include/uapi/asm-generic/unistd.h`` and
-``arch/x86/entry/syscalls/syscall_64.tbl`` (numbers), ``kernel_sigaction`` of ``sigaction(2)``.
+``arch/{x86/entry,s390/kernel}/syscalls`` (numbers), ``kernel_sigaction`` and ``si_addr`` of ``sigaction(2)``.
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from functools import cache
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import keystone
 from unicorn import arm64_const as arm64
+from unicorn import arm_const as arm
 from unicorn import x86_const as x86
 
 from fuzzer.execute import layout, riscv_assembly
-from fuzzer.execute.conventions import q, r, rv, rvf, x
+from fuzzer.execute.conventions import ar, arm_floats, fr, gr, mf, mr, q, r, rv, rvf, x
 from fuzzer.execute.static_elf import EXECUTE, READ, WRITE, Segment, static_elf
 
 BLOCK: Final = 0x1200_0000
@@ -36,13 +37,19 @@ _SIGNAL_STACK: Final = 0x1220_0000
 _SIGNAL_STACK_SIZE: Final = 0x1_0000
 
 SIGINFO: Final = 128
-UCONTEXT: Final = 512
-"""Bytes of a siginfo_t, and of a ucontext_t as far as its PC, that the handler tells."""
+"""Bytes of a siginfo_t, which the handler tells."""
 PADDING: Final = -1
 """In place of a register's id: bytes of the block that hold none."""
 _SIGNALS: Final = (4, 5, 7, 8, 11)  # ILL, TRAP, BUS, FPE, SEGV
+_BUS: Final = 7
+_BUS_MIPS: Final = 10
+_TRAPS: Final = (4, 5, 8)
+_ADDRESS_AT: Final = 16
+"""Byte of ``si_addr`` in a siginfo_t."""
+_ORDERS: Final = {"little": "<", "big": ">"}
 _ONSTACK: Final = 0x0800_0000
 _SIGINFO: Final = 4
+_SIGINFO_MIPS: Final = 8
 _RESTORER: Final = 0x0400_0000
 _ACTION_AT: Final = 0xE00
 _STACK_AT: Final = 0xE80
@@ -56,7 +63,10 @@ class Harness(NamedTuple):
     another register into a register. ``arguments``: of a system call, ``number``, ``call``: its number's register and
     instruction; ``numbers``: of write, exit, rt_sigaction, sigaltstack. ``context``: the register in which a handler
     gets the ucontext_t, ``kept``: one that a system call leaves alone; ``pc_at``: byte of the PC in the ucontext_t.
-    ``flags``: ELF's; ``restorer``: has a kernel_sigaction one?
+    ``flags``: ELF's; ``restorer``: has a kernel_sigaction one? ``past``: is that PC behind an instruction that traps,
+    which ``si_addr`` of the siginfo_t tells?
+    ``word``: bytes of an address; ``ucontext``: of a ucontext_t as far as its PC, that the handler tells; ``mips``: is
+    Linux's interface that of MIPS, with its own numbers and order of fields?
     """
 
     machine: int
@@ -76,6 +86,11 @@ class Harness(NamedTuple):
     pc_at: int
     flags: int = 0
     restorer: bool = True
+    order: Literal["little", "big"] = "little"
+    past: bool = False
+    word: int = 8
+    ucontext: int = 512
+    mips: bool = False
 
     @property
     def size(self) -> int:
@@ -111,22 +126,20 @@ class Harness(NamedTuple):
         handler = [
             *self.assign(self.kept, self.context),
             *self._system_call(0, 1, self.arguments[1], SIGINFO),
-            *self._write(self.kept, UCONTEXT),
+            *self._write(self.kept, self.ucontext),
             *self._memory(len(data)),
             *self._system_call(1, 1),
         ]
         start = [
             *self._system_call(3, BLOCK + _STACK_AT, 0),
-            *(line for signal in _SIGNALS
-              for line in self._system_call(2, signal, BLOCK + _ACTION_AT, 0, 8)),
-            *(line.format(entry=entry) for line in self.load),
+            *(line for signal in (*_SIGNALS, *[_BUS_MIPS] * self.mips)
+              for line in self._system_call(2, signal, BLOCK + _ACTION_AT, 0, 16 if self.mips else 8)),
+            *(line.format(entry=entry, low=entry & 0xFFFF, high=entry >> 16) for line in self.load),
         ]  # fmt: skip
         handling = self.assemble(handler, _HARNESS)
         at = _HARNESS + (len(handling) + 15 & ~15)
         text = handling.ljust(at - _HARNESS, b"\0") + self.assemble(start, at)
-        action = struct.pack("<2Q", _HARNESS, _ONSTACK | _SIGINFO | _RESTORER * self.restorer)
-        action += struct.pack("<2Q", _HARNESS * self.restorer, 0)
-        signal_stack = struct.pack("<Qi4xQ", _SIGNAL_STACK, 0, _SIGNAL_STACK_SIZE)
+        action, signal_stack = self._signals()
         filled = bytearray(block.ljust(_BLOCK_SIZE, b"\0"))
         filled[_ACTION_AT : _ACTION_AT + len(action)] = action
         filled[_STACK_AT : _STACK_AT + len(signal_stack)] = signal_stack
@@ -141,7 +154,29 @@ class Harness(NamedTuple):
         if data:
             segments.append(Segment(layout.DATA, READ | WRITE, data))
         segments.sort()
-        return static_elf(self.machine, at, segments, flags=self.flags)
+        big = self.order == "big"
+        return static_elf(
+            self.machine, at, segments, big_endian=big, flags=self.flags, bits=8 * self.word
+        )
+
+    def _signals(self) -> tuple[bytes, bytes]:
+        """A kernel_sigaction and a stack_t."""
+        order = _ORDERS[self.order]
+        if self.mips:
+            action = struct.pack(f"{order}I4xQ16x", _ONSTACK | _SIGINFO_MIPS, _HARNESS)
+            return action, struct.pack(f"{order}QQi4x", _SIGNAL_STACK, _SIGNAL_STACK_SIZE, 0)
+        does = _ONSTACK | _SIGINFO | _RESTORER * self.restorer
+        word, gap = ("Q", "4x") if self.word == 8 else ("I", "")
+        action = struct.pack(f"{order}3{word}Q", _HARNESS, does, _HARNESS * self.restorer, 0)
+        stack = struct.pack(f"{order}{word}i{gap}{word}", _SIGNAL_STACK, 0, _SIGNAL_STACK_SIZE)
+        return action, stack
+
+    def stopped_at(self, told: bytes) -> tuple[int, int]:
+        """The signal, and PC where it was raised, of what the handler tells."""
+        signal = int.from_bytes(told[:4], self.order)
+        at = _ADDRESS_AT if self.past and signal in _TRAPS else SIGINFO + self.pc_at
+        signal = _BUS if self.mips and signal == _BUS_MIPS else signal
+        return signal, int.from_bytes(told[at : at + self.word], self.order)
 
 
 @cache
@@ -288,9 +323,136 @@ _RISCV64: Final = Harness(
     restorer=False,
 )  # fmt: skip
 
+
+def _assign_s390x(register: str, value: int | str) -> list[str]:
+    return [f"{'lgr' if isinstance(value, str) else 'llilf'} {register}, {value}"]
+
+
+# The block: r0 to r15, f0 to f15. r1 is what is lost: it leads to the block and to the code. Keystone has no SVC.
+_S390X: Final = Harness(
+    machine=22,
+    program="qemu-s390x",
+    cpu="max",
+    assembler=_by_keystone(keystone.KS_ARCH_SYSTEMZ, keystone.KS_MODE_BIG_ENDIAN),
+    registers=(*((id_, 8) for id_ in gr(*range(16))), *((id_, 8) for id_ in fr(*range(16)))),
+    load=(
+        *_assign_s390x("%r1", BLOCK),
+        *(f"ld %f{n}, {128 + 8 * n}(%r1)" for n in range(16)),
+        "lmg %r0, %r15, 0(%r1)", "llilf %r1, {entry}", "br %r1",
+    ),
+    save=(
+        *_assign_s390x("%r1", BLOCK),
+        *(f"std %f{n}, {128 + 8 * n}(%r1)" for n in range(16)),
+        "stmg %r0, %r15, 0(%r1)",
+    ),
+    assign=_assign_s390x,
+    arguments=("%r2", "%r3", "%r4", "%r5"),
+    number="%r1",
+    call=".byte 0x0a, 0",
+    numbers=(4, 1, 174, 186),
+    context="%r4",
+    kept="%r6",
+    pc_at=48,
+    order="big",
+    past=True,
+)  # fmt: skip
+
+
+def _assign_arm(register: str, value: int | str) -> list[str]:
+    if isinstance(value, str):
+        return [f"mov {register}, {value}"]
+    return [f"movw {register}, #{value & 0xFFFF}", f"movt {register}, #{value >> 16}"]
+
+
+# The block: r0 to r11, sp, lr, flags, padding, d0 to d31. r12 is what is lost: no promise to a caller is about it.
+_ARM_FLOATS: Final = 64
+_ARM: Final = Harness(
+    machine=40,
+    program="qemu-arm",
+    cpu="cortex-a15",
+    assembler=_by_keystone(keystone.KS_ARCH_ARM, keystone.KS_MODE_ARM),
+    registers=(
+        *((register, 4) for register in ar(*range(12), 13, 14)),
+        (int(arm.UC_ARM_REG_APSR_NZCV), 4),
+        (PADDING, 4),
+        *((register, 8) for register in arm_floats("d", *range(32))),
+    ),
+    load=(
+        *_assign_arm("r12", BLOCK + _ARM_FLOATS),
+        "vldmia r12!, {{d0-d15}}", "vldmia r12!, {{d16-d31}}",
+        *_assign_arm("r12", BLOCK),
+        "ldr r0, [r12, #56]", "msr APSR_nzcvq, r0", "ldr sp, [r12, #48]", "ldr lr, [r12, #52]",
+        "ldmia r12, {{r0-r11}}", "movw r12, #{low}", "movt r12, #{high}", "bx r12",
+    ),
+    save=(
+        *_assign_arm("r12", BLOCK),
+        "stmia r12, {r0-r11}", "str sp, [r12, #48]", "str lr, [r12, #52]", "mrs r0, apsr", "str r0, [r12, #56]",
+        *_assign_arm("r12", BLOCK + _ARM_FLOATS),
+        "vstmia r12!, {d0-d15}", "vstmia r12!, {d16-d31}",
+    ),
+    assign=_assign_arm,
+    arguments=("r0", "r1", "r2", "r3"),
+    number="r7",
+    call="svc #0",
+    numbers=(4, 1, 174, 186),
+    context="r2",
+    kept="r8",
+    pc_at=20 + 12 + 15 * 4,
+    flags=0x0500_0400,  # version 5 of the EABI, floats in registers
+    word=4,
+)  # fmt: skip
+
+
+def _assign_mips64(register: str, value: int | str) -> list[str]:
+    if isinstance(value, str):
+        return [f"or {register}, {value}, $0"]
+    return [f"lui {register}, {value >> 16:#x}", f"ori {register}, {register}, {value & 0xFFFF:#x}"]
+
+
+# The block: $1 to $31, f0 to f31. $1 is what is lost; $26 and $27 are the kernel's.
+_MIPS64_FLOATS: Final = 248
+_MIPS64_INT: Final = [(n, 8 * (n - 1)) for n in range(2, 32) if n not in (26, 27)]
+_MIPS64: Final = Harness(
+    machine=8,
+    program="qemu-mips64",
+    cpu="I6400",
+    assembler=_by_keystone(keystone.KS_ARCH_MIPS, keystone.KS_MODE_MIPS64 | keystone.KS_MODE_BIG_ENDIAN),
+    registers=(
+        *((PADDING if n in (26, 27) else mr(n)[0], 8) for n in range(1, 32)),
+        *((register, 8) for register in mf(*range(32))),
+    ),
+    load=(
+        *_assign_mips64("$1", BLOCK),
+        *(f"ldc1 $f{n}, {_MIPS64_FLOATS + 8 * n}($1)" for n in range(32)),
+        *(f"ld ${n}, {at}($1)" for n, at in _MIPS64_INT),
+        "lui $1, {high}", "ori $1, $1, {low}", "jalr $0, $1",
+    ),
+    save=(
+        *_assign_mips64("$1", BLOCK),
+        *(f"sdc1 $f{n}, {_MIPS64_FLOATS + 8 * n}($1)" for n in range(32)),
+        *(f"sd ${n}, {at}($1)" for n, at in _MIPS64_INT),
+    ),
+    assign=_assign_mips64,
+    arguments=("$4", "$5", "$6", "$7"),
+    number="$2",
+    call="syscall",
+    numbers=(5001, 5058, 5013, 5129),
+    context="$6",
+    kept="$16",
+    pc_at=40 + 64 * 8 + 8 * 8,
+    flags=0xA000_0400,  # release 6, NaNs of 2008
+    restorer=False,
+    order="big",
+    ucontext=640,
+    mips=True,
+)  # fmt: skip
+
 HARNESSES: Final[dict[str, Harness]] = {
     "aarch64": _AARCH64,
     "x86_64": _X86_64,
     "riscv64": _RISCV64,
+    "s390x": _S390X,
+    "arm": _ARM,
+    "mips64": _MIPS64,
 }
 """By the name of the ISA."""

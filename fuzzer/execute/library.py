@@ -4,16 +4,19 @@ Each function does what the reference says that its operation means. That is no 
 calls it: arguments and results are what is tested. Calls of it are not recorded.
 
 Sources: ISO C 7.12 and 7.26 for the names of C; the documentation of GCC's libgcc, "Routines for integer arithmetic"
-and "Routines for floating point emulation", for those on 128 bits.
+and "Routines for floating point emulation", for those on 128 bits; Run-time ABI for the Arm
+Architecture, 4.1.2 and 4.3.1, for those of its own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Final, NamedTuple
 
 from backend.ir.entities import AbiParam, Signature
-from backend.ir.types import F32, F64, I128, Type
+from backend.ir.types import F32, F64, I32, I64, I128, Type
+from fuzzer.execute.machines import Machine
 from fuzzer.reference.library import LIBRARY as NAMED
 from fuzzer.reference.meanings import CONVERSIONS, MEANINGS
 from fuzzer.reference.memory import Memory, Trap, UndefinedBehaviour
@@ -84,3 +87,57 @@ LIBRARY: Final[dict[str, LibraryFunction]] = {
        for un, sign in (("", "s"), ("uns", "u")) for letter, t in _FLOATS},
 }  # fmt: skip
 """Functions by symbol: a name of CLIF's begins with %, one of C's does not."""
+
+
+def _divmod(sign: str) -> LibraryFunction:
+    """Quotient and remainder of 64 bits."""
+    division, rest = (next(meaning for op, meaning in MEANINGS.items() if op.name == f"{sign}{name}")
+                      for name in ("div", "rem"))  # fmt: skip
+
+    def run(_: Memory, args: list[int]) -> tuple[int, ...]:
+        try:
+            return division(I64, *args), rest(I64, *args)
+        except Trap as trap:
+            raise UndefinedBehaviour(trap.code) from None
+
+    both = (AbiParam(I64), AbiParam(I64))
+    return LibraryFunction(Signature(both, both), run)
+
+
+_HELPERS: Final[dict[str, LibraryFunction]] = {
+    **{f"__aeabi_{letter}ldivmod": _divmod(letter or "s") for letter in ("", "u")},
+    **{f"__aeabi_{un}l2{letter}": _conversion(f"fcvt_from_{sign}int", t, I64)
+       for un, sign in (("", "s"), ("u", "u")) for letter, t in (("f", F32), ("d", F64))},
+    **{f"__aeabi_{letter}2{un}lz": _conversion(f"fcvt_to_{sign}int", I64, t)
+       for un, sign in (("", "s"), ("u", "u")) for letter, t in (("f", F32), ("d", F64))},
+}  # fmt: skip
+"""Of the run-time ABI for Arm."""
+
+
+@cache
+def _library(isa: str, word: int) -> dict[str, LibraryFunction]:
+    """By the conventions of a machine on which functions are called by context and those of the library are not."""
+    made = {
+        name: function
+        if name.startswith("%")
+        else _called(function, "library", word if name.startswith("mem") else 64)
+        for name, function in LIBRARY.items()
+    }
+    if isa == "arm":
+        made |= {name: _called(function, "soft_library", 64) for name, function in _HELPERS.items()}
+    return made
+
+
+def _called(function: LibraryFunction, convention: str, word: int) -> LibraryFunction:
+    """``function`` by ``convention``, where an i64 has ``word`` bits."""
+    params, returns = (
+        tuple(AbiParam(I32) if p.type is I64 and word == 32 else p for p in side)
+        for side in (function.signature.params, function.signature.returns)
+    )
+    return function._replace(signature=Signature(params, returns, convention))
+
+
+def library_of(machine: Machine) -> dict[str, LibraryFunction]:
+    """The run-time library of a machine."""
+    convention = machine.conventions.get("library")
+    return _library(machine.name, convention.word) if convention is not None else LIBRARY

@@ -3,8 +3,9 @@
 Sources: Procedure Call Standard for the Arm 64-bit Architecture, 6.1 (registers); System V Application Binary
 Interface, AMD64 Architecture Processor Supplement, 3.2.1 (registers; the direction flag is clear on return); RISC-V ELF
 psABI, "Register convention", and The RISC-V Instruction Set Manual, Volume II, ``mstatus``; z/Architecture
-Principles of Operation, "Program-Status Word", "Control registers". How functions are called is said in
-:mod:`fuzzer.execute.conventions`.
+Principles of Operation, "Program-Status Word", "Control registers"; Arm Architecture Reference Manual, ARMv7-A and
+ARMv7-R edition, "CPACR", "FPEXC", "FPSCR"; MIPS64 Architecture for Programmers, volumes I-A and
+III, "FCSR", "Status". How functions are called is said in :mod:`fuzzer.execute.conventions`.
 """
 
 from __future__ import annotations
@@ -15,11 +16,27 @@ from typing import Final
 
 import unicorn
 from unicorn import arm64_const as arm64
+from unicorn import arm_const as arm
+from unicorn import mips_const as mips
 from unicorn import riscv_const as riscv
 from unicorn import s390x_const as s390x
 from unicorn import x86_const as x86
 
-from fuzzer.execute.conventions import CONVENTIONS, Convention, fr, gr, q, r, rv, rvf, x
+from fuzzer.execute.conventions import (
+    CONVENTIONS,
+    Convention,
+    ar,
+    arm_floats,
+    fr,
+    gr,
+    mf,
+    mr,
+    q,
+    r,
+    rv,
+    rvf,
+    x,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +56,8 @@ class Machine:
 
     ``stack_align``: of the stack pointer at a call. ``landing``: what stands at the return address, which Unicorn has
     to execute before it stops. ``one_error``: Unicorn gives a bad access the number of a trap, and no address; what
-    traps here begins with a byte of 0. ``writable_code``: nothing runs in pages that are not.
+    traps here begins with a byte of 0. ``writable_code``: nothing runs in pages that are not. ``trap_faults``:
+    ``trap_fill`` is an access that is bad whatever the registers hold.
     """
 
     name: str
@@ -65,6 +83,7 @@ class Machine:
     landing: bytes = b""
     one_error: bool = False
     writable_code: bool = False
+    trap_faults: bool = False
 
 
 def _saved(isa: str) -> tuple[int, ...]:
@@ -178,9 +197,62 @@ _S390X: Final = Machine(
     writable_code=True,
 )
 
+_ARM_Q: Final = arm_floats("q", *range(16))
+
+#: ARMv7-A with VFPv4, Advanced SIMD and division, in the state A32. CPACR: coprocessors 10 and 11, which are floats,
+#: for everyone; FPEXC.EN: they are on; FPSCR: round to nearest even, flush nothing, hand NaNs on.
+_ARM: Final = Machine(
+    name="arm",
+    arch=unicorn.UC_ARCH_ARM,
+    mode=unicorn.UC_MODE_ARM,
+    cpu=arm.UC_CPU_ARM_CORTEX_A15,
+    pc=arm.UC_ARM_REG_PC,
+    sp=arm.UC_ARM_REG_SP,
+    link=arm.UC_ARM_REG_LR,
+    poisoned=(*ar(0, 1, 2, 3, 12), *_ARM_Q, *_saved("arm")),
+    vectors=_ARM_Q,
+    trap_fill=bytes.fromhex("f000f0e7"),  # udf #0
+    page=4096,
+    conventions=CONVENTIONS["arm"],
+    fixed=(
+        (int(arm.UC_ARM_REG_C1_C0_2), 0x00F0_0000),
+        (int(arm.UC_ARM_REG_FPEXC), 0x4000_0000),
+        (int(arm.UC_ARM_REG_FPSCR), 0),
+    ),
+    flags=arm.UC_ARM_REG_APSR_NZCV,
+    flags_free=0xF000_0000,
+    flags_lost=0xF000_0000,
+    return_code=bytes.fromhex("1eff2fe1"),  # bx lr
+    stack_align=8,
+)
+
+#: MIPS64 release 6, since its NaNs are those of IEEE 754-2008: in the ones before, the quiet bit says the opposite.
+#: Unicorn 2.1.4 begins in a state in which floats are on and addresses are not translated, and must be left in it. It
+#: loses PC at every exception but a bad access: so what traps here is a load from an address where nothing is.
+_MIPS64: Final = Machine(
+    name="mips64",
+    arch=unicorn.UC_ARCH_MIPS,
+    mode=unicorn.UC_MODE_MIPS64 | unicorn.UC_MODE_BIG_ENDIAN,
+    cpu=mips.UC_CPU_MIPS64_I6400,
+    pc=mips.UC_MIPS_REG_PC,
+    sp=mr(29)[0],
+    link=mr(31)[0],
+    poisoned=(*mr(*range(1, 16), 24, 25), *mf(*range(24)), *_saved("mips64")),
+    vectors=(),
+    trap_fill=bytes.fromhex("8c000ffc"),  # lw $zero, 0xffc($zero)
+    page=4096,
+    conventions=CONVENTIONS["mips64"],
+    # round to nearest even, no traps; NaNs and signs as of 2008, which can't be otherwise
+    fixed=((int(mips.UC_MIPS_REG_FCSR), 0xC0000),),
+    return_code=bytes.fromhex("d81f0000"),  # jrc $ra, which has no delay slot
+    trap_faults=True,
+)
+
 MACHINES: Final[dict[str, Machine]] = {
     "aarch64": _AARCH64,
     "x86_64": _X86_64,
     "riscv64": _RISCV64,
     "s390x": _S390X,
+    "arm": _ARM,
+    "mips64": _MIPS64,
 }

@@ -22,7 +22,7 @@ from backend.ir.entities import Signature
 from fuzzer.case import byte_order_of
 from fuzzer.execute import layout
 from fuzzer.execute.caller import has_room_to_extend
-from fuzzer.execute.library import LIBRARY, LibraryFunction
+from fuzzer.execute.library import LibraryFunction, library_of
 from fuzzer.execute.machines import Machine
 from fuzzer.execute.passing import Piece, passing
 from fuzzer.execute.registers import Batch
@@ -71,6 +71,7 @@ class _Stub:
     __slots__ = (
         "args",
         "batch",
+        "context",
         "function",
         "name",
         "passing",
@@ -92,8 +93,14 @@ class _Stub:
             raise ExecutorLimit(str(error)) from None
         placed = self.passing
         c = placed.convention
-        self.args, self.stack, self.results = placed.args, placed.stack, placed.results
-        self.batch = Batch([m.sp, *_ids(self.args, (*c.arguments, c.sret), c.float_arguments)])
+        self.args, self.results = placed.args, placed.results
+        #: are the addresses of arguments and results the next that is read of the registers?
+        self.context = bool(c.context)
+        # By context the arguments in memory are the caller's.
+        self.stack = 0 if self.context else placed.stack
+        self.batch = Batch(
+            [m.sp, *c.context, *_ids(self.args, (*c.arguments, c.sret), c.float_arguments)]
+        )
         self.written = Batch(_ids(self.results, c.results, c.float_results))
 
 
@@ -114,6 +121,7 @@ class Outside:
         self._handle = uc._uch
         self._machine = machine
         self._order = byte_order_of(machine.name)
+        self._library = library_of(machine)
         self._stack = stack
         self._fills = fills
         self._memory = _MachineMemory(stack, data)
@@ -154,7 +162,7 @@ class Outside:
         return relocate(code, linkage.relocs, layout.CODE, address, self._order)
 
     def _stub(self, name: str, linkage: Linkage) -> _Stub:
-        function = LIBRARY.get(name)
+        function = self._library.get(name)
         signature = linkage.signatures.get(name)
         if function is not None:
             signature = function.signature
@@ -204,8 +212,12 @@ class Outside:
     def _answer(self, stub: _Stub) -> None:
         stub.batch.read(self._lib, self._handle)
         sp = int(stub.batch.values[0]) + (0 if self._machine.link >= 0 else 8)
-        args = self._arguments(stub, sp)
-        area = args.pop() if stub.passing.area else 0
+        if stub.context:
+            base, area = int(stub.batch.values[2]), int(stub.batch.values[4])
+            args = self._arguments(stub, base)[: len(stub.signature.params)]
+        else:
+            args = self._arguments(stub, sp)
+            area = args.pop() if stub.passing.area else 0
         self._check_entry(stub, sp)
         if stub.function is not None:
             results = stub.function.run(self._memory, args)
@@ -222,7 +234,8 @@ class Outside:
             self._pop(sp, stub.passing.popped)
         self._count += 1
 
-    def _arguments(self, stub: _Stub, sp: int) -> list[int]:
+    def _arguments(self, stub: _Stub, base: int) -> list[int]:
+        """Those in memory are from ``base`` on."""
         params = stub.signature.params
         args = [0] * (len(params) + bool(stub.passing.area))
         values = stub.batch.values
@@ -232,9 +245,9 @@ class Outside:
                 word = int(values[2 * register]) >> piece.up
                 register += 1
             else:
-                at = sp + piece.offset - layout.STACK
+                at = base + piece.offset - layout.STACK
                 if not 0 <= at <= layout.STACK_SIZE - 8:
-                    raise UndefinedBehaviour(f"stack arguments at {sp:#x}")
+                    raise UndefinedBehaviour(f"stack arguments at {base:#x}")
                 word = int.from_bytes(self._stack[at : at + piece.size], self._order)
             args[piece.value] |= (word & piece.mask) << piece.shift
             if piece.value == len(params):
@@ -315,7 +328,7 @@ class Outside:
             if not param.extension:
                 word |= fills[(self._count + n) & 63] & ~piece.mask & _WORD
             if piece.register < 0:
-                data = word.to_bytes(8, "little")[: piece.size]
+                data = word.to_bytes(8, self._order)[: piece.size]
                 self._memory.store(area + piece.offset, data, None)
                 continue
             values[2 * n] = _moved(word | piece.ones, piece.up)

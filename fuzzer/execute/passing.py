@@ -27,6 +27,10 @@ difference, in arguments on AArch64: it still hands out x7 after an i128 that di
 
 Results for which no register is left are laid out as stack arguments are, in an area whose address the caller passes
 as one more integer, the last (Cranelift's way for functions of several results). It has no home.
+
+By a convention with a *context* all arguments and all results are in memory, and what is passed are two addresses:
+a function of any signature can be called by it, whatever the registers of its ISA are. It is nobody's ABI. A compiler's
+own is tested where the function that is entered so calls another.
 """
 
 from __future__ import annotations
@@ -86,6 +90,8 @@ def passing(signature: Signature, machine: Machine) -> Passing:
     c = machine.conventions.get(signature.callconv)
     if c is None:
         raise ValueError(f"calling convention {signature.callconv}")
+    if c.word:
+        return _in_words(signature, c)
     ints = _integers_in_registers(signature.params, len(c.arguments))
     outs = _integers_in_registers(signature.returns, min(len(c.results), c.results_at_most))
     if ints is not None and outs is not None:
@@ -103,7 +109,7 @@ def passing(signature: Signature, machine: Machine) -> Passing:
     results, area = result_pieces(signature.returns, c)
     if area and not c.area:
         raise ValueError("more results than registers")
-    params = (*signature.params, AbiParam(I64)) if area else signature.params
+    params = (*signature.params, AbiParam(I64)) if area and not c.context else signature.params
     args, stack = _pieces(params, c, len(c.arguments), len(c.float_arguments))
     popped = _up(stack, _STACK_ALIGN) if c.pops else 0
     plain = not (area or c.home or c.packed) and all(
@@ -149,6 +155,7 @@ def _pieces(
     ``ints``, ``floats``: how many registers of each class there are.
     """
     positional, floats_on = c.positional and not results, c.floats_on and not results
+    passes_floats = bool(c.float_arguments or c.context)
     most = c.results_at_most if results else _ANY
     stack = 0 if results else c.home
     made: list[Piece] = []
@@ -184,7 +191,7 @@ def _pieces(
                 at = register + half if register >= 0 else -1
                 made.append(Piece(index, 64 * half, (1 << 64) - 1, False, at, offset + 8 * half))
             continue
-        is_float = type_.is_float and type_.bits in (32, 64) and bool(c.float_arguments)
+        is_float = type_.is_float and type_.bits in (32, 64) and passes_floats
         if not is_float and not (type_.is_int and type_.bits <= 64):
             raise ValueError(f"a parameter or result of type {type_.name}")
         if floats_on and next_float >= floats:
@@ -202,6 +209,36 @@ def _pieces(
             made.append(Piece(index, 0, type_.mask, is_float, -1, stack, size))
             stack += size
     return made, stack
+
+
+def _in_words(signature: Signature, c: Convention) -> Passing:
+    """A function of the run-time library: everything in registers. Too many would be an IndexError of whoever wrote its
+    signature."""
+    args = _words(signature.params, c, by_place=c.wide_floats < 0)
+    results = _words(signature.returns, c, by_place=False)
+    return Passing(c, signature.params, args, 0, results, 0, 0, False, False)
+
+
+def _words(params: tuple[AbiParam, ...], c: Convention, *, by_place: bool) -> list[Piece]:
+    made: list[Piece] = []
+    ints = floats = 0
+    for index, param in enumerate(params):
+        type_ = param.type
+        if type_.is_float and c.float_arguments:
+            wide = type_.bits == 64
+            place = ints if by_place else floats + max(c.wide_floats, 0) * wide
+            made.append(Piece(index, 0, type_.mask, True, place, 0))
+            floats += 1
+            ints += by_place
+            continue
+        count = -(-type_.bits // c.word)
+        ints += ints & (count > 1)
+        for n in range(count):
+            shift = c.word * (count - 1 - n if c.high_first else n)
+            mask = type_.mask >> shift & (1 << c.word) - 1
+            made.append(Piece(index, shift, mask, False, ints, 0))
+            ints += 1
+    return made
 
 
 def _up(size: int, align: int) -> int:

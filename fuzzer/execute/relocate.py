@@ -6,7 +6,8 @@ Sources: ELF for the Arm 64-bit Architecture, 5.7 (R_AARCH64_CALL26, R_AARCH64_A
 R_AARCH64_ADD_ABS_LO12_NC, R_AARCH64_LDST64_ABS_LO12_NC); System V ABI, AMD64 supplement, 4.4
 (R_X86_64_PC32, R_X86_64_64); RISC-V ELF psABI, "Relocations" (R_RISCV_CALL_PLT,
 R_RISCV_PCREL_HI20, R_RISCV_PCREL_LO12_I; S of the last is where the one before it is, whose distance it completes);
-s390x ELF ABI supplement, "Relocation" (R_390_PC32DBL, R_390_PLT32DBL).
+s390x ELF ABI supplement, "Relocation" (R_390_PC32DBL, R_390_PLT32DBL); ELF for the Arm Architecture, "Relocation"
+(R_ARM_CALL, R_ARM_JUMP24); System V ABI, MIPS supplement, "Relocation" (R_MIPS_26).
 """
 
 from __future__ import annotations
@@ -54,6 +55,21 @@ def _call26(old: int, target: int, place: int) -> int:
     if distance % 4 or not -1 << 27 <= distance < 1 << 27:
         raise ExecutorLimit(f"a call over {distance} bytes")
     return old & 0xFC00_0000 | distance >> 2 & 0x03FF_FFFF
+
+
+def _arm_call(old: int, target: int, place: int) -> int:
+    """B, BL: the condition stays. The addend is what PC is ahead by, negated."""
+    distance = target - place
+    if distance % 4 or not -1 << 25 <= distance < 1 << 25:
+        raise ExecutorLimit(f"a call over {distance} bytes")
+    return old & 0xFF00_0000 | distance >> 2 & 0xFF_FFFF
+
+
+def _mips_26(old: int, target: int, place: int) -> int:
+    """J, JAL: an address in the 256 MiB in which the delay slot is."""
+    if target % 4 or target >> 28 != place + 4 >> 28:
+        raise ExecutorLimit(f"a call of {target:#x}")
+    return old & 0xFC00_0000 | target >> 2 & 0x03FF_FFFF
 
 
 def _pc_rel32(old: int, target: int, place: int) -> int:
@@ -113,6 +129,8 @@ def _abs64(old: int, target: int, place: int) -> int:
 
 KINDS: Final[dict[str, tuple[int, Callable[[int, int, int], int]]]] = {
     "call26": (4, _call26),
+    "arm_call": (4, _arm_call),
+    "mips_26": (4, _mips_26),
     "adr_page21": (4, _adr_page21),
     "add_lo12": (4, _add_lo12),
     "ld64_lo12": (4, _ld64_lo12),

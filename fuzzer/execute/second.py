@@ -18,6 +18,7 @@ from __future__ import annotations
 import os
 import platform
 import re
+import resource
 import shutil
 import subprocess
 import tempfile
@@ -32,7 +33,7 @@ import unicorn
 from backend.ir.entities import Signature
 from fuzzer.execute import layout
 from fuzzer.execute.emulator import Emulator, instead
-from fuzzer.execute.harness import HARNESSES, PADDING, SIGINFO, UCONTEXT, Harness
+from fuzzer.execute.harness import HARNESSES, PADDING, SIGINFO, Harness
 from fuzzer.execute.registers import Batch
 from fuzzer.execute.relocate import ExecutorLimit, Linkage
 
@@ -103,6 +104,8 @@ class Elsewhere(Emulator):
         self._harness: Harness = HARNESSES[isa]
         self._second = second
         self._registers = Batch([id_ for id_, _ in self._harness.registers if id_ != PADDING])
+        #: the emulator's numbers are this machine's, with the lowest byte first
+        self._step = -1 if self._harness.order == "big" else 1
         self._image = b""
         super().__init__(isa)
         self._enter = self._go_there
@@ -135,10 +138,9 @@ class Elsewhere(Emulator):
         if status == 0 and len(told) == harness.size + room:
             self._put_block(told[: harness.size])
             pc, error = self._landed, int(unicorn.UC_ERR_OK)
-        elif status == 1 and len(told) == SIGINFO + UCONTEXT + room:
-            pc_at = SIGINFO + harness.pc_at
-            pc = int.from_bytes(told[pc_at : pc_at + 8], "little")
-            error = int(_SIGNALS[int.from_bytes(told[:4], "little")])
+        elif status == 1 and len(told) == SIGINFO + harness.ucontext + room:
+            signal, pc = harness.stopped_at(told)
+            error = int(_SIGNALS[signal])
             pc += self.machine.trap_ahead * (error == unicorn.UC_ERR_EXCEPTION)
         else:
             raise ExecutorLimit(f"{self._second.name} ended with status {status}")
@@ -153,8 +155,9 @@ class Elsewhere(Emulator):
         batch = self._registers
         batch.read(self._lib, self._handle)
         words = iter(batch.bytes[16 * n : 16 * n + 16] for n in range(batch.count))
+        step = self._step
         return b"".join(
-            bytes(size) if id_ == PADDING else bytes(next(words)[:size])
+            bytes(size) if id_ == PADDING else bytes(next(words)[:size])[::step]
             for id_, size in self._harness.registers
         )
 
@@ -162,7 +165,7 @@ class Elsewhere(Emulator):
         batch, at, n = self._registers, 0, 0
         for id_, size in self._harness.registers:
             if id_ != PADDING:
-                batch.bytes[16 * n : 16 * n + size] = block[at : at + size]
+                batch.bytes[16 * n : 16 * n + size] = block[at : at + size][:: self._step]
                 n += 1
             at += size
         batch.write(self._lib, self._handle)
@@ -174,14 +177,27 @@ class Elsewhere(Emulator):
             path.write_bytes(program)
             path.chmod(0o700)
             try:
-                ended = subprocess.run([*self._second.command, str(path)], stdin=subprocess.DEVNULL,
-                                       capture_output=True, timeout=seconds, env={}, cwd=folder)  # fmt: skip
+                with _all_addresses():
+                    ended = subprocess.run([*self._second.command, str(path)], stdin=subprocess.DEVNULL,
+                                           capture_output=True, timeout=seconds, env={}, cwd=folder)  # fmt: skip
             except subprocess.TimeoutExpired:
                 return None, b""
             except OSError as error:
                 why = os.strerror(error.errno or 0)
                 raise ExecutorLimit(f"{self._second.name} can't be started: {why}") from error
         return ended.returncode, ended.stdout
+
+
+@contextmanager
+def _all_addresses() -> Iterator[None]:
+    """A process that is started gets as much of an address space as it may have: qemu-user wants all 4 GiB for a
+    machine of 32 bits, more than a worker has."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
 @contextmanager

@@ -13,11 +13,12 @@ from typing import Any, Final, NamedTuple
 
 import unicorn
 from unicorn import arm64_const as arm64
+from unicorn import arm_const as arm
 from unicorn import x86_const as x86
 
 from fuzzer.case import Input
 from fuzzer.execute import layout
-from fuzzer.execute.conventions import fr, gr, rv, rvf
+from fuzzer.execute.conventions import ar, arm_floats, fr, gr, mf, mr, rv, rvf
 from fuzzer.execute.emulator import Emulator, Run
 from fuzzer.execute.registers import Batch
 
@@ -56,11 +57,25 @@ def _s390x() -> dict[str, int]:
     return found | {f"f{n}": fr(n)[0] for n in range(16)}
 
 
+def _arm() -> dict[str, int]:
+    found = {f"r{n}": ar(n)[0] for n in range(13)} | {"sp": ar(13)[0], "lr": ar(14)[0]}
+    found |= {"flags": int(arm.UC_ARM_REG_APSR_NZCV)}
+    return found | {f"d{n}": arm_floats("d", n)[0] for n in range(32)}
+
+
+def _mips64() -> dict[str, int]:
+    names = "at v0 v1 a0 a1 a2 a3 a4 a5 a6 a7 t0 t1 t2 t3 s0 s1 s2 s3 s4 s5 s6 s7 t8 t9 k0 k1 gp sp fp ra"
+    found = dict(zip(names.split(), mr(*range(1, 32)), strict=True))
+    return found | {f"f{n}": mf(n)[0] for n in range(32)}
+
+
 REGISTERS: Final = {
     "aarch64": _aarch64(),
     "x86_64": _x86_64(),
     "riscv64": _riscv64(),
     "s390x": _s390x(),
+    "arm": _arm(),
+    "mips64": _mips64(),
 }
 """Unicorn's ids of what is watched, by the names that the backend and the manual use; the
 stack pointer is sp everywhere."""

@@ -222,7 +222,7 @@ def _stopped(
     return _cause("stopped", machine, f"{what}; the reference {wanted}", expected=expected, got=got)
 
 
-LINKS: Final = {"aarch64": "x30", "riscv64": "ra", "s390x": "r14"}
+LINKS: Final = {"aarch64": "x30", "riscv64": "ra", "s390x": "r14", "arm": "lr", "mips64": "ra"}
 """The register that a return jumps to, by ISA, where it is one."""
 
 

@@ -24,7 +24,9 @@ from elftools.elf.sections import SymbolTableSection
 
 from backend.errors import Unsupported
 from backend.machine.compiled import Reloc
+from fuzzer.execute import layout
 from fuzzer.targets.llvm_marks import SECTION, function_fields, marks
+from fuzzer.targets.llvm_traps import CALLED, number_of
 
 PAGE: Final = 4096
 _ALLOC: Final = 2
@@ -33,11 +35,16 @@ _NOP: Final = {"EM_S390": bytes.fromhex("0707"), "EM_RISCV": bytes.fromhex("0100
 """What code is decoded across; one byte on x86-64. On AArch64 code needs no padding: it comes in words."""
 
 
+TRAP_CODES: Final = {"EM_ARM": CALLED["arm"], "EM_MIPS": CALLED["mips64"]}
+"""What a function that only traps is, where LLVM's traps are calls of one."""
+
+
 @dataclass(frozen=True, slots=True)
 class Linked:
     """``code``: the block; ``symbols``: offsets of defined functions; ``data``: (start, end) of what is no code;
-    ``relocs``: calls of what is not in it, and words that hold the address of a function; ``marks``: LLVM's stack maps
-    (:mod:`fuzzer.targets.llvm_marks`)."""
+    ``relocs``: calls of what is not in it, and words that hold the address of a function; ``marks``: offset and number
+    of LLVM's stack maps (:mod:`fuzzer.targets.llvm_marks`), or of the functions that trap
+    (:mod:`fuzzer.targets.llvm_traps`), which are made here."""
 
     code: bytes
     symbols: dict[str, int]
@@ -61,7 +68,7 @@ def link(obj: bytes) -> Linked:
                 not flags & _ALLOC
                 or not size
                 or executable != wanted
-                or section.name in (".eh_frame", SECTION)
+                or section.name.startswith((".eh_frame", ".ARM.ex", SECTION))
             ):
                 continue
             begin = len(image)
@@ -72,21 +79,31 @@ def link(obj: bytes) -> Linked:
             image += section.data()
             if not executable:
                 data.append((begin, len(image)))
+            elif elf["e_machine"] == "EM_ARM":
+                data += _constants(sections, index, base[index], len(image))
     table = next(s for s in sections if isinstance(s, SymbolTableSection))
     machine = elf["e_machine"]
     apply, calls, by_table = _APPLY[machine], _CALLS[machine], _BY_TABLE[machine]
     relocs: list[Reloc] = []
     words: dict[str, int] = {}
+    traps: dict[str, int] = {}
     upper = _UPPER.get(machine, frozenset())
     anchors: dict[int, int] = {}
     anchored: list[tuple[int, int, int]] = []
     for section in sections:
         if isinstance(section, RelocationSection) and section["sh_info"] in base:
             for reloc in section.iter_relocations():
-                kind, addend = reloc["r_info_type"], reloc["r_addend"]
+                kind = reloc["r_info_type"]
                 at = base[section["sh_info"]] + reloc["r_offset"]
+                addend = reloc["r_addend"] if section.is_RELA() else _implicit(image, kind, at)
                 symbol = table.get_symbol(reloc["r_info_sym"])
-                if symbol["st_shndx"] == "SHN_UNDEF" and kind in calls:
+                if number_of(symbol.name) >= 0 and kind in calls:
+                    trap = traps.get(symbol.name)
+                    if trap is None:
+                        trap = traps[symbol.name] = len(image)
+                        image += TRAP_CODES[machine]
+                    apply(image, kind, at, trap + addend)
+                elif symbol["st_shndx"] == "SHN_UNDEF" and kind in calls:
                     relocs.append(Reloc(at, calls[kind], symbol.name, addend))
                 elif kind == _WORD[machine] and symbol.name:
                     relocs.append(Reloc(at, "abs64", symbol.name, addend))
@@ -108,9 +125,33 @@ def link(obj: bytes) -> Linked:
     symbols = {
         symbol.name: _address(symbol, base)
         for symbol in table.iter_symbols()
-        if symbol["st_info"]["type"] == "STT_FUNC" and symbol["st_shndx"] in base
+        if symbol["st_info"]["type"] == "STT_FUNC"
+        and symbol["st_info"]["bind"] == "STB_GLOBAL"
+        and symbol["st_shndx"] in base
     }
-    return Linked(bytes(image), symbols, data, relocs, _marks(elf, table, base))
+    found = [(at, number_of(name)) for name, at in traps.items()]
+    return Linked(bytes(image), symbols, data, relocs, found or _marks(elf, table, base))
+
+
+def _constants(sections: list[Any], index: int, begin: int, end: int) -> list[tuple[int, int]]:
+    """What is no code in a section at ``begin`` to ``end``: behind each symbol $d, up to the next $a (ELF for the Arm
+    Architecture, "Mapping symbols")."""
+    table = next(s for s in sections if isinstance(s, SymbolTableSection))
+    mapped = sorted(
+        (begin + symbol["st_value"], symbol.name)
+        for symbol in table.iter_symbols()
+        if symbol["st_shndx"] == index and symbol.name in ("$a", "$d")
+    )
+    ends = [at for at, _ in mapped[1:]] + [end]
+    return [(at, to) for (at, name), to in zip(mapped, ends, strict=True) if name == "$d"]
+
+
+def _implicit(image: bytearray, kind: int, at: int) -> int:
+    """The addend of a relocation of Arm's, which is in the place."""
+    (word,) = struct.unpack_from("<I", image, at)
+    if kind in _ARM_BRANCHES:
+        return int((((word & 0xFFFFFF) ^ 0x800000) - 0x800000) << 2)
+    return int((word ^ 1 << 31) - (1 << 31))
 
 
 def _marks(elf: ELFFile, table: SymbolTableSection, base: dict[int, int]) -> list[tuple[int, int]]:
@@ -234,6 +275,52 @@ def _apply_s390(image: bytearray, kind: int, at: int, target: int) -> None:
         raise Unsupported(f"relocation type {kind}")
 
 
+_ARM_BRANCHES: Final = (28, 29)
+
+
+def _apply_arm(image: bytearray, kind: int, at: int, target: int) -> None:
+    (word,) = struct.unpack_from("<I", image, at)
+    if kind in _ARM_BRANCHES:  # R_ARM_CALL, R_ARM_JUMP24
+        word = word & 0xFF00_0000 | target - at >> 2 & 0xFF_FFFF
+    elif kind == 3:  # R_ARM_REL32
+        word = target - at & 0xFFFF_FFFF
+    else:
+        raise Unsupported(f"relocation type {kind}")
+    struct.pack_into("<I", image, at, word)
+
+
+#: lowest bit of the address that is in the half-word, and what is added first since the lower ones are signed:
+#: R_MIPS_LO16, R_MIPS_HI16, R_MIPS_HIGHER, R_MIPS_HIGHEST
+_MIPS_HALVES: Final = {
+    6: (0, 0),
+    5: (16, 0x8000),
+    28: (32, 0x8000_8000),
+    29: (48, 0x8000_8000_8000),
+}
+#: bits and unit of the distance: R_MIPS_PC16, R_MIPS_PC21_S2, R_MIPS_PC26_S2
+_MIPS_BRANCHES: Final = {10: 16, 60: 21, 61: 26}
+
+
+def _apply_mips(image: bytearray, kind: int, at: int, target: int) -> None:
+    """Addresses are those in the executor's place for code: MIPS has no other way to say them without a table."""
+    address = layout.CODE + target
+    (word,) = struct.unpack_from(">I", image, at)
+    if kind == 4:  # R_MIPS_26
+        word = word & 0xFC00_0000 | address >> 2 & 0x03FF_FFFF
+    elif kind in _MIPS_HALVES:
+        low, rounding = _MIPS_HALVES[kind]
+        word = word & 0xFFFF_0000 | address + rounding >> low & 0xFFFF
+    elif kind in _MIPS_BRANCHES:
+        mask = (1 << _MIPS_BRANCHES[kind]) - 1
+        word = word & ~mask | target - at >> 2 & mask
+    elif kind == 18:  # R_MIPS_64
+        struct.pack_into(">Q", image, at, address)
+        return
+    else:
+        raise Unsupported(f"relocation type {kind}")
+    struct.pack_into(">I", image, at, word)
+
+
 #: where bits 1, 2, ... of the distance are (The RISC-V Instruction Set Manual, Volume I, B, J, CB and CJ)
 _JUMPS: Final = {
     16: (8, 9, 10, 11, 25, 26, 27, 28, 29, 30, 7, 31),
@@ -242,18 +329,23 @@ _JUMPS: Final = {
 _COMPRESSED: Final = {44: (3, 4, 10, 11, 2, 5, 6, 12), 45: (3, 4, 5, 11, 2, 7, 6, 9, 10, 8, 12)}
 
 #: relocations that call, by the executor's name: R_X86_64_PLT32, R_AARCH64_JUMP26, R_AARCH64_CALL26,
-#: R_RISCV_CALL, R_RISCV_CALL_PLT, R_390_PC32DBL, R_390_PLT32DBL
+#: R_RISCV_CALL, R_RISCV_CALL_PLT, R_390_PC32DBL, R_390_PLT32DBL, R_ARM_CALL, R_ARM_JUMP24,
+#: R_MIPS_26
 _CALLS: Final = {
     "EM_AARCH64": {282: "call26", 283: "call26"},
     "EM_X86_64": {4: "pc_rel32"},
     "EM_RISCV": {18: "riscv_call", 19: "riscv_call"},
     "EM_S390": {19: "pc_rel32_dbl", 20: "pc_rel32_dbl"},
+    "EM_ARM": {28: "arm_call", 29: "arm_call"},
+    "EM_MIPS": {4: "mips_26"},
 }
 _APPLY: Final = {
     "EM_AARCH64": _apply_aarch64,
     "EM_X86_64": _apply_x86_64,
     "EM_RISCV": _apply_riscv,
     "EM_S390": _apply_s390,
+    "EM_ARM": _apply_arm,
+    "EM_MIPS": _apply_mips,
 }
 #: relocations to the symbol's word in the global offset table, as those to the word itself: R_AARCH64_ADR_GOT_PAGE,
 #: R_AARCH64_LD64_GOT_LO12_NC, R_X86_64_GOTPCREL, R_X86_64_GOTPCRELX, R_X86_64_REX_GOTPCRELX,
@@ -263,9 +355,18 @@ _BY_TABLE: Final = {
     "EM_X86_64": {9: 2, 41: 2, 42: 2},
     "EM_RISCV": {20: 23},
     "EM_S390": {26: 19},
+    "EM_ARM": {},
+    "EM_MIPS": {},
 }
-#: a word that holds an address: R_AARCH64_ABS64, R_X86_64_64, R_RISCV_64, R_390_64
-_WORD: Final = {"EM_AARCH64": 257, "EM_X86_64": 1, "EM_RISCV": 2, "EM_S390": 22}
+#: a word that holds an address: R_AARCH64_ABS64, R_X86_64_64, R_RISCV_64, R_390_64, R_MIPS_64; 0 is of no relocation
+_WORD: Final = {
+    "EM_AARCH64": 257,
+    "EM_X86_64": 1,
+    "EM_RISCV": 2,
+    "EM_S390": 22,
+    "EM_ARM": 0,
+    "EM_MIPS": 18,
+}
 #: the upper halves of distances, and the lower ones, which refer to their places
 _UPPER: Final = {"EM_RISCV": frozenset({23})}
 _LOWER: Final = {"EM_RISCV": frozenset({24, 25})}

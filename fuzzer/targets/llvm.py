@@ -30,7 +30,7 @@ from fuzzer.targets.llvm_faults import known_fault
 from fuzzer.targets.llvm_ir import Module, is_translated
 from fuzzer.targets.llvm_marks import MARKED, marked_traps
 from fuzzer.targets.llvm_options import OPTIONS, features, flags, selector
-from fuzzer.targets.llvm_traps import trap_code
+from fuzzer.targets.llvm_traps import CALLED, trap_code
 from fuzzer.targets.process import ProcessTarget
 from fuzzer.targets.target import CompileError, Option, ProtocolError, TargetDied, TargetUnavailable
 
@@ -42,9 +42,20 @@ _TRIPLES: Final = {
     "x86_64": "x86_64-unknown-linux-gnu",
     "riscv64": "riscv64-unknown-linux-gnu",
     "s390x": "s390x-unknown-linux-gnu",
+    "arm": "armv7a-unknown-linux-gnueabihf",
+    "mips64": "mips64-unknown-linux-gnuabi64",
 }
-_RELOC: Final = {"aarch64": "static", "x86_64": "pic", "riscv64": "pic", "s390x": "pic"}
-_FEATURES: Final = {"riscv64": "+m,+a,+f,+d,+c"}
+_RELOC: Final = {
+    "aarch64": "static",
+    "x86_64": "pic",
+    "riscv64": "pic",
+    "s390x": "pic",
+    "arm": "pic",
+    "mips64": "static",
+}
+_FEATURES: Final = {"riscv64": "+m,+a,+f,+d,+c", "mips64": "+noabicalls"}
+_CPUS: Final = {"arm": "cortex-a15", "mips64": "mips64r6"}
+"""The processor that is named, where the ISA's plainest knows less than the executor's."""
 """What is said of every processor, beside what is drawn."""
 _ABI: Final = {"riscv64": "lp64d"}
 """The name of the ABI, where LLVM knows several and would take another."""
@@ -125,16 +136,18 @@ class Llvm(ProcessTarget):
         text = translation.translate()
         question = self._question(case, text)
         linked = link(self._object(question))
-        code = linked.code
+        code, isa = linked.code, case.isa
+        if isa in CALLED:
+            traps = [(at, trap_code(number)) for at, number in linked.marks]
+        elif isa in MARKED:
+            traps = marked_traps(isa, code, linked.marks)
+        else:
+            traps = _TRAPS[isa](code, linked.data)
         return CompiledCode(
             case.isa,
             code,
             relocs=linked.relocs,
-            traps=(
-                marked_traps(case.isa, code, linked.marks)
-                if case.isa in MARKED
-                else _TRAPS[case.isa](code, linked.data)
-            ),
+            traps=traps,
             symbols={**linked.symbols, "entry": linked.symbols[translation.entry]},
             data_ranges=linked.data,
             stages={
@@ -156,6 +169,7 @@ class Llvm(ProcessTarget):
                 filter(None, (_FEATURES.get(case.isa), features(case.isa, options)))
             ),
             "abi": _ABI.get(case.isa, ""),
+            "cpu": _CPUS.get(case.isa, ""),
             # Absolute addresses would have to be known before the executor has a place for the code.
             "reloc": _RELOC[case.isa],
             "level": str(options.get("opt_level", 2)),

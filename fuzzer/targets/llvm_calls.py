@@ -37,7 +37,7 @@ them for C's."""
 _PRIVATE_TAIL: Final = frozenset({"x86_64"})
 """ISAs on which LLVM's ``tailcc`` is not what the executor calls ``tail``."""
 TAIL_CALLS: Final = frozenset({"return_call", "return_call_indirect"})
-NO_TAILS: Final = frozenset({"riscv64", "s390x"})
+NO_TAILS: Final = frozenset({"riscv64", "s390x", "arm", "mips64"})
 """ISAs for which LLVM 22 has no ``tailcc``: it ends the process with an error."""
 _SRET: Final = "ptr sret([0 x i8])"
 AREA: Final = "%area"
@@ -87,6 +87,8 @@ def shape_of(signature: Signature, isa: str) -> Shape:
         placed = passing(signature, MACHINES[isa])
     except ValueError as error:
         raise Unsupported(str(error)) from None
+    if placed.convention.context:
+        return _native(signature, convention, placed)
     fields: list[str] = []
     slots: list[int] = []
     ints = 0
@@ -99,9 +101,7 @@ def shape_of(signature: Signature, isa: str) -> Shape:
             ints = piece.register + 1
         slots.append(len(fields))
         fields.append(_piece_type(signature.returns[piece.value]))
-    result = (
-        "void" if not fields else fields[0] if len(fields) == 1 else f"{{ {', '.join(fields)} }}"
-    )
+    result = _struct(fields)
     # LLVM wants the pointer to results first, which does not change its register.
     order = sorted(
         range(len(signature.params)), key=lambda n: signature.params[n].purpose != "sret"
@@ -117,6 +117,20 @@ def shape_of(signature: Signature, isa: str) -> Shape:
     if placed.area:
         params.append(("ptr", -1))
     return Shape(convention, result, tuple(fields), tuple(params), tuple(slots), placed)
+
+
+def _native(signature: Signature, convention: str, placed: Passing) -> Shape:
+    """As LLVM would have it, where only LLVM calls the functions that it compiles: every piece of the results is a
+    field, whatever fits in registers."""
+    fields = [_piece_type(signature.returns[piece.value]) for piece in placed.results]
+    params = [(passed_as(param), n) for n, param in enumerate(signature.params)]
+    slots = tuple(range(len(fields)))
+    return Shape(convention, _struct(fields), tuple(fields), tuple(params), slots, placed)
+
+
+def _struct(fields: Sequence[str]) -> str:
+    """The type of what has these fields."""
+    return "void" if not fields else fields[0] if len(fields) == 1 else f"{{ {', '.join(fields)} }}"
 
 
 def _piece_type(result: AbiParam) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from backend.errors import Unsupported
 from backend.ir.entities import Function, Signature
-from backend.ir.types import F32, F64, I8, I16, I64, I128
+from backend.ir.types import F32, F64, I8, I16, I32, I64, I128, Type
 from fuzzer.execute.machines import MACHINES
 from fuzzer.execute.passing import passing
 from fuzzer.targets.llvm_traps import trap_number
@@ -211,6 +211,64 @@ def _any_narrow_rotate(functions: Sequence[Function], isa: str) -> bool:
     return False
 
 
+def _any_extreme(type_: Type) -> Callable[[Sequence[Function], str], bool]:
+    """Is there an ``fmin`` or ``fmax`` of that type?"""
+
+    def hits(functions: Sequence[Function], isa: str) -> bool:
+        return any(
+            inst.op.name in ("fmin", "fmax") and inst.type is type_
+            for function in functions
+            for inst in function.instructions()
+        )
+
+    return hits
+
+
+def _any_saturated(functions: Sequence[Function], isa: str) -> bool:
+    """To an unsigned integer whose bounds are floats."""
+    return any(
+        inst.op.name == "fcvt_to_uint_sat" and inst.type in (I8, I16, I32)
+        for function in functions
+        for inst in function.instructions()
+    )
+
+
+def _any_counted_comparison(functions: Sequence[Function], isa: str) -> bool:
+    """One of floats whose result is more than a condition."""
+    for function in functions:
+        found = {inst.results[0] for inst in function.instructions() if inst.op.name == "fcmp"}
+        for inst in function.instructions():
+            used = inst.args[1:] if inst.op.name in _CONDITIONAL else inst.args
+            passed = (value for call in inst.targets for value in call.args)
+            if found and not found.isdisjoint((*used, *passed)):
+                return True
+    return False
+
+
+_CONDITIONAL: Final = ("brif", "select", "trapz", "trapnz")
+_ORDERS: Final = tuple(f"{sign}{order}" for sign in "us" for order in ("lt", "le", "gt", "ge"))
+
+
+def _any_order_to_zero(functions: Sequence[Function], isa: str) -> bool:
+    """Or to 1 or -1: who is at most -1 is below 0."""
+    for function in functions:
+        near = {inst.results[0] for inst in function.instructions()
+                if inst.op.name == "iconst" and inst.type and _is_near(inst.imm, inst.type)}  # fmt: skip
+        for inst in function.instructions():
+            if inst.op.name.startswith("icmp") and inst.keyword in _ORDERS:
+                by_number = (
+                    inst.op.name == "icmp_imm" and inst.type and _is_near(inst.imm, inst.type)
+                )
+                if by_number or not near.isdisjoint(inst.args):
+                    return True
+    return False
+
+
+def _is_near(bits: int, type_: Type) -> bool:
+    return bits & type_.mask in (0, 1, type_.mask)
+
+
+_ALL: Final = frozenset({"graph", "fast", "global"})
 _GLOBAL: Final = frozenset({"global"})
 
 CASE_FAULTS: Final[list[CaseFault]] = [
@@ -229,6 +287,21 @@ CASE_FAULTS: Final[list[CaseFault]] = [
     CaseFault(("aarch64",), frozenset({"graph", "global"}), _any_minimum, "22.1.0",
               "a select of the smaller or larger one becomes fminnm or fmaxnm, which hand a signalling NaN on",
               thread="llvm-project #176624, mended by #184590"),
+    CaseFault(("mips64",), _ALL, _any_saturated, "22.1.0",
+              "an unsigned saturating conversion of a signalling NaN gives the upper bound: max.d makes a quiet one of "
+              "it, and min.d prefers a number to that"),
+    CaseFault(("mips64",), _ALL, _any_counted_comparison, "22.1.0",
+              "the result of a comparison of floats, all ones on release 6, is inverted as if it were 1"),
+    CaseFault(("mips64",), _ALL, _any_order_to_zero, "22.1.0",
+              "a branch on an order to 0 becomes a compact one that is taken otherwise, links and destroys $ra, or "
+              "can't be emitted"),
+    CaseFault(("mips64",), _ALL, _any_minimum, "22.1.0",
+              "a select of the smaller or larger one becomes min or max, which hand a signalling NaN on",
+              thread="as llvm-project #176624"),
+    CaseFault(("arm",), _ALL, _any_extreme(F32), "22.1.0",
+              "minimum and maximum of f32 are NEON's vmin and vmax, which take a subnormal number for 0"),
+    CaseFault(("arm",), _ALL, _any_extreme(F64), "22.1.0",
+              "minimum and maximum of f64 leave the legalizer a type that is not legal: an assertion fails"),
 ]  # fmt: skip
 
 

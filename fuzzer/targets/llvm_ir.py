@@ -22,10 +22,17 @@ from backend.ir.entities import BlockCall, Function, Inst, Value
 from backend.ir.opcodes import Opcode
 from backend.ir.types import I32, Type
 from fuzzer.case import byte_order_of
-from fuzzer.targets import llvm_calls, llvm_floats, llvm_forms, llvm_integers, llvm_memory
+from fuzzer.targets import (
+    llvm_calls,
+    llvm_context,
+    llvm_floats,
+    llvm_forms,
+    llvm_integers,
+    llvm_memory,
+)
 from fuzzer.targets.llvm_marks import DECLARATION, MARKED, mark
 from fuzzer.targets.llvm_pointers import Pointers
-from fuzzer.targets.llvm_traps import trap_number
+from fuzzer.targets.llvm_traps import CALLED, trap_number, trap_symbol
 from fuzzer.targets.llvm_types import NAMES, scalar
 
 
@@ -50,6 +57,8 @@ class Module:
         self.pointers = Pointers(functions)
         self.declared: set[str] = set()
         self.entry = functions[0].name
+        #: do the executor and functions from outside call by way of memory?
+        self.by_context = llvm_context.is_needed(isa)
         self._outside: dict[str, llvm_calls.Shape] = {}
 
     def translate(self) -> str:
@@ -57,6 +66,11 @@ class Module:
         texts = [Translator(self, function).translate() for function in self.functions.values()]
         entry = self.functions[self.entry]
         shape = llvm_calls.shape_of(entry.signature, self.isa)
+        if self.by_context:
+            self.entry = llvm_context.ENTRY
+            texts.append(llvm_context.entry(_symbol(entry.name), shape))
+            texts += [llvm_context.outside(*each) for each in self._outside.items()]
+            self._outside = {}
         wrapper = llvm_calls.entry_wrapper(_symbol(entry.name), shape, self.isa)
         if wrapper:
             self.entry = "entry"
@@ -74,6 +88,8 @@ class Module:
             known = llvm_calls.shape_of(own.signature, self.isa)
         else:
             known = self._outside.setdefault(name, shape)
+            if self.by_context:
+                name = llvm_context.inside(name)
         if known.interface != shape.interface:
             raise Unsupported(f"{name} is declared in more than one way")
         return _symbol(name)
@@ -178,6 +194,12 @@ class Translator:
         self._lines.append(f"{onward}:")
 
     def _trap(self, code: str) -> None:
+        if self.isa in CALLED:
+            symbol = trap_symbol(trap_number(code))
+            self.declare(f"void {symbol}() noreturn nounwind")
+            self.emit(f"call void {symbol}()")
+            self.emit("unreachable")
+            return
         self.declare("void @llvm.ubsantrap(i8)")
         # Memory at a trap is compared: without the fence, which becomes no instruction, LLVM may
         # drop a store that only code behind the trap could have seen overwritten.

@@ -21,7 +21,7 @@ FEATURES: Final[dict[str, tuple[str, ...]]] = {
 }  # fmt: skip
 """ISA -> what may be drawn beside none."""
 
-_WITH_GLOBAL: Final = ("aarch64", "x86_64", "riscv64")
+_WITH_GLOBAL: Final = ("aarch64", "x86_64", "riscv64", "arm")
 """The ISAs for which LLVM has GlobalISel; there is no code at all for another that is told to use it."""
 
 OPTIONS: Final[tuple[Option, ...]] = (
@@ -31,7 +31,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
     Option("midend", (True, False), "run LLVM's optimisation pipeline first"),
     Option("isel", ("default", "fast", "global"), "who selects instructions: LLVM's choice, FastISel, GlobalISel",
            _WITH_GLOBAL),
-    Option("isel", ("default", "fast"), "who selects instructions: LLVM's choice, FastISel", ("s390x",)),
+    Option("isel", ("default", "fast"), "who selects instructions: LLVM's choice, FastISel", ("s390x", "mips64")),
     Option("gisel_abort", (0, 1, 2), "what GlobalISel can't do is: 0 done by another, 1 unsupported, 2 as 0 and said",
            _WITH_GLOBAL),
     Option("verify", (False, True), "verify machine code between passes"),

@@ -139,7 +139,7 @@ def test_compile_says_what_is_not_supported(tmp_path: Path) -> None:
 
 LISTS = {
     "targets": ("target", set(TARGETS)),
-    "isas": ("isa", {"aarch64", "x86_64", "riscv64", "s390x"}),
+    "isas": ("isa", {"aarch64", "x86_64", "riscv64", "s390x", "arm", "mips64"}),
     "checks": ("check", set(CHECKS)),
     "opcodes": ("opcode", {op.name for op in OPCODES}),
     "bugs": ("bug", {"caller-frame", "fixup-after-word"}),

@@ -429,7 +429,7 @@ def test_a_nan_that_llvm_hands_on_is_quiet(isa: str, line: str) -> None:
     assert run_trial(case, LLVM, thorough=True)[1] == []
 
 
-@pytest.mark.parametrize("isa", ["aarch64", "x86_64", "riscv64"])
+@pytest.mark.parametrize("isa", ["aarch64", "x86_64", "riscv64", "arm", "mips64"])
 def test_a_canonical_nan_in_place_of_a_square_root_stays(isa: str) -> None:
     text = """function %f(f64) -> f64 {
 block0(v0: f64):

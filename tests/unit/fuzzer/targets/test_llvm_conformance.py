@@ -20,7 +20,7 @@ UNSUPPORTED = {"globals": {"opcode symbol_value": 1}}
 NO_TAIL = {"calls": 2, "recursion": 3}
 
 
-@pytest.mark.parametrize("isa", ["aarch64", "x86_64", "riscv64"])
+@pytest.mark.parametrize("isa", ["aarch64", "x86_64", "riscv64", "arm", "mips64"])
 @pytest.mark.parametrize("name", FILES)
 def test_every_line_holds(name: str, isa: str) -> None:
     level = "none" if name == "memory" else "speed"

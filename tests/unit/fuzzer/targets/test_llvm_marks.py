@@ -1,4 +1,4 @@
-"""Trap codes by stack maps, and the linking of riscv64 and s390x, on code that LLVM made."""
+"""Trap codes by stack maps and by calls, and the linking of ISAs that have those, on code that LLVM made."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from backend.ir.filetest import parse_file
 from fuzzer.case import DATA_BASE, Case
 from fuzzer.targets import elf, target_named
 from fuzzer.targets.llvm_marks import MARKED, function_fields, marked_traps, marks
+from fuzzer.targets.llvm_traps import CALLED, number_of, trap_symbol
 from fuzzer.trial import run_trial
 
 LLVM = target_named("llvm")
-ISAS = sorted(MARKED)
+ISAS = sorted(MARKED | CALLED.keys())
 
 TRAPS = """function %f(i32, i32) -> i32 {
 block0(v0: i32, v1: i32):
@@ -120,6 +121,45 @@ def test_relocations_of_riscv(kind: int, words: str, distance: int, wanted: str)
     assert image[::-1].hex() == wanted
 
 
+@pytest.mark.parametrize(
+    ("kind", "word", "target", "wanted"),
+    [
+        (28, 0xEBFFFFFE, 0x40 - 8, 0xEB00000E),  # bl
+        (29, 0x1AFFFFFE, -8, 0x1AFFFFFE),  # bne
+        (3, 0x7FFF_FFF8, -0x10, 0xFFFF_FFF0),  # a word
+    ],
+)
+def test_relocations_of_arm(kind: int, word: int, target: int, wanted: int) -> None:
+    image = bytearray(word.to_bytes(4, "little"))
+    elf._apply_arm(image, kind, 0, target)
+    assert int.from_bytes(image, "little") == wanted
+
+
+@pytest.mark.parametrize(
+    ("kind", "word", "target", "wanted"),
+    [
+        (4, "0c000000", 0x100, "0c000040"),  # jal, to 0x1000_0100
+        (5, "3c010000", 0x8000, "3c011001"),  # lui $1, %hi
+        (6, "24210000", 0x8000, "24218000"),  # addiu $1, $1, %lo
+        (28, "64210000", 0x7FFF_8000 - 0x1000_0000, "64210001"),  # daddiu $1, $1, %higher
+        (29, "3c010000", 0x7FFF_7FFF_8000_0000, "3c018000"),  # lui $1, %highest
+        (10, "1000ffff", 0x40, "10000010"),  # b
+        (60, "d8400000", -4, "d85fffff"),  # beqzc $2
+        (61, "c8000000", 0x20, "c8000008"),  # bc
+        (18, "0000000000000000", 0x28, "0000000010000028"),
+    ],
+)
+def test_relocations_of_mips(kind: int, word: str, target: int, wanted: str) -> None:
+    image = bytearray.fromhex(word)
+    elf._apply_mips(image, kind, 0, target)
+    assert image.hex() == wanted
+
+
+def test_functions_that_trap_have_names_of_their_own() -> None:
+    assert trap_symbol(7) == '@"trap 7"'
+    assert [number_of(name) for name in ("trap 7", "trap", "h", "trap5")] == [7, -1, -1, -1]
+
+
 def test_a_difference_of_addresses_takes_two() -> None:
     image = bytearray(4)
     elf._apply_riscv(image, 35, 0, 0x40)
@@ -127,7 +167,9 @@ def test_a_difference_of_addresses_takes_two() -> None:
     assert int.from_bytes(image, "little", signed=True) == -0x20
 
 
-@pytest.mark.parametrize("apply", [elf._apply_riscv, elf._apply_s390])
+@pytest.mark.parametrize(
+    "apply", [elf._apply_riscv, elf._apply_s390, elf._apply_arm, elf._apply_mips]
+)
 def test_other_relocations_are_not_supported(apply: object) -> None:
     assert callable(apply)
     with pytest.raises(Unsupported, match="relocation type 99"):
