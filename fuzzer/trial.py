@@ -96,7 +96,10 @@ def compile_case(trial: Trial) -> None:
 
 
 def execute(trial: Trial, emulator: Emulator | None = None) -> None:
-    """Run the code on every input, alternating poison, and note what is not as it had to be."""
+    """Run the code on every input, alternating poison, and note what is not as it had to be.
+
+    If the executor can't go on with one of them nothing is judged of any.
+    """
     code, case = trial.code, trial.case
     if code is None:
         return
@@ -112,7 +115,13 @@ def execute(trial: Trial, emulator: Emulator | None = None) -> None:
         if outcome.__class__ is OutOfFuel:
             runs.append(None)
             continue
-        result = run(values, memory, (index + poison) & 1)
+        try:
+            result = run(values, memory, (index + poison) & 1)
+        except ExecutorLimit as limit:
+            trial.unsupported = f"executor limit: {limit}"
+            runs.clear()
+            trial.anomalies.clear()
+            return
         runs.append(result)
         if not agrees(outcome, result, trial.trap_codes):
             trial.anomalies.append(index)

@@ -148,7 +148,9 @@ class Harness(NamedTuple):
         if data:
             segments.append(Segment(layout.DATA, READ | WRITE, data))
         segments.sort()
-        return static_elf(self.machine, at, segments, big_endian=self.order == "big", flags=self.flags)
+        return static_elf(
+            self.machine, at, segments, big_endian=self.order == "big", flags=self.flags
+        )
 
     def stopped_at(self, told: bytes) -> tuple[int, int]:
         """The signal, and PC where it was raised, of what the handler tells."""

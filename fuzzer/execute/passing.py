@@ -97,7 +97,7 @@ def passing(signature: Signature, machine: Machine) -> Passing:
         raise ValueError("more results than registers")
     params = (*signature.params, AbiParam(I64)) if area else signature.params
     args, stack = _pieces(params, c, len(c.arguments), len(c.float_arguments))
-    popped = _up(stack, _STACK_ALIGN) if c.pops else 0
+    popped = _up(stack, machine.stack_align) if c.pops and stack > c.home else 0
     return Passing(c, args, stack, results, _up(area, _STACK_ALIGN), popped, given_back)
 
 
