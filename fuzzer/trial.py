@@ -13,6 +13,7 @@ from backend.machine.compiled import CompiledCode
 from fuzzer.case import Case, byte_order_of
 from fuzzer.execute import emulator as executor
 from fuzzer.execute.emulator import Emulator, ExecutorLimit, Run, emulator_for
+from fuzzer.execute.machines import MACHINES
 from fuzzer.execute.nesting import depth_of
 from fuzzer.execute.quarantine import suspicion
 from fuzzer.finding import Violation, encodable
@@ -98,10 +99,10 @@ def compile_case(trial: Trial) -> None:
 def execute(trial: Trial, emulator: Emulator | None = None) -> None:
     """Run the code on every input, alternating poison, and note what is not as it had to be.
 
-    If the executor can't go on with one of them nothing is judged of any.
+    If the executor can't go on with one of them nothing is judged of any. Code of an ISA without a machine is not run.
     """
     code, case = trial.code, trial.case
-    if code is None:
+    if code is None or case.isa not in MACHINES:
         return
     engine = emulator_for(case.isa) if emulator is None else emulator
     memory = case.memory

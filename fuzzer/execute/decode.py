@@ -13,8 +13,11 @@ _MODES: Final = {
     "x86_64": (capstone.CS_ARCH_X86, capstone.CS_MODE_64),
     "riscv64": (capstone.CS_ARCH_RISCV, capstone.CS_MODE_RISCV64 | capstone.CS_MODE_RISCVC),
     "s390x": (capstone.CS_ARCH_SYSZ, capstone.CS_MODE_BIG_ENDIAN),
+    "ppc64le": (capstone.CS_ARCH_PPC, capstone.CS_MODE_64 | capstone.CS_MODE_LITTLE_ENDIAN),
 }
-_WORD_BYTES: Final = {"aarch64": 4, "x86_64": 1, "riscv64": 2, "s390x": 2}
+DECODED: Final = frozenset(_MODES)
+"""The ISAs that Capstone knows."""
+_WORD_BYTES: Final = {"aarch64": 4, "x86_64": 1, "riscv64": 2, "s390x": 2, "ppc64le": 4}
 
 
 @cache
@@ -42,8 +45,11 @@ def _ud1(code: bytes, at: int) -> tuple[str, int]:
 def decode(isa: str, code: bytes, at: int = 0) -> list[tuple[int, str]]:
     """(offset, text) of each instruction from the start of ``code``; what is none is ``(bad)``.
 
-    ``at``: the address of the first byte, which PC-relative operands are printed with.
+    ``at``: the address of the first byte, which PC-relative operands are printed with. Of an ISA that is not among
+    :data:`DECODED` the words of four bytes, as numbers.
     """
+    if isa not in DECODED:
+        return [(n, f".word 0x{code[n : n + 4][::-1].hex()}") for n in range(0, len(code), 4)]
     engine = disassembler(isa)
     step = _WORD_BYTES[isa]
     texts: list[tuple[int, str]] = []

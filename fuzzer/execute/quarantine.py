@@ -49,6 +49,8 @@ _COMPILED: Final = [
 def suspicion(isa: str, code: bytes) -> str:
     """Why the executor may be wrong about ``code``, or "" if nothing speaks against it."""
     faults = [row for row in _COMPILED if row[0].isa == isa]
+    if not faults:
+        return ""
     for _, text in decode(isa, code):
         mnemonic, _, operands = text.removeprefix("lock ").partition(" ")
         for fault, pattern, shape in faults:

@@ -42,11 +42,15 @@ _TRIPLES: Final = {
     "x86_64": "x86_64-unknown-linux-gnu",
     "riscv64": "riscv64-unknown-linux-gnu",
     "s390x": "s390x-unknown-linux-gnu",
+    # Nothing here runs code for these: they are compiled for, and what comes is looked at.
+    "ppc64le": "powerpc64le-unknown-linux-gnu",
+    "loongarch64": "loongarch64-unknown-linux-gnu",
 }
-_RELOC: Final = {"aarch64": "static", "x86_64": "pic", "riscv64": "pic", "s390x": "pic"}
-_FEATURES: Final = {"riscv64": "+m,+a,+f,+d,+c"}
+_RELOC: Final = {"aarch64": "static", "x86_64": "pic", "riscv64": "pic", "s390x": "pic",
+                 "ppc64le": "pic", "loongarch64": "pic"}  # fmt: skip
+_FEATURES: Final = {"riscv64": "+m,+a,+f,+d,+c", "loongarch64": "+64bit,+f,+d"}
 """What is said of every processor, beside what is drawn."""
-_ABI: Final = {"riscv64": "lp64d"}
+_ABI: Final = {"riscv64": "lp64d", "loongarch64": "lp64d"}
 """The name of the ABI, where LLVM knows several and would take another."""
 # What llvm.ubsantrap(n) becomes: brk #0x5500 + n, and ud1l n(%eax), %eax with a displacement of 8 or 32 bits.
 _TRAP_MASK: Final = 0xFFFFE01F
@@ -99,7 +103,9 @@ class Llvm(ProcessTarget):
         return len(types) <= _MAX_RESULTS and is_passed(types, isa)
 
     def conventions(self, isa: str) -> Mapping[str, frozenset[Type]]:
-        return {"": frozenset({I128}) if not MACHINES[isa].conventions[""].pairs else frozenset()}
+        machine = MACHINES.get(isa)
+        passed = machine is None or machine.conventions[""].pairs
+        return {"": frozenset() if passed else frozenset({I128})}
 
     def supports(self, isa: str, op: Opcode, type_: Type | None, second: Type | None) -> bool:
         terms = (term for term in (*op.operands, *op.results) if term != "...")
@@ -133,7 +139,7 @@ class Llvm(ProcessTarget):
             traps=(
                 marked_traps(case.isa, code, linked.marks)
                 if case.isa in MARKED
-                else _TRAPS[case.isa](code, linked.data)
+                else _TRAPS.get(case.isa, _no_traps)(code, linked.data)
             ),
             symbols={**linked.symbols, "entry": linked.symbols[translation.entry]},
             data_ranges=linked.data,
@@ -230,6 +236,11 @@ def _x86_64_traps(code: bytes, data: list[tuple[int, int]]) -> list[tuple[int, s
         if mnemonic == "ud1":
             found.append((offset, trap_code(int(number, 0) & 0xFF)))
     return found
+
+
+def _no_traps(code: bytes, data: list[tuple[int, int]]) -> list[tuple[int, str]]:
+    """Of code that nobody runs."""
+    return []
 
 
 _TRAPS: Final = {"aarch64": _aarch64_traps, "x86_64": _x86_64_traps}
