@@ -136,7 +136,11 @@ def _run_compiled(case: Case, target: Target) -> list[Outcome | Unsupported]:
     traps = dict(code.traps)
     outcomes: list[Outcome | Unsupported] = []
     for values in case.inputs:
-        run = engine.run(values, b"")
+        try:
+            run = engine.run(values, b"")
+        except ExecutorLimit as limit:
+            outcomes.append(Unsupported(f"executor limit: {limit}"))
+            continue
         if run.frame:
             what, expected, got = run.frame[0]
             raise BrokenPromise(f"{what}: expected {expected:#x}, got {got:#x}")

@@ -13,6 +13,7 @@ from backend.machine.compiled import CompiledCode
 from fuzzer.case import Case, byte_order_of
 from fuzzer.execute import emulator as executor
 from fuzzer.execute.emulator import Emulator, ExecutorLimit, Run, emulator_for
+from fuzzer.execute.machines import MACHINES
 from fuzzer.execute.nesting import depth_of
 from fuzzer.execute.quarantine import suspicion
 from fuzzer.finding import Violation, encodable
@@ -96,9 +97,12 @@ def compile_case(trial: Trial) -> None:
 
 
 def execute(trial: Trial, emulator: Emulator | None = None) -> None:
-    """Run the code on every input, alternating poison, and note what is not as it had to be."""
+    """Run the code on every input, alternating poison, and note what is not as it had to be.
+
+    If the executor can't go on with one of them nothing is judged of any. Code of an ISA without a machine is not run.
+    """
     code, case = trial.code, trial.case
-    if code is None:
+    if code is None or case.isa not in MACHINES:
         return
     engine = emulator_for(case.isa) if emulator is None else emulator
     memory = case.memory
@@ -112,7 +116,13 @@ def execute(trial: Trial, emulator: Emulator | None = None) -> None:
         if outcome.__class__ is OutOfFuel:
             runs.append(None)
             continue
-        result = run(values, memory, (index + poison) & 1)
+        try:
+            result = run(values, memory, (index + poison) & 1)
+        except ExecutorLimit as limit:
+            trial.unsupported = f"executor limit: {limit}"
+            runs.clear()
+            trial.anomalies.clear()
+            return
         runs.append(result)
         if not agrees(outcome, result, trial.trap_codes):
             trial.anomalies.append(index)

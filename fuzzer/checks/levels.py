@@ -39,6 +39,11 @@ def _look(trial: Trial) -> Iterator[Violation]:
             )
             return
         execute(other)
+        if other.code is not None and other.unsupported:
+            trial.unsupported = (
+                other.unsupported
+            )  # whoever repeats a finding must not take this for "all is well"
+            return
         doubt = suspicion(case.isa, other.code.code) if other.anomalies and other.code else ""
         for index in other.anomalies:
             run = other.runs[index]

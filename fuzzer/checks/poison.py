@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from fuzzer.checks.check import Check
-from fuzzer.execute.emulator import Run, emulator_for
+from fuzzer.execute.emulator import ExecutorLimit, Run, emulator_for
 from fuzzer.finding import Violation
 from fuzzer.loading import load
 
@@ -28,7 +28,11 @@ def _look(trial: Trial) -> Iterator[Violation]:
     for index, first in enumerate(trial.runs):
         if first is None or index in wrong:
             continue
-        second = engine.run(case.inputs[index], case.memory, (index + trial.poison + 1) & 1)
+        try:
+            second = engine.run(case.inputs[index], case.memory, (index + trial.poison + 1) & 1)
+        except ExecutorLimit as limit:
+            trial.unsupported = f"executor limit: {limit}"
+            return
         same_end = first.stop == second.stop and first.offset == second.offset
         same_effects = first.memory == second.memory and first.calls == second.calls
         if not same_end or first.values != second.values or not same_effects or second.frame:

@@ -39,6 +39,7 @@ from fuzzer.cli.common import (
 )
 from fuzzer.corpus.entry import EntryError, read_text
 from fuzzer.corpus.store import Store, write_durably
+from fuzzer.execute.machines import MACHINES
 from fuzzer.report.terminal import watcher_for
 from fuzzer.targets.target import Target
 
@@ -144,6 +145,11 @@ def command(
     isas = find_isas(made, isa)
     for each in isas:
         find_second(second, natively, each)
+    if unrun := [each for each in isas if each not in MACHINES]:
+        click.echo(
+            f"clifhanger: nothing runs code for {', '.join(unrun)}: it is compiled, and what comes is looked at",
+            err=True,
+        )
     plants = _plants(plant, target)
     if seconds is None and functions is None:
         seconds = 60.0

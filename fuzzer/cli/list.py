@@ -38,7 +38,13 @@ def _isas() -> Rows:
                 users.setdefault(isa, []).append(name)
         except TargetUnavailable:
             continue
-    return [("isa", "targets"), *((isa, ",".join(names)) for isa, names in users.items())]
+    return [
+        ("isa", "run", "targets"),
+        *(
+            (isa, "yes" if isa in MACHINES else "no", ",".join(names))
+            for isa, names in users.items()
+        ),
+    ]
 
 
 def _checks() -> Rows:

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from fuzzer.cli.common import fail, find_isas, find_target
+from fuzzer.execute.machines import MACHINES
 from fuzzer.filetests import EXECUTORS, FileResult, clif_files, run_file
 from fuzzer.report.text import one_line
 
@@ -37,6 +38,8 @@ def command(
     if executor != "interpreter":
         target = find_target(executor)
         find_isas(target, isa)
+        if isa not in MACHINES:
+            fail(f"--isa: nothing runs code for {isa}")
         if opt_level not in target.opt_levels:
             fail(f"--opt-level: {executor} has {', '.join(target.opt_levels)}, not {opt_level}")
     results: list[FileResult] = []

@@ -23,7 +23,7 @@ from fuzzer.reference.memory import UndefinedBehaviour
 from fuzzer.selftest.plant import planted as planting
 from fuzzer.targets import family
 from fuzzer.targets.target import Target
-from fuzzer.trial import run_trial
+from fuzzer.trial import EXECUTED, run_trial
 
 _SECONDS: Final = 30.0
 _MEMORY: Final = 4 << 30
@@ -104,6 +104,9 @@ def _judge(entry: Entry, case: Case, target: Target, failing: str) -> Verdict:
         return Verdict("invalid", str(error))
     if trial.unsupported:
         return Verdict("unsupported", trial.unsupported)
+    of_runs = entry.status == "seed" or entry.check in EXECUTED
+    if case.isa not in MACHINES and of_runs and trial.code is not None and not found:
+        return Verdict("unsupported", f"nothing runs code for {case.isa}")
     if isinstance(trial.error, OptionError):
         return Verdict("invalid", str(trial.error))
     judged = [outcome_text(outcome) for outcome in trial.outcomes]

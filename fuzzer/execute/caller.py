@@ -80,8 +80,9 @@ class Caller:
 
     def __init__(self, signature: Signature, placed: Passing, exchange: Exchange) -> None:
         area = placed.area
-        # What a function pops is its own, to the last of it.
+        # What a function pops is its own, to the last of it, and so is a home that is above it.
         above = placed.stack + 15 & ~15 if area or placed.popped else placed.stack
+        above += placed.convention.home * bool(placed.popped)
         if above + area > layout.CALLER_FRAME // 2:
             raise ExecutorLimit(
                 f"{len(signature.params)} parameters, {len(signature.returns)} results"

@@ -63,7 +63,7 @@ class Convention:
     ``positional``: the register of an argument is that of its place among all arguments, whatever their classes.
     ``home``: bytes at the bottom of the stack arguments, which are the callee's to write. ``packed``: a stack
     argument takes no more bytes than its type, else at least 8. ``pops``: a function has, when it returns, taken its
-    stack arguments off the stack.
+    stack arguments off the stack, and what there was of a home with them; above them is another home.
 
     ``floats_on``: an argument that is a float for which no float register is left goes where an integer would.
     ``narrow_floats``: where in its register a float of 32 bits is: ``"low"``, below anything, ``"boxed"``, below ones,
@@ -341,6 +341,11 @@ _CRANELIFT: Final[dict[str, dict[str, Convention]]] = {
     "riscv64": {
         **dict.fromkeys(("", "system_v", "fast"), _CRANELIFT_LP64D),
         "tail": replace(_CRANELIFT_LP64D, pops=True),
+    },
+    "s390x": {
+        **dict.fromkeys(("", "system_v", "fast"), _S390X),
+        "tail": replace(_without("r7", _S390X), arguments=gr(*range(2, 8)), results=gr(*range(2, 8)), pops=True,
+                        destroyed=(*_S390X.destroyed, *gr(6, 7))),
     },
 }  # fmt: skip
 

@@ -13,15 +13,21 @@ _MODES: Final = {
     "x86_64": (capstone.CS_ARCH_X86, capstone.CS_MODE_64),
     "riscv64": (capstone.CS_ARCH_RISCV, capstone.CS_MODE_RISCV64 | capstone.CS_MODE_RISCVC),
     "s390x": (capstone.CS_ARCH_SYSZ, capstone.CS_MODE_BIG_ENDIAN),
-    "mips64": (capstone.CS_ARCH_MIPS, capstone.CS_MODE_MIPS64 | capstone.CS_MODE_BIG_ENDIAN),
     "arm": (capstone.CS_ARCH_ARM, capstone.CS_MODE_ARM | capstone.CS_MODE_V8),
+    "mips64": (capstone.CS_ARCH_MIPS, capstone.CS_MODE_MIPS64 | capstone.CS_MODE_BIG_ENDIAN),
+    "ppc64le": (capstone.CS_ARCH_PPC, capstone.CS_MODE_64 | capstone.CS_MODE_LITTLE_ENDIAN),
 }
-_WORD_BYTES: Final = {"aarch64": 4, "x86_64": 1, "riscv64": 2, "s390x": 2, "arm": 4, "mips64": 4}
-
-
-PARTLY_READ: Final = frozenset({"mips64"})
-"""ISAs of which Capstone 5.0 does not know all that there is: what is new in release 6 of MIPS64 is ``(bad)``, or
-something else."""
+DECODED: Final = frozenset(_MODES) - {"mips64"}
+"""The ISAs that Capstone 5.0 knows whole: of MIPS64 what is new in release 6 is ``(bad)`` to it, or something else."""
+_WORD_BYTES: Final = {
+    "aarch64": 4,
+    "x86_64": 1,
+    "riscv64": 2,
+    "s390x": 2,
+    "arm": 4,
+    "mips64": 4,
+    "ppc64le": 4,
+}
 
 
 @cache
@@ -49,8 +55,11 @@ def _ud1(code: bytes, at: int) -> tuple[str, int]:
 def decode(isa: str, code: bytes, at: int = 0) -> list[tuple[int, str]]:
     """(offset, text) of each instruction from the start of ``code``; what is none is ``(bad)``.
 
-    ``at``: the address of the first byte, which PC-relative operands are printed with.
+    ``at``: the address of the first byte, which PC-relative operands are printed with. Of an ISA that is not among
+    :data:`DECODED` the words of four bytes, as numbers.
     """
+    if isa not in DECODED:
+        return [(n, f".word 0x{code[n : n + 4][::-1].hex()}") for n in range(0, len(code), 4)]
     engine = disassembler(isa)
     step = _WORD_BYTES[isa]
     texts: list[tuple[int, str]] = []

@@ -39,6 +39,7 @@ from fuzzer.execute.passing import passing
 from fuzzer.execute.registers import Batch
 from fuzzer.execute.relocate import ExecutorLimit as ExecutorLimit
 from fuzzer.execute.relocate import Linkage
+from fuzzer.execute.unknown import LONGEST, UNKNOWN, emulator_name, unknown
 
 POISONS: Final = 2
 MAX_INSTRUCTIONS: Final = 200_000
@@ -247,7 +248,10 @@ class Emulator:
         return made
 
     def run(self, inputs: Input, memory: bytes, poison: int = 0) -> Run:
-        """Call the loaded function once. ``memory``: the data region's bytes before the call."""
+        """Call the loaded function once. ``memory``: the data region's bytes before the call.
+
+        ExecutorLimit if it comes to an instruction that the emulator does not know.
+        """
         lib, handle, stack, caller = self._lib, self._handle, self._stack, self._caller
         lib.uc_context_restore(handle, self._raw_contexts[poison])
         stack[-layout.STACK_RESET :] = self._tops[poison]
@@ -271,6 +275,7 @@ class Emulator:
         else:
             if error == unicorn.UC_ERR_EXCEPTION:
                 pc -= self.machine.trap_ahead
+                self._refuse_unknown(pc - layout.CODE)
             run = Run(
                 self._why_stopped(error, pc),
                 pc - layout.CODE,
@@ -292,6 +297,13 @@ class Emulator:
         run.calls = tuple(outside.calls)
         run.frame += tuple(outside.broken)
         return run
+
+    def _refuse_unknown(self, offset: int) -> None:
+        """ExecutorLimit if what stands there would run on the machine itself."""
+        if self.machine.name in UNKNOWN and 0 <= offset < self._code_length:
+            name = unknown(self.machine.name, self._code[offset : offset + LONGEST])
+            if name:
+                raise ExecutorLimit(f"{emulator_name()} does not know {name}")
 
     def _why_stopped(self, error: int, pc: int) -> str:
         if not layout.CODE <= pc < layout.CODE + layout.CODE_SIZE:

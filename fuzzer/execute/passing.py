@@ -95,8 +95,7 @@ def passing(signature: Signature, machine: Machine) -> Passing:
     ints = _integers_in_registers(signature.params, len(c.arguments))
     outs = _integers_in_registers(signature.returns, min(len(c.results), c.results_at_most))
     if ints is not None and outs is not None:
-        popped = _up(c.home, _STACK_ALIGN) if c.pops else 0
-        return Passing(c, signature.params, ints, c.home, outs, 0, popped, False, not c.home)
+        return Passing(c, signature.params, ints, c.home, outs, 0, 0, False, not c.home)
     for number, param in enumerate((*signature.params, *signature.returns)):
         if param.purpose == "vmctx" and number < len(signature.params):
             continue  # an argument like any other
@@ -111,7 +110,7 @@ def passing(signature: Signature, machine: Machine) -> Passing:
         raise ValueError("more results than registers")
     params = (*signature.params, AbiParam(I64)) if area and not c.context else signature.params
     args, stack = _pieces(params, c, len(c.arguments), len(c.float_arguments))
-    popped = _up(stack, _STACK_ALIGN) if c.pops else 0
+    popped = _up(stack, machine.stack_align) if c.pops and stack > c.home else 0
     plain = not (area or c.home or c.packed) and all(
         p.type.is_int and p.type.bits <= 64 and not p.purpose for p in params
     )

@@ -37,7 +37,7 @@ FAULTS: Final = (
     Fault("x86_64", r"shld|shrd|rorx", "Unicorn 2.1.4: SHLD/SHRD/RORX of memory at rip", r"\[rip"),
     Fault("riscv64", r"f(min|max)\.[sd]", "Unicorn 2.1.4: FMIN/FMAX of a signalling NaN"),
     Fault("s390x", r"jg?n?o|loc\w*n?o|ipm", "Unicorn 2.1.4: overflow of a sum with the least integer"),
-    Fault("s390x", r"c[fg][de]br", "Unicorn 2.1.4: CFDBR and its like of a NaN"),
+    Fault("s390x", r"[vw]?cl?[fg][de]br?", "Unicorn 2.1.4: CFDBR, CLGDBR, WCLGDB and their like of a NaN"),
     Fault("x86_64", r"v\w+", "Unicorn 2.1.4: VEX-encoded instructions"),
 )  # fmt: skip
 
@@ -49,6 +49,8 @@ _COMPILED: Final = [
 def suspicion(isa: str, code: bytes) -> str:
     """Why the executor may be wrong about ``code``, or "" if nothing speaks against it."""
     faults = [row for row in _COMPILED if row[0].isa == isa]
+    if not faults:
+        return ""
     for _, text in decode(isa, code):
         mnemonic, _, operands = text.removeprefix("lock ").partition(" ")
         for fault, pattern, shape in faults:

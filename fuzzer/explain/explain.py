@@ -24,6 +24,7 @@ from fuzzer.corpus.entry import Entry, outcome_text
 from fuzzer.corpus.replay import Verdict, replay
 from fuzzer.execute.decode import decode
 from fuzzer.execute.emulator import RETURN, ExecutorLimit, Run
+from fuzzer.execute.machines import MACHINES
 from fuzzer.explain.culprit import Facts, culprit
 from fuzzer.explain.history import history_of
 from fuzzer.explain.machine import Machine
@@ -174,6 +175,9 @@ def _examine(entry: Entry, case: Case, target: Target, made: Explanation, steps:
 def _look(case: Case, trial: Trial, code: CompiledCode, index: int, poison: int, made: Explanation, facts: Facts,
           violation: Violation | None) -> None:  # fmt: skip
     """Trace input ``index`` and find where it parts from the reference."""
+    if case.isa not in MACHINES:
+        made.divergence = Divergence(f"nothing runs code for {case.isa}.")
+        return
     tracer = Tracer(case.isa)
     try:
         load(tracer, case, code)

@@ -41,6 +41,8 @@ def _flags(*names: str, isas: tuple[str, ...] = (), feature: bool = False) -> tu
 
 _ARM: Final = ("aarch64",)
 _X86: Final = ("x86_64",)
+_PINNING: Final = ("aarch64", "x86_64", "riscv64")
+"""On s390x a pinned register panics: the corpus has it."""
 _DOCS: Final = {
     "regalloc_checker": "check the register allocation",
     "is_pic": "position-independent code",
@@ -64,12 +66,13 @@ _FIXED: Final = {
     "aarch64": {"probestack_strategy": "inline"},
     "x86_64": {"probestack_strategy": "inline", "enable_llvm_abi_extensions": "true"},
     "riscv64": {"probestack_strategy": "inline"},
+    "s390x": {"probestack_strategy": "inline"},
 }
 
 _OLD: Final = "0.120"
 """How the table of opcodes names those that today's Cranelift has no more."""
 
-_RESULTS: Final = {"x86_64": (3, 2), "riscv64": (2, 2)}
+_RESULTS: Final = {"x86_64": (3, 2), "riscv64": (2, 2), "s390x": (4, 4)}
 """Integer and float registers that hold results. A pointer to others would have to be asked for
 (``enable_multi_ret_implicit_sret``), which is deprecated."""
 
@@ -101,6 +104,7 @@ _LACKS_ON: Final[dict[str, dict[str, frozenset[Type]]]] = {
             frozenset({I8, I16, I32, I64, I128}),
         ),
     },
+    "s390x": dict.fromkeys(_TO_INT, frozenset({I128})),
 }
 
 #: what it says of an instruction that no rule takes
@@ -111,7 +115,7 @@ class Cranelift(ProcessTarget):
     """Options are the flags of Cranelift's that make a difference to code which the executor can run."""
 
     name = "cranelift"
-    isas = ("aarch64", "x86_64", "riscv64")
+    isas = ("aarch64", "x86_64", "riscv64", "s390x")
     options: ClassVar[tuple[Option, ...]] = (
         Option("opt_level", ("none", "speed", "speed_and_size"), "level of optimisation"),
         Option("regalloc_algorithm", ("backtracking", "single_pass"), "register allocator"),
@@ -125,7 +129,8 @@ class Cranelift(ProcessTarget):
         Option("bb_padding_log2_minus_one", (0, 5, 10, 15), "zeros between blocks: log2 + 1 of their bytes"),
         Option("log2_min_function_alignment", (0, 6), "log2 of a function's alignment, at least"),
         *_flags("regalloc_checker", "is_pic", "use_colocated_libcalls", "enable_nan_canonicalization",
-                "enable_pinned_reg", "preserve_frame_pointers", "machine_code_cfg_info"),
+                "preserve_frame_pointers", "machine_code_cfg_info"),
+        *_flags("enable_pinned_reg", isas=_PINNING),
         *_flags("enable_compact_unwind_abi", "sign_return_address", "sign_return_address_all",
                 "sign_return_address_with_bkey", "use_bti", "use_csdb", isas=_ARM),
         *_flags("has_sse3", "has_ssse3", "has_sse41", "has_sse42", "has_popcnt", "has_lzcnt",
@@ -185,6 +190,8 @@ class Cranelift(ProcessTarget):
             made = super().compile(case)
         except Unsupported as reason:
             raise self._refused(case, str(reason)) from None
+        if case.isa == "s390x":
+            made.traps = [(trapping_from(made.code, at), trap) for at, trap in made.traps]
         made.dialect = self.name
         if self.excludes and case.isa in KEPT_BADLY:
             made.dialect = KEPT_BADLY[case.isa]
@@ -211,8 +218,31 @@ class Cranelift(ProcessTarget):
         return CompileError(f"no lowering of {form}, which the optimiser made", key=f"made {form}")
 
 
+#: what Cranelift lets trap on s390x, but for two bytes of zeros: DLGR, DLR, DSGR, DSGFR, CGRT, CLGRT, CRT, CLRT; CGIT,
+#: CLGIT, CIT, CLFIT by their last byte
+_TRAP_BY_TWO: Final = frozenset({0x87, 0x97, 0x0D, 0x1D, 0x60, 0x61, 0x72, 0x73})
+_TRAP_IMMEDIATE: Final = frozenset({0x70, 0x71, 0x72, 0x73})
+
+
+def trapping_from(code: bytes, at: int) -> int:
+    """Where the instruction of s390x begins that Cranelift's record of a trap at ``at`` is about.
+
+    An instruction has an even number of bytes. What accesses memory is told by its first byte, what else traps by its
+    last one, since the PSW of a trap points behind it.
+    """
+    end = at + 1
+    if end % 2:
+        return at
+    if end >= 4 and code[end - 4] == 0xB9 and code[end - 3] in _TRAP_BY_TWO:
+        return end - 4
+    if end >= 6 and code[end - 6] == 0xEC and code[end - 1] in _TRAP_IMMEDIATE:
+        return end - 6
+    return end - 2
+
+
 _CONVENTIONS: Final[dict[str, dict[str, frozenset[Type]]]] = {
     "aarch64": {"": frozenset(), "system_v": frozenset(), "fast": frozenset(), "apple_aarch64": frozenset()},
     "x86_64": {"": frozenset(), "fast": frozenset(), "system_v": frozenset(), "windows_fastcall": frozenset({I128})},
     "riscv64": {"": frozenset(), "fast": frozenset(), "system_v": frozenset()},
+    "s390x": {"": frozenset({I128}), "fast": frozenset({I128}), "system_v": frozenset({I128})},
 }  # fmt: skip

@@ -59,6 +59,13 @@ FORM_FAULTS: Final[list[FormFault]] = [
         "riscv64", frozenset({"isplit"}), frozenset({I16, I32, I64}), "panics in lowering", ""
     ),
     FormFault("riscv64", _TO_INT, frozenset({I128}), "panics in lowering or emission", ""),
+    FormFault(
+        "s390x",
+        frozenset({"bitselect"}),
+        frozenset({F32, F64}),
+        "panics in lowering",
+        "wasmtime #12197",
+    ),
     FormFault("aarch64", _MINMAX, frozenset({I128}), "panics in lowering", "wasmtime #4313"),
 ]
 

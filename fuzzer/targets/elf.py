@@ -9,6 +9,8 @@ refers to the instruction with the upper one, so it comes last.
 Calls of undefined symbols are left to the executor, which has a run-time library and functions from outside. So are
 addresses of functions that code takes from the global offset table: the table is made here, behind the sections, and
 each of its words is a relocation (aaelf64, 5.7.6; AMD64 supplement, 4.4.1).
+
+Of an ISA that nothing here runs the relocations are told and not applied.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import struct
 from dataclasses import dataclass
 from typing import Any, Final
 
+from elftools.elf.descriptions import describe_reloc_type
 from elftools.elf.elffile import ELFFile
 from elftools.elf.relocation import RelocationSection
 from elftools.elf.sections import SymbolTableSection
@@ -27,6 +30,7 @@ from backend.machine.compiled import Reloc
 from fuzzer.execute import layout
 from fuzzer.targets.llvm_marks import SECTION, function_fields, marks
 from fuzzer.targets.llvm_traps import CALLED, number_of
+from fuzzer.targets.target import CompileError
 
 PAGE: Final = 4096
 _ALLOC: Final = 2
@@ -37,6 +41,7 @@ _NOP: Final = {"EM_S390": bytes.fromhex("0707"), "EM_RISCV": bytes.fromhex("0100
 
 TRAP_CODES: Final = {"EM_ARM": CALLED["arm"], "EM_MIPS": CALLED["mips64"]}
 """What a function that only traps is, where LLVM's traps are calls of one."""
+_TRACEBACK: Final = {"EM_PPC64": 12}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +88,10 @@ def link(obj: bytes) -> Linked:
                 data += _constants(sections, index, base[index], len(image))
     table = next(s for s in sections if isinstance(s, SymbolTableSection))
     machine = elf["e_machine"]
+    if machine not in _APPLY:
+        told = _as_told(elf, table, base, len(image))
+        data += _tables(machine, table, base)
+        return Linked(bytes(image), _functions(table, base), data, told, [])
     apply, calls, by_table = _APPLY[machine], _CALLS[machine], _BY_TABLE[machine]
     relocs: list[Reloc] = []
     words: dict[str, int] = {}
@@ -122,15 +131,18 @@ def link(obj: bytes) -> Linked:
                     apply(image, kind, at, _address(symbol, base) + addend)
     for kind, at, anchor in anchored:
         apply(image, kind, at, anchors[anchor] - anchor + at)
-    symbols = {
+    found = [(at, number_of(name)) for name, at in traps.items()] or _marks(elf, table, base)
+    return Linked(bytes(image), _functions(table, base), data, relocs, found)
+
+
+def _functions(table: SymbolTableSection, base: dict[int, int]) -> dict[str, int]:
+    return {
         symbol.name: _address(symbol, base)
         for symbol in table.iter_symbols()
         if symbol["st_info"]["type"] == "STT_FUNC"
         and symbol["st_info"]["bind"] == "STB_GLOBAL"
         and symbol["st_shndx"] in base
     }
-    found = [(at, number_of(name)) for name, at in traps.items()]
-    return Linked(bytes(image), symbols, data, relocs, found or _marks(elf, table, base))
 
 
 def _constants(sections: list[Any], index: int, begin: int, end: int) -> list[tuple[int, int]]:
@@ -152,6 +164,38 @@ def _implicit(image: bytearray, kind: int, at: int) -> int:
     if kind in _ARM_BRANCHES:
         return int((((word & 0xFFFFFF) ^ 0x800000) - 0x800000) << 2)
     return int((word ^ 1 << 31) - (1 << 31))
+
+
+def _tables(machine: str, table: SymbolTableSection, base: dict[int, int]) -> list[tuple[int, int]]:
+    """What each function ends with that is no code: on PowerPC an empty traceback table of LLVM's."""
+    size = _TRACEBACK.get(machine, 0)
+    ends = [
+        _address(symbol, base) + symbol["st_size"]
+        for symbol in table.iter_symbols()
+        if size and symbol["st_info"]["type"] == "STT_FUNC" and symbol["st_shndx"] in base
+    ]
+    return [(end - size, end) for end in ends]
+
+
+def _as_told(
+    elf: ELFFile, table: SymbolTableSection, base: dict[int, int], size: int
+) -> list[Reloc]:
+    """The relocations of code that nobody runs, by the names that ELF has for them; CompileError for one that has none,
+    or is outside the block."""
+    relocs: list[Reloc] = []
+    for section in elf.iter_sections():
+        if not isinstance(section, RelocationSection) or section["sh_info"] not in base:
+            continue
+        for reloc in section.iter_relocations():
+            kind = describe_reloc_type(reloc["r_info_type"], elf)
+            at = base[section["sh_info"]] + reloc["r_offset"]
+            if not kind.startswith("R_"):
+                raise CompileError(f"relocation type {reloc['r_info_type']}", key="relocation type")
+            if not 0 <= at < size:
+                raise CompileError(f"a relocation at {at} of {size} bytes", key="relocation at")
+            symbol = table.get_symbol(reloc["r_info_sym"])
+            relocs.append(Reloc(at, kind, symbol.name, reloc["r_addend"]))
+    return relocs
 
 
 def _marks(elf: ELFFile, table: SymbolTableSection, base: dict[int, int]) -> list[tuple[int, int]]:

@@ -44,20 +44,20 @@ _TRIPLES: Final = {
     "s390x": "s390x-unknown-linux-gnu",
     "arm": "armv7a-unknown-linux-gnueabihf",
     "mips64": "mips64-unknown-linux-gnuabi64",
+    # Nothing here runs code for these: they are compiled for, and what comes is looked at.
+    "ppc64le": "powerpc64le-unknown-linux-gnu",
+    "loongarch64": "loongarch64-unknown-linux-gnu",
 }
-_RELOC: Final = {
-    "aarch64": "static",
-    "x86_64": "pic",
-    "riscv64": "pic",
-    "s390x": "pic",
-    "arm": "pic",
-    "mips64": "static",
+_RELOC: Final = {isa: "static" if isa in ("aarch64", "mips64") else "pic" for isa in _TRIPLES}
+_FEATURES: Final = {
+    "riscv64": "+m,+a,+f,+d,+c",
+    "mips64": "+noabicalls",
+    "loongarch64": "+64bit,+f,+d",
 }
-_FEATURES: Final = {"riscv64": "+m,+a,+f,+d,+c", "mips64": "+noabicalls"}
+"""What is said of every processor, beside what is drawn."""
 _CPUS: Final = {"arm": "cortex-a15", "mips64": "mips64r6"}
 """The processor that is named, where the ISA's plainest knows less than the executor's."""
-"""What is said of every processor, beside what is drawn."""
-_ABI: Final = {"riscv64": "lp64d"}
+_ABI: Final = {"riscv64": "lp64d", "loongarch64": "lp64d"}
 """The name of the ABI, where LLVM knows several and would take another."""
 # What llvm.ubsantrap(n) becomes: brk #0x5500 + n, and ud1l n(%eax), %eax with a displacement of 8 or 32 bits.
 _TRAP_MASK: Final = 0xFFFFE01F
@@ -110,7 +110,9 @@ class Llvm(ProcessTarget):
         return len(types) <= _MAX_RESULTS and is_passed(types, isa)
 
     def conventions(self, isa: str) -> Mapping[str, frozenset[Type]]:
-        return {"": frozenset({I128}) if not MACHINES[isa].conventions[""].pairs else frozenset()}
+        machine = MACHINES.get(isa)
+        passed = machine is None or machine.conventions[""].pairs
+        return {"": frozenset() if passed else frozenset({I128})}
 
     def supports(self, isa: str, op: Opcode, type_: Type | None, second: Type | None) -> bool:
         terms = (term for term in (*op.operands, *op.results) if term != "...")
@@ -142,7 +144,7 @@ class Llvm(ProcessTarget):
         elif isa in MARKED:
             traps = marked_traps(isa, code, linked.marks)
         else:
-            traps = _TRAPS[isa](code, linked.data)
+            traps = _TRAPS.get(isa, _no_traps)(code, linked.data)
         return CompiledCode(
             case.isa,
             code,
@@ -244,6 +246,11 @@ def _x86_64_traps(code: bytes, data: list[tuple[int, int]]) -> list[tuple[int, s
         if mnemonic == "ud1":
             found.append((offset, trap_code(int(number, 0) & 0xFF)))
     return found
+
+
+def _no_traps(code: bytes, data: list[tuple[int, int]]) -> list[tuple[int, str]]:
+    """Of code that nobody runs."""
+    return []
 
 
 _TRAPS: Final = {"aarch64": _aarch64_traps, "x86_64": _x86_64_traps}

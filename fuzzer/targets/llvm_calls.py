@@ -14,6 +14,7 @@ as long as no argument is on the stack, and so are calls to functions from outsi
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -22,6 +23,7 @@ from backend.ir.entities import AbiParam, Inst, Signature, Value
 from backend.ir.rules import callee_signature
 from backend.ir.types import I64, I128, Type
 from backend.lower.calls import extends_alike
+from fuzzer.execute.conventions import Convention
 from fuzzer.execute.machines import MACHINES
 from fuzzer.execute.passing import Passing, passing
 from fuzzer.targets.llvm_faults import refuse_faulty
@@ -37,8 +39,24 @@ them for C's."""
 _PRIVATE_TAIL: Final = frozenset({"x86_64"})
 """ISAs on which LLVM's ``tailcc`` is not what the executor calls ``tail``."""
 TAIL_CALLS: Final = frozenset({"return_call", "return_call_indirect"})
-NO_TAILS: Final = frozenset({"riscv64", "s390x", "arm", "mips64"})
+NO_TAILS: Final = frozenset({"riscv64", "s390x", "arm", "mips64", "ppc64le", "loongarch64"})
 """ISAs for which LLVM 22 has no ``tailcc``: it ends the process with an error."""
+_ANY: Final = Convention(
+    arguments=tuple(range(64)),
+    results=tuple(range(64)),
+    saved=(),
+    destroyed=(),
+    float_arguments=tuple(range(64)),
+    float_results=tuple(range(64)),
+    results_at_most=64,
+    pairs="any",
+    gives_back=False,
+)
+_NOBODYS: Final = replace(
+    MACHINES["aarch64"], conventions=dict.fromkeys(("", "system_v", "fast", "cold"), _ANY)
+)
+"""In place of a machine that there is not: who calls a function that nobody runs need not know where its values are, so
+LLVM is told their types and no more."""
 _SRET: Final = "ptr sret([0 x i8])"
 AREA: Final = "%area"
 """The parameter with the address of the results that are in no register."""
@@ -69,10 +87,14 @@ class Shape(NamedTuple):
 def is_passed(types: Sequence[Type], isa: str) -> bool:
     """Can a function give results of these types?"""
     try:
-        passing(Signature((), tuple(map(AbiParam, types))), MACHINES[isa])
+        _placed(Signature((), tuple(map(AbiParam, types))), isa)
     except ValueError:
         return False
     return True
+
+
+def _placed(signature: Signature, isa: str) -> Passing:
+    return passing(signature, MACHINES.get(isa, _NOBODYS))
 
 
 @cache
@@ -84,7 +106,7 @@ def shape_of(signature: Signature, isa: str) -> Shape:
     if convention == _TAIL and isa in NO_TAILS:
         raise Unsupported(f"calling convention {signature.callconv} on {isa}")
     try:
-        placed = passing(signature, MACHINES[isa])
+        placed = _placed(signature, isa)
     except ValueError as error:
         raise Unsupported(str(error)) from None
     if placed.convention.context:

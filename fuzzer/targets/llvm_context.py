@@ -21,7 +21,7 @@ ENTRY: Final = "by context"
 
 def is_needed(isa: str) -> bool:
     """Is this how the executor calls on ``isa``?"""
-    return bool(MACHINES[isa].conventions[""].context)
+    return isa in MACHINES and bool(MACHINES[isa].conventions[""].context)
 
 
 def inside(name: str) -> str:

@@ -9,8 +9,12 @@ value, an empty line and LLVM IR; ``_FIELDS`` has the names. The answer begins w
 Some of LLVM's options are its process's and can't be taken back (``flags``), and many of its failures end the process.
 So who reads the questions never compiles: it has LLVM loaded and forks a *compiler* for each set of flags, which sets
 them and answers. A compiler that dies over a question is reaped and the question's answer is how: ``died``, with the
-status as of subprocess and the most memory that it had. What it said is on the standard error that both share. A
-question with ``fresh yes`` gets a compiler that knows of no other: a fork and its end cost 3 ms, a start of LLVM 90.
+status as of subprocess and the most memory that it had. What it said is on the standard error that both share.
+
+A question with ``fresh yes`` gets a compiler that knows of no other case. A start of LLVM takes 90 ms, and a fork does
+not make it warm: its first function uses 1,900 pages that a forked child has to fetch or copy one by one. So where a
+second such question follows a first of the same kind, it goes to a *nursery*, which has compiled one function of our
+own and forks compilers that wait. It forks while who asks does something else, and a child has 850 to fetch.
 """
 
 from __future__ import annotations
@@ -22,7 +26,9 @@ import resource
 import signal
 import struct
 import traceback
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
 from typing import Any, Final, NoReturn
 
 os.environ.setdefault("LLVMLITE_ENABLE_OPAQUE_POINTERS", "1")  # what llvmlite 0.44 needs to be told
@@ -45,6 +51,25 @@ _FIELDS: Final = {
 }
 """What a question may say, and what is taken if it does not."""
 
+_WARMING: Final = """
+define i64 @f(i64 %a, i64 %b) {
+  %c = add i64 %a, %b
+  %d = icmp ult i64 %c, %b
+  br i1 %d, label %x, label %y
+x:
+  %e = mul i64 %c, %c
+  ret i64 %e
+y:
+  call void @llvm.ubsantrap(i8 7)
+  unreachable
+}
+declare void @llvm.ubsantrap(i8)
+"""
+"""What a nursery compiles to have fetched what is needed; of any version, and with no fault that is known."""
+_SPARES: Final = 2
+"""Compilers that wait in a nursery."""
+_NURSERIES: Final = 2
+
 _PR_SET_PDEATHSIG: Final = 1
 _TYPED_POINTERS: Final = 14
 """The last LLVM whose pointers have types unless it is told otherwise."""
@@ -52,7 +77,7 @@ _TYPED_POINTERS: Final = 14
 
 def main() -> None:
     _initialize()
-    compilers: dict[str, _Compiler] = {}
+    server = _Server()
     while True:
         frame = _read_frame(0)
         if frame is None:
@@ -60,23 +85,60 @@ def main() -> None:
         verb, _, rest = frame.partition(b"\n")
         if verb == b"describe":
             _write_frame(1, _description().encode())
-            continue
-        fields = _fields(rest)
-        flags = fields["flags"]
-        compiler = compilers.get(flags)
-        if compiler is not None and fields["fresh"] == "yes" and compiler.asked:
-            compilers.pop(flags).end()
-            compiler = None
-        if compiler is None:
-            compiler = compilers[flags] = _Compiler(flags, compilers.values())
-        answer = compiler.ask(frame)
-        if answer is None:
-            answer = compilers.pop(flags).death()
-        _write_frame(1, answer)
-    for compiler in compilers.values():
-        compiler.end()
+        else:
+            server.answer(frame, _fields(rest))
+    server.end()
     # Nothing is left to be flushed, and LLVM's destructors may be slow.
     os._exit(0)
+
+
+class _Server:
+    """Who reads the questions: a compiler for each set of flags, nurseries by all that is asked for but the IR."""
+
+    def __init__(self) -> None:
+        self._compilers: dict[str, _Process] = {}
+        self._nurseries: dict[bytes, _Process] = {}
+        #: heads of questions whose nursery died
+        self._barren: set[bytes] = set()
+
+    def answer(self, frame: bytes, fields: dict[str, str]) -> None:
+        """Write the answer to the question in ``frame``."""
+        if fields["fresh"] != "yes":
+            _write_frame(1, self._usual(frame, fields["flags"]))
+            return
+        head = frame.partition(b"\n\n")[0]
+        nursery = self._nurseries.get(head)
+        answer = nursery.ask(frame) if nursery is not None else None
+        if answer is not None:
+            _write_frame(1, answer)
+            return
+        if nursery is not None:
+            self._nurseries.pop(head).death()
+            self._barren.add(head)
+        if (before := self._compilers.get(fields["flags"])) is not None and before.asked:
+            self._compilers.pop(fields["flags"]).end()
+        _write_frame(1, self._usual(frame, fields["flags"]))
+        if head not in self._barren:
+            while len(self._nurseries) >= _NURSERIES:
+                self._nurseries.pop(next(iter(self._nurseries))).end()
+            self._nurseries[head] = self._new(partial(_breed, fields["flags"], head))
+
+    def _usual(self, frame: bytes, flags: str) -> bytes:
+        compiler = self._compilers.get(flags)
+        if compiler is None:
+            compiler = self._compilers[flags] = self._new(partial(_compile_all, flags))
+        answer = compiler.ask(frame)
+        return self._compilers.pop(flags).death() if answer is None else answer
+
+    def _all(self) -> list[_Process]:
+        return [*self._compilers.values(), *self._nurseries.values()]
+
+    def _new(self, work: _Work) -> _Process:
+        return _Process(work, self._all())
+
+    def end(self) -> None:
+        for process in self._all():
+            process.end()
 
 
 def _initialize() -> None:
@@ -91,10 +153,14 @@ def _description() -> str:
     return f"ok\nversion LLVM {version} (llvmlite {llvmlite.__version__})"
 
 
-class _Compiler:
-    """A forked process that has set ``flags``. ``asked``: has it had a question?"""
+_Work = Callable[[int, int], None]
+"""What a forked process does with the handles of its questions and of its answers."""
 
-    def __init__(self, flags: str, others: Iterable[_Compiler]) -> None:
+
+class _Process:
+    """A forked process that answers questions. ``asked``: has it had one?"""
+
+    def __init__(self, work: _Work, others: Iterable[_Process]) -> None:
         self.asked = False
         question, self.questions = os.pipe()
         self.answers, answer = os.pipe()
@@ -102,7 +168,7 @@ class _Compiler:
         if self.pid == 0:
             for each in (self.questions, self.answers, *(h for o in others for h in o.handles())):
                 os.close(each)
-            _compile_all(flags, question, answer)
+            _work(work, question, answer)
         os.close(question)
         os.close(answer)
 
@@ -136,7 +202,7 @@ class _Compiler:
             os.close(handle)
 
 
-def _compile_all(flags: str, question: int, answer: int) -> NoReturn:
+def _work(work: _Work, question: int, answer: int) -> NoReturn:
     """Answer until nobody asks any more."""
     status = 70
     try:
@@ -147,16 +213,7 @@ def _compile_all(flags: str, question: int, answer: int) -> NoReturn:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(2, 1)  # what LLVM prints is no answer
-        for flag in flags.split():
-            binding.set_option("", flag)
-        if binding.llvm_version_info[0] <= _TYPED_POINTERS:
-            binding.set_option("", "-opaque-pointers")
-        machines: dict[tuple[str, ...], Any] = {}
-        while True:
-            frame = _read_frame(question)
-            if frame is None:
-                break
-            _write_frame(answer, _compiled(frame, machines).encode())
+        work(question, answer)
         status = 0
     except BaseException:
         traceback.print_exc()
@@ -164,7 +221,91 @@ def _compile_all(flags: str, question: int, answer: int) -> NoReturn:
         os._exit(status)
 
 
-def _compiled(frame: bytes, machines: dict[tuple[str, ...], Any]) -> str:
+def _compile_all(flags: str, question: int, answer: int) -> None:
+    _set(flags)
+    _answer_all({}, question, answer)
+
+
+def _set(flags: str) -> None:
+    for flag in flags.split():
+        binding.set_option("", flag)
+    if binding.llvm_version_info[0] <= _TYPED_POINTERS:
+        binding.set_option("", "-opaque-pointers")
+
+
+def _answer_all(machines: _Machines, question: int, answer: int) -> None:
+    while True:
+        frame = _read_frame(question)
+        if frame is None:
+            return
+        _write_frame(answer, _compiled(frame, machines).encode())
+
+
+def _breed(flags: str, head: bytes, question: int, answer: int) -> None:
+    """Answer each question by a compiler of its own that was forked before."""
+    _set(flags)
+    machines: _Machines = {}
+    _keep_page_tables()
+    _warm_up(head, machines)
+    spares: list[_Process] = []
+    while True:
+        while len(spares) < _SPARES:
+            spares.append(_Process(partial(_answer_alone, machines, (question, answer)), spares))
+        frame = _read_frame(question)
+        if frame is None:
+            return
+        spare = spares.pop(0)
+        said = spare.ask(frame)
+        _write_frame(answer, spare.death() if said is None else said)
+        if said is not None:
+            spare.end()
+
+
+def _keep_page_tables() -> None:
+    """Have forks copy the page tables of LLVM's code, too.
+
+    Linux leaves out those of a file unless a page of the mapping is the process's own (vma_needs_copy in mm/memory.c),
+    and the child fetches what it needs piece by piece. So the first byte of each mapping is written as it is.
+    """
+    with (
+        contextlib.suppress(OSError),
+        Path("/proc/self/maps").open() as maps,
+        Path("/proc/self/mem").open("r+b", buffering=0) as memory,
+    ):
+        for line in maps:
+            if "libllvmlite" in line and " r" in line:
+                start = int(line.partition("-")[0], 16)
+                memory.seek(start)
+                byte = memory.read(1)
+                memory.seek(start)
+                memory.write(byte)
+
+
+def _answer_alone(
+    machines: _Machines, of_nursery: tuple[int, int], question: int, answer: int
+) -> None:
+    for each in of_nursery:
+        os.close(each)
+    _answer_all(machines, question, answer)
+
+
+def _warm_up(head: bytes, machines: _Machines) -> None:
+    """Compile something, in silence: what is said belongs to whatever question is being answered."""
+    said = os.dup(2)
+    silence = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(silence, 2)
+    try:
+        _compiled(head + b"\n\n" + _WARMING.encode(), machines)
+    finally:
+        os.dup2(said, 2)
+        os.close(said)
+        os.close(silence)
+
+
+_Machines = dict[tuple[str, ...], Any]
+
+
+def _compiled(frame: bytes, machines: _Machines) -> str:
     """The answer to a question."""
     _, _, rest = frame.partition(b"\n")
     fields = _fields(rest)
@@ -188,7 +329,7 @@ def _compiled(frame: bytes, machines: dict[tuple[str, ...], Any]) -> str:
         return f"error emit\n{error}"
 
 
-def _machine(fields: dict[str, str], machines: dict[tuple[str, ...], Any]) -> Any:
+def _machine(fields: dict[str, str], machines: _Machines) -> Any:
     names = ("triple", "cpu", "features", "abi", "reloc", "code_model", "level")
     key = tuple(fields[name] for name in names)
     found = machines.get(key)

@@ -1,7 +1,7 @@
 """Where the time goes: figures and ratios of one run, not a timed test.
 
-Usage: ``python tests/benchmarks/bench.py [split|split:ISA|isas|growth|memory|shrink]...`` (all but
-``memory`` by default).
+Usage: ``python tests/benchmarks/bench.py [split|split:ISA|isas|growth|memory|shrink|crash]...`` (all but
+``memory`` and ``crash`` by default).
 
 ``split``   a trial's stages on functions of about 30 instructions with 16 inputs, one core, in a process that
             has compiled its rules and tried :data:`WARM` others before, as a campaign's has after seconds: of
@@ -10,6 +10,8 @@ Usage: ``python tests/benchmarks/bench.py [split|split:ISA|isas|growth|memory|sh
 ``growth``  each stage from 10 to 10,000 instructions
 ``memory``  a worker's resident size over 200,000 functions (minutes)
 ``shrink``  calls of the predicate and seconds to shrink a planted bug
+``crash``   what a try costs whose compiler has to be a new one, and may die: LLVM on its crashes in the corpus, in wall
+            time, against the same function in a compiler that lives on (needs llvmlite, and a core besides its own)
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 from backend.compile import compile_function
@@ -29,6 +32,7 @@ from backend.isa import isa_named
 from fuzzer.campaign.worker import tune_collector
 from fuzzer.case import Case
 from fuzzer.checks import violations
+from fuzzer.corpus.entry import load_entry
 from fuzzer.generate.cases import CaseGenerator
 from fuzzer.generate.draft import Limits
 from fuzzer.generate.operations import INTEGERS, TYPES, WIDE
@@ -39,6 +43,7 @@ from fuzzer.trial import Trial, compile_case, execute, interpret, run_trial
 clock = time.process_time
 WARM: Final = 2000
 TURNS: Final = 4
+CORPUS: Final = Path(__file__).resolve().parents[2] / "corpus"
 
 
 def sized(
@@ -229,6 +234,32 @@ def shrink() -> None:
               f"{verdict.instructions} instructions left")  # fmt: skip
 
 
+def crash() -> None:
+    """Tries as they are made when a crash is shrunk: each asks for a compiler that knows of no other case."""
+    target = target_named("llvm")
+    target.excludes = False  # a crash that is known is left out otherwise
+    print("crash: milliseconds a try, the median of 100 and the least")
+    for path in sorted(CORPUS.glob("crash/crash-llvm-*.clif")):
+        dying = load_entry(path).case
+        sound = CaseGenerator(target, dying.isa, calls=False).from_seed(1)
+        sound.options = dict(dying.options)
+        print(f"  {path.stem}")
+        for name, case, fresh in (
+            ("lives on", sound, False),
+            ("new", sound, True),
+            ("new, dies", dying, True),
+        ):
+            trial, seconds = Trial(case, target, False), []
+            for _ in range(105):
+                before = time.perf_counter()
+                if fresh:
+                    target.renew()
+                compile_case(trial)
+                seconds.append(time.perf_counter() - before)
+            took = sorted(each * 1e3 for each in seconds[5:])
+            print(f"    {name:<10} {statistics.median(took):6.1f} {took[0]:6.1f}")
+
+
 if __name__ == "__main__":
     tune_collector()
     isa_named("aarch64").rule_set.compile_all()  # matchers are compiled at first use
@@ -238,4 +269,5 @@ if __name__ == "__main__":
         if isa:
             split(isa)
             continue
-        {"split": split, "isas": isas, "growth": growth, "memory": memory, "shrink": shrink}[name]()
+        {"split": split, "isas": isas, "growth": growth, "memory": memory, "shrink": shrink,
+         "crash": crash}[name]()  # fmt: skip

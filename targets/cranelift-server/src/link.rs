@@ -61,6 +61,7 @@ fn name_of(kind: Reloc) -> (String, bool) {
         Reloc::RiscvPCRelHi20 => ("pcrel_hi20", false),
         Reloc::RiscvGotHi20 => ("pcrel_hi20", true),
         Reloc::RiscvPCRelLo12I => ("pcrel_lo12_i", false),
+        Reloc::S390xPCRel32Dbl | Reloc::S390xPLTRel32Dbl => ("pc_rel32_dbl", false),
         other => return (other.to_string(), false),
     };
     (name.into(), looked_up)

@@ -120,3 +120,23 @@ def test_byte_order_and_sizes() -> None:
     assert big == {"s390x", "mips64"}
     text = [text.split()[0] for _, text in decode("s390x", bytes.fromhex(SAVE + ENTER + RET))]
     assert text == ["stmg", "aghi", "br"]
+
+
+def tail(params: int, returns: int) -> Signature:
+    return Signature((AbiParam(I64),) * params, (AbiParam(I64),) * returns, "cranelift:tail")
+
+
+def test_cranelifts_tail_takes_its_arguments_and_their_save_area_off_the_stack(
+    engine: Emulator,
+) -> None:
+    made = tail(7, 6)
+    # lg %r2, 160(%r15); aghi %r15, 168; stg %r2, 40(%r15), which is in the save area above; lghi %r7, 9
+    code = "e320f0a00004" + "{}" + "e320f0280024" + "a7790009"
+    values = (1, 2, 3, 4, 5, 6, 77)
+    popped = run(engine, made, code.format("a7fb00a8"), *values)
+    assert (popped.stop, popped.values, popped.frame) == (RETURN, (77, 2, 3, 4, 5, 9), ())
+    left = run(engine, made, code.format("a7fb0000"), *values)
+    assert [name for name, _, _ in left.frame] == ["sp"]
+    few = tail(6, 1)
+    assert passing(few, MACHINES["s390x"]).popped == 0
+    assert run(engine, few, "", *values[:6]).frame == ()

@@ -25,7 +25,7 @@ from fuzzer.generate.cases import CaseGenerator
 from fuzzer.generate.operations import FAMILIES, STRUCTURES
 from fuzzer.loading import as_called
 from fuzzer.targets import TargetUnavailable, target_named
-from fuzzer.targets.cranelift import VARIABLE, Cranelift
+from fuzzer.targets.cranelift import VARIABLE, Cranelift, trapping_from
 from fuzzer.targets.cranelift_build import build
 from fuzzer.targets.cranelift_faults import FORM_FAULTS, KEPT_BADLY, known_fault
 from fuzzer.targets.target import CompileError, TargetDied
@@ -192,6 +192,14 @@ def test_passing_that_is_known_to_be_wrong(isa: str, signature: str, hit: bool) 
     assert not known_fault(case_of(own, isa))
 
 
+@pytest.mark.parametrize(("code", "at", "begins"), [
+    ("0000", 1, 0), ("07070000", 3, 2), ("a7290000b91d0042", 7, 4), ("ec30ffff6072", 5, 0),
+    ("c04400000002", 3, 2), ("e32010000004", 0, 0),
+])  # fmt: skip
+def test_a_trap_of_s390x_is_where_its_instruction_begins(code: str, at: int, begins: int) -> None:
+    assert trapping_from(bytes.fromhex(code), at) == begins
+
+
 @pytest.mark.parametrize(("offset", "type_", "hit"), [
     (0x7FFF_FFF7, "i128", False), (0x7FFF_FFF8, "i128", True), (0x7FFF_FFF8, "i64", False),
 ])  # fmt: skip
@@ -249,15 +257,28 @@ def _forms() -> Iterator[tuple[Opcode, Type | None, Type | None, str]]:
                 made = ", ".join(f"v{n + 10}" for n in range(len(outs)))
                 keyword = {"icmp": " slt", "fcmp": " lt"}.get(op.name, "")
                 form = f"{op.name}.{type_}{keyword} {', '.join(f'v{n}' for n in range(len(ins)))}"
+                lines, types, values = _in_halves(outs)
                 yield (
                     op,
                     type_,
                     second,
                     (
-                        f"function %f({', '.join(map(str, ins))}) -> {', '.join(map(str, outs))} tail {{\n"
-                        f"block0({given}):\n    {made} = {form}\n    return {made}\n}}\n"
+                        f"function %f({', '.join(map(str, ins))}) -> {types} tail {{\n"
+                        f"block0({given}):\n    {made} = {form}\n{lines}    return {values}\n}}\n"
                     ),
                 )
+
+
+def _in_halves(types: list[Type]) -> tuple[str, str, str]:
+    """Lines, types and values of results v10 and so on, of which an i128 is returned as two: s390x returns none."""
+    lines, returned, values = "", [], []
+    for n, type_ in enumerate(types):
+        if type_ is I128:
+            lines += f"    v{n + 20}, v{n + 30} = isplit.i128 v{n + 10}\n"
+        wide = type_ is I128
+        returned += ["i64", "i64"] if wide else [str(type_)]
+        values += [f"v{n + 20}", f"v{n + 30}"] if wide else [f"v{n + 10}"]
+    return lines, ", ".join(returned), ", ".join(values)
 
 
 _SHAPES = ("values", "int_compare", "float_compare", "flagged_unary")
@@ -351,7 +372,8 @@ def test_a_hundred_cases_run_as_the_reference_says(cranelift: Cranelift, isa: st
     executed = 0
     for seed in range(100):
         trial, found = run_trial(generator.from_seed(seed), cranelift)
-        assert not found, (seed, found)
+        # what the emulator is known to get wrong needs a second one
+        assert all(violation.suspect for violation in found), (seed, found)
         executed += trial.executed
         assert not re.search("relocation|lowering", trial.unsupported), (seed, trial.unsupported)
     assert executed > 800

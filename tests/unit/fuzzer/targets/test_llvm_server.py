@@ -151,6 +151,18 @@ def test_a_set_of_flags_has_a_process_and_keeps_it() -> None:
     target.server.stop()
 
 
+def in_nursery(target: Llvm, count: int = 2) -> tuple[int, set[int]]:
+    """The nursery of what was asked last, once it has as many compilers, and those."""
+    end = time.monotonic() + 10
+    while time.monotonic() < end:
+        for pid in mine(target):
+            waiting = children(pid)
+            if len(waiting) == count:
+                return pid, waiting
+        time.sleep(0.01)
+    raise AssertionError("no nursery")
+
+
 def test_a_renewed_one_is_another_process() -> None:
     target = Llvm()
     code = target.compile(case_of()).code
@@ -158,11 +170,70 @@ def test_a_renewed_one_is_another_process() -> None:
     server = target.server.process_ids()
     target.renew()
     assert target.compile(case_of()).code == code
-    (second,) = mine(target)
-    assert second != first
+    in_nursery(target)
+    after = mine(target)
+    assert first not in after
     assert target.compile(case_of()).code == code
-    assert mine(target) == {second}
+    assert mine(target) == after
     assert target.server.process_ids() == server
+    target.server.stop()
+
+
+def test_many_renewed_ones_are_forked_ahead_and_each_has_one_question() -> None:
+    target = Llvm()
+    code = target.compile(case_of()).code
+    target.renew()
+    target.compile(case_of())
+    nursery, waiting = in_nursery(target)
+    seen = set(waiting)
+    for _ in range(3):
+        target.renew()
+        assert target.compile(case_of()).code == code
+        again, now = in_nursery(target)
+        assert again == nursery
+        assert len(waiting - now) == 1
+        assert not (now - waiting) & seen
+        seen |= now
+        waiting = now
+    server = target.server.process_ids()
+    target.server.stop()
+    assert not any(lives(pid) for pid in (*server, nursery, *waiting))
+
+
+def test_one_that_dies_in_a_nursery_dies_as_any_other() -> None:
+    target = Llvm()
+    keys = set()
+    for _ in range(4):
+        target.renew()
+        with pytest.raises(CompileError, match="while compiling") as caught:
+            asked(target, _FATAL)
+        keys.add(caught.value.key)
+    assert len(keys) == 1
+    in_nursery(target)
+    target.server.stop()
+
+
+def test_a_nursery_that_dies_is_done_without() -> None:
+    target = Llvm()
+    code = target.compile(case_of()).code
+    target.renew()
+    target.compile(case_of())
+    nursery, waiting = in_nursery(target)
+    os.kill(nursery, signal.SIGKILL)
+    for _ in range(2):
+        target.renew()
+        assert target.compile(case_of()).code == code
+    assert not any(lives(pid) for pid in (nursery, *waiting))
+    target.server.stop()
+
+
+def test_there_are_few_nurseries() -> None:
+    target = Llvm()
+    for level in (0, 1, 2, 3):
+        target.renew()
+        target.compile(case_of(opt_level=level))
+    in_nursery(target)
+    assert len(mine(target)) == 3  # two of them, and the compiler
     target.server.stop()
 
 

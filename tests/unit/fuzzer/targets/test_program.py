@@ -58,7 +58,7 @@ def says(tmp_path: Path) -> Path:
 GOOD = """ok
 name good
 version 2.5 beta
-isa mips64 x86_64
+isa sparc64 x86_64
 isa aarch64
 option opt_level none speed
 option checks on off
@@ -91,7 +91,7 @@ def test_what_it_says_of_itself(says: Path) -> None:
     ("old", "new", "error"),
     [
         ("ok\n", "fine\n", "it begins with 'fine', not with 'ok'"),
-        ("isa mips64 x86_64\nisa aarch64", "isa mips64", "no ISA that can be run here"),
+        ("isa sparc64 x86_64\nisa aarch64", "isa sparc64", "no ISA that can be run here"),
         ("results 2", "results many", "the line 'results many' is none of a description"),
         ("but fma", "but fmma", "'fmma' is neither an opcode nor one at a type"),
         ("udiv.i64", "udiv.i65", "'udiv.i65' is neither"),
