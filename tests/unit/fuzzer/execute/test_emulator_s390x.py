@@ -116,6 +116,7 @@ def test_a_distance_in_halfwords() -> None:
 
 
 def test_byte_order_and_sizes() -> None:
-    assert [byte_order_of(isa) for isa in MACHINES] == ["little", "little", "little", "big"]
+    big = [isa for isa in MACHINES if byte_order_of(isa) == "big"]
+    assert big == ["s390x", "mips64"]
     text = [text.split()[0] for _, text in decode("s390x", bytes.fromhex(SAVE + ENTER + RET))]
     assert text == ["stmg", "aghi", "br"]
