@@ -245,22 +245,32 @@ def _any_counted_comparison(functions: Sequence[Function], isa: str) -> bool:
     return False
 
 
-_CONDITIONAL: Final = ("brif", "select", "trapz", "trapnz")
+_BRANCHING: Final = ("brif", "trapz", "trapnz")
+_CONDITIONAL: Final = (*_BRANCHING, "select")
 _ORDERS: Final = tuple(f"{sign}{order}" for sign in "us" for order in ("lt", "le", "gt", "ge"))
 
 
 def _any_order_to_zero(functions: Sequence[Function], isa: str) -> bool:
-    """Or to 1 or -1: who is at most -1 is below 0."""
+    """By which a branch or a trap is decided; or to 1 or -1: who is at most -1 is below 0."""
     for function in functions:
         near = {inst.results[0] for inst in function.instructions()
                 if inst.op.name == "iconst" and inst.type and _is_near(inst.imm, inst.type)}  # fmt: skip
-        for inst in function.instructions():
-            if inst.op.name.startswith("icmp") and inst.keyword in _ORDERS:
-                by_number = (
-                    inst.op.name == "icmp_imm" and inst.type and _is_near(inst.imm, inst.type)
-                )
-                if by_number or not near.isdisjoint(inst.args):
-                    return True
+        orders = {
+            inst.results[0]
+            for inst in function.instructions()
+            if inst.op.name.startswith("icmp")
+            and inst.keyword in _ORDERS
+            and (
+                not near.isdisjoint(inst.args)
+                if inst.op.name == "icmp"
+                else inst.type is not None and _is_near(inst.imm, inst.type)
+            )
+        }
+        if any(
+            inst.op.name in _BRANCHING and inst.args[0] in orders
+            for inst in function.instructions()
+        ):
+            return True
     return False
 
 
