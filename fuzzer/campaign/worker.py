@@ -30,6 +30,7 @@ from fuzzer.campaign.settings import Settings
 from fuzzer.case import Case
 from fuzzer.checks import CHECKS
 from fuzzer.corpus.store import Store
+from fuzzer.execute import runtime
 from fuzzer.finding import Finding, Violation
 from fuzzer.generate.cases import CaseGenerator
 from fuzzer.generate.draft import Limits
@@ -269,6 +270,7 @@ def main(settings: Settings, pipe: Connection, in_flight: InFlight, parent: int)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     limit_memory(settings.memory)
     tune_collector()
+    runtime.choose(settings.runtime)
     with planted(settings.plants):
         try:
             worker = Worker(settings, pipe, in_flight)

@@ -84,3 +84,6 @@ LIBRARY: Final[dict[str, LibraryFunction]] = {
        for un, sign in (("", "s"), ("uns", "u")) for letter, t in _FLOATS},
 }  # fmt: skip
 """Functions by symbol: a name of CLIF's begins with %, one of C's does not."""
+
+C_NAME: Final = {named: name for name, named in _C_NAMES.items()}
+"""What C calls a function that CLIF has a name for, or one of those that do the same."""

@@ -12,6 +12,7 @@ from fuzzer.execute.decode import decode
 from fuzzer.execute.emulator import FAULT, RETURN, TRAP, Emulator, ExecutorLimit, Run
 from fuzzer.execute.machines import MACHINES
 from fuzzer.execute.passing import passing
+from fuzzer.execute.quarantine import suspicion
 from fuzzer.execute.relocate import Linkage, relocate
 
 RET = "07fe"
@@ -119,3 +120,13 @@ def test_byte_order_and_sizes() -> None:
     assert [byte_order_of(isa) for isa in MACHINES] == ["little", "little", "little", "big"]
     text = [text.split()[0] for _, text in decode("s390x", bytes.fromhex(SAVE + ENTER + RET))]
     assert text == ["stmg", "aghi", "br"]
+
+
+def test_a_product_of_floats_as_a_double_proves_nothing(engine: Emulator) -> None:
+    code = "b30c0002"  # mdebr %f0, %f2
+    assert "MDEBR" in suspicion("s390x", bytes.fromhex(code + RET))
+    assert not suspicion("s390x", bytes.fromhex("b3170002" + RET))  # meebr %f0, %f2
+    made = run(engine, signature([F32, F32], [F64]), code, 0xC020_0000, 0x4020_0000)
+    assert made.values != (0xC019 << 48,), (
+        "the emulator is right about MDEBR: the row is not needed any more"
+    )
