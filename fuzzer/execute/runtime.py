@@ -8,8 +8,8 @@ executor, and it was written by others: what is found with the one and not with 
 A blob is an ELF file in the user's cache, made by :mod:`fuzzer.execute.runtime_build`. Its data can't be written:
 routines that keep any (a lock, a guard of the stack) fault. Of what it does not define the executor answers.
 
-Its code is not looked at for instructions that the emulator gets wrong: routines that compilers are known to call and
-that have one are left out. Which one is asked is said once a process, before code is loaded (:func:`choose`).
+Left out are routines that do less than an operation of a compiler may promise, or that the emulator would get wrong.
+Which one is asked is said once a process, before code is loaded (:func:`choose`).
 """
 
 from __future__ import annotations
@@ -36,7 +36,9 @@ BUILT_FOR: Final = ("aarch64", "x86_64", "riscv64", "s390x", "arm", "mips64")
 INSTRUCTIONS: Final = 5
 """How many times the machine instructions a run with a blob may take."""
 
-_LEFT_OUT: Final = {"s390x": frozenset({"fmaf"})}
+_ON: Final = frozenset({"ceil", "ceilf", "floor", "floorf", "trunc", "truncf", "fma"})
+"""Routines that may give back a signalling NaN as it came. C lets them; what compilers call them for does not."""
+_WRONG: Final = {"s390x": frozenset({"fmaf"})}
 """Routines whose instructions the emulator gets wrong (:mod:`fuzzer.execute.quarantine`): the first factor by MDEBR."""
 
 _LOAD: Final = "PT_LOAD"
@@ -89,7 +91,7 @@ def blob_of(isa: str) -> Blob | None:
                 if symbol["st_info"]["type"] == "STT_FUNC"
                 and symbol["st_other"]["visibility"] == "STV_HIDDEN"
                 and symbol["st_shndx"] != "SHN_UNDEF"
-                and symbol.name not in _LEFT_OUT.get(isa, ())
+                and symbol.name not in _ON | _WRONG.get(isa, frozenset())
             }
     except (OSError, ELFError):
         return None

@@ -119,8 +119,8 @@ def test_what_only_a_compiled_library_shows_is_that_library_s(
     blob = runtime.blob_of("aarch64")
     if blob is None:
         pytest.skip(f"no compiled run-time library: {runtime.unavailable('aarch64')}")
-    case = Case(parse_function(ROUND), [(0x3FF8 << 48,)])  # 1.5
-    wrong = blob._replace(symbols={"ceil": blob.symbols["floor"]})
+    case = Case(parse_function(ROUND), [(0x3FF4 << 48,)])  # 1.25
+    wrong = blob._replace(symbols={"ceil": blob.symbols["round"]})
     monkeypatch.setattr(runtime, "blob_of", lambda isa: wrong)
     target = target_named("builtin")
     with runtime.instead(runtime.BLOB):
