@@ -22,6 +22,7 @@ from fuzzer.checks import CHECKS
 from fuzzer.corpus.entry import Entry, print_entry
 from fuzzer.corpus.signature import signature, skeleton
 from fuzzer.corpus.store import Store
+from fuzzer.execute import runtime
 from fuzzer.execute.relocate import ExecutorLimit
 from fuzzer.execute.second import Second, executing_on, second_executor
 from fuzzer.finding import Finding, Violation
@@ -99,6 +100,18 @@ def repeated_on(second: Second, finding: Finding, target: Target) -> bool | None
     return None if trial.unsupported else any(v.check == violation.check for v in found)
 
 
+def repeated_without_blob(finding: Finding, target: Target) -> bool:
+    """Is the rule broken as well when the executor answers for the run-time library? If not, the two differ."""
+    case, violation = finding.case, finding.violation
+    with runtime.instead(runtime.EXECUTOR):
+        try:
+            _, found = run_trial(case, target, thorough=CHECKS[violation.check].costly,
+                                 only=violation.check)  # fmt: skip
+        except ExecutorLimit:
+            return True  # of a routine that only the blob has it says nothing
+    return any(v.check == violation.check for v in found)
+
+
 def entry_of(finding: Finding, *, seed: str = "", plant: str = "", versions: str = "") -> Entry:
     """The corpus entry of a finding as it is."""
     violation = finding.violation
@@ -166,10 +179,16 @@ class Investigator:
         yield self._saved(small, before, seed)
 
     def _ask_another(self, finding: Finding) -> None:
-        """Let a second executor, if there is one here, say whether the first may be at fault."""
+        """Let a second executor, if there is one here, say whether the first may be at fault; and before that the
+        executor's own library, if a compiled one was called."""
         violation = finding.violation
         if violation.check not in EXECUTED or violation.input_index < 0:
             return  # it was not what the code did
+        if runtime.chosen(finding.case.isa) is not None and not repeated_without_blob(
+            finding, self.target
+        ):
+            violation.suspect = "the executor's own run-time library does not repeat it"
+            return
         second = second_executor(self.second, finding.case.isa)
         if second is None:
             return

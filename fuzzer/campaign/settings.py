@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fuzzer.case import OptionValue
+from fuzzer.execute.runtime import EXECUTOR
 
 
 @dataclass(slots=True)
@@ -15,6 +16,7 @@ class Settings:
     address space a worker may use; ``plants``: bugs planted into the builtin backend; ``deadline``:
     ``time.monotonic()`` at which workers take no further case; ``baseline``: signatures that count as known;
     ``second``: the kind of second executor that is asked about findings (:mod:`fuzzer.execute.second`).
+    ``runtime``: who answers calls of the run-time library (:mod:`fuzzer.execute.runtime`).
     """
 
     target: str
@@ -36,3 +38,4 @@ class Settings:
     deadline: float | None = None
     baseline: frozenset[str] = frozenset()
     second: str = "qemu"
+    runtime: str = EXECUTOR

@@ -30,6 +30,7 @@ from fuzzer.campaign.settings import Settings
 from fuzzer.case import Case
 from fuzzer.checks import CHECKS
 from fuzzer.corpus.store import Store
+from fuzzer.execute import runtime
 from fuzzer.finding import Finding, Violation
 from fuzzer.generate.cases import CaseGenerator
 from fuzzer.generate.draft import Limits
@@ -52,9 +53,9 @@ _SHRINK_AFTER: Final = 8.0
 """Seconds past the deadline after which shrinking takes what it has."""
 OF_PROCESSES: Final = ("crash", "hang", "protocol")
 """Checks whose findings are of a compiler's process: each time that it is tried again it gets a new one."""
-CALLS: Final = {"hang": (40, 200)}
+CALLS: Final = {"hang": (40, 200), "crash": (120, 300), "protocol": (120, 300)}
 """Calls of the predicate in the two stages of shrinking, of what the compiler does, where each costs what a hang is
-given time for."""
+given time for, or the start of a process and its death."""
 _NONE: Final[set[int]] = set()
 DISK_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 """What writing fails with when there is no room left, or no disk."""
@@ -223,7 +224,8 @@ class Worker:
 
         self.in_flight.write(phases.SHRINKING, slice_, index)
         compiling = finding.violation.input_index < 0
-        draws, edits = (compiling and CALLS.get(check)) or (MAX_DRAWS, MAX_EDITS)
+        costly = compiling and (check == "hang" or target.renewable)
+        draws, edits = (costly and CALLS.get(check)) or (MAX_DRAWS, MAX_EDITS)
         target.limit(seconds=settings.timeout, memory=settings.memory,
                      soon=compiling and check == "hang")  # fmt: skip
         for found in self.investigator.investigate(
@@ -269,6 +271,7 @@ def main(settings: Settings, pipe: Connection, in_flight: InFlight, parent: int)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     limit_memory(settings.memory)
     tune_collector()
+    runtime.choose(settings.runtime)
     with planted(settings.plants):
         try:
             worker = Worker(settings, pipe, in_flight)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def _look(trial: Trial) -> Iterator[Violation]:
     code = trial.code
-    if code is None:
+    if code is None or not trial.target.repeats:
         return
     try:
         again = trial.target.compile(trial.case)

@@ -101,6 +101,7 @@ def target_of(entry: Entry, path: Path) -> Target:
 
 
 SECOND_KINDS: Final = ("none", "qemu", "native")
+RUNTIME_KINDS: Final = ("executor", "blob")
 
 
 def second_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -135,6 +136,27 @@ def find_second(kind: str | None, natively: bool, isa: str) -> Second | None:
     if found is None:
         fail(f"--second {kind}: {unavailable(kind, isa)}")
     return found
+
+
+def runtime_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """``--runtime``, for :func:`find_runtime`."""
+    return click.option(
+        "--runtime",
+        type=click.Choice(RUNTIME_KINDS),
+        default=RUNTIME_KINDS[0],
+        show_default=True,
+        help="Who answers calls of the run-time library: the executor, or a compiled one.",
+    )(command)
+
+
+def find_runtime(kind: str, isa: str) -> str:
+    """``kind``, if it is here for ``isa``; or one line and exit 2."""
+    if kind != RUNTIME_KINDS[0]:
+        from fuzzer.execute.runtime import blob_of, unavailable
+
+        if blob_of(isa) is None:
+            fail(f"--runtime {kind}: {unavailable(isa)}")
+    return kind
 
 
 def find_isas(target: Target, names: str | None) -> tuple[str, ...]:

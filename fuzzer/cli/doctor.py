@@ -34,6 +34,9 @@ def _packages() -> Iterator[tuple[bool, str]]:
             yield False, f"{name} is missing: pip install clifhanger again"
 
 
+_RUNTIME: Final = "runtime"
+"""What is built that is no target's."""
+
 _SAMPLES: Final = (
     ("aarch64", ["add x0, x0, x1", "ret"], "0000018bc0035fd6", ["sub x0, x0, x1", "ret"]),
     ("x86_64", ["lea rax, [rdi + rsi]", "ret"], "488d0437c3",
@@ -75,6 +78,15 @@ def _seconds() -> Iterator[tuple[bool, str]]:
         yield True, f"second executor ({isa}): {found.name if found else f'not here: {why}'}"
 
 
+def _runtimes() -> Iterator[tuple[bool, str]]:
+    from fuzzer.execute.runtime import BUILT_FOR, blob_of, unavailable
+
+    for isa in BUILT_FOR:
+        blob = blob_of(isa)
+        state = f"{len(blob.symbols)} routines" if blob else unavailable(isa)
+        yield True, f"compiled run-time library ({isa}): {state}"
+
+
 def _targets() -> Iterator[tuple[bool, str]]:
     from fuzzer.targets import TARGETS, TargetUnavailable, target_named, versions_here
 
@@ -95,8 +107,22 @@ _SECTIONS: tuple[Callable[[], Iterator[tuple[bool, str]]], ...] = (
     _packages,
     _engines,
     _seconds,
+    _runtimes,
     _targets,
 )
+
+
+def _build_runtime() -> None:
+    """Build the run-time libraries, or one line and exit 2."""
+    from fuzzer.execute.runtime_build import BuildError, build
+
+    try:
+        path = build(lambda line: click.echo(line, err=True))
+    except BuildError as error:
+        fail(f"--build {_RUNTIME}: {error}")
+    click.echo(f"built {path}")
+    for _, text in _runtimes():
+        click.echo(f"ok   {text}")
 
 
 def _build(name: str) -> None:
@@ -108,6 +134,7 @@ def _build(name: str) -> None:
     if row is None or not (row.versions if version else row.builder):
         known = [name for name, row in TARGETS.items() if row.builder]
         known += [f"{name}@VERSION" for name, row in TARGETS.items() if row.versions]
+        known.append(_RUNTIME)
         fail(f"--build: {name!r} is nothing to build; there is {', '.join(known)}")
     try:
         builder = import_module(row.versions if version else row.builder)
@@ -122,10 +149,13 @@ def _build(name: str) -> None:
 
 @click.command("doctor")
 @click.option(
-    "--build", metavar="TARGET", help="Build what the target needs: cranelift, llvm@0.44."
+    "--build", metavar="NAME", help="Build what is needed for it: cranelift, llvm@0.44, runtime."
 )
 def command(build: str | None) -> None:
     """Say what works here and what is missing. Exit status 2 if something needed is."""
+    if build == _RUNTIME:
+        _build_runtime()
+        return
     if build is not None:
         _build(build)
         return

@@ -25,6 +25,7 @@ from fuzzer.campaign.state import resume as resume_state
 from fuzzer.campaign.summary import out_folder, stats_of, summary_of
 from fuzzer.campaign.sync import Sync
 from fuzzer.cli.common import (
+    RUNTIME_KINDS,
     Duration,
     Seed,
     Shard,
@@ -32,8 +33,10 @@ from fuzzer.cli.common import (
     fail,
     find_isas,
     find_options,
+    find_runtime,
     find_second,
     find_target,
+    runtime_option,
     second_options,
     target_option,
 )
@@ -85,6 +88,7 @@ _LEAST_TIMEOUT: Final = 0.1
     help="A corpus folder or a report.json: what is in it counts as known.",
 )
 @second_options
+@runtime_option
 @click.option("--timeout", type=Duration(), default=10.0, show_default=True, help="For one case.")
 @click.option(
     "--mem", type=Size(), default=2 << 30, help="Address space of a worker, 2g by default."
@@ -125,6 +129,7 @@ def command(
     baseline: tuple[Path, ...],
     second: str | None,
     natively: bool,
+    runtime: str,
     timeout: float,
     mem: int,
     cluster: str | None,
@@ -150,6 +155,9 @@ def command(
             f"clifhanger: nothing runs code for {', '.join(unrun)}: it is compiled, and what comes is looked at",
             err=True,
         )
+        find_runtime(runtime, each)
+    if cluster and runtime != RUNTIME_KINDS[0]:
+        fail(f"--runtime {runtime}: not with --cluster, whose machines have caches of their own")
     plants = _plants(plant, target)
     if seconds is None and functions is None:
         seconds = 60.0
@@ -177,6 +185,7 @@ def command(
         memory=mem,
         baseline=_baseline(baseline),
         second=second or "qemu",
+        runtime=runtime,
     )
     resuming = resume and exists(folder)
     if exists(folder) and not (resume or fresh):

@@ -9,9 +9,11 @@ import click
 from fuzzer.cli.common import (
     entry_paths,
     fail,
+    find_runtime,
     find_second,
     find_target,
     misfit,
+    runtime_option,
     second_options,
 )
 from fuzzer.corpus.entry import EntryError, load_entry
@@ -31,10 +33,11 @@ _UNTRIED = ("unsupported", "invalid")
 @click.option("--all-isas", is_flag=True, help="Replay for every ISA the target has.")
 @click.option("--planted", is_flag=True, help="Plant the bugs that the entry was found with.")
 @second_options
+@runtime_option
 @click.option("--bisect-exit", is_flag=True, help="Exit 0, 1 or 125, for `git bisect run`.")
 def command(
     paths: tuple[str, ...], target: str | None, all_isas: bool, planted: bool, second: str | None,
-    natively: bool, bisect_exit: bool,
+    natively: bool, runtime: str, bisect_exit: bool,
 ) -> None:  # fmt: skip
     """Run corpus entries again and say: fixed, still failing, changed.
 
@@ -72,7 +75,8 @@ def command(
                 bad += 1
                 continue
             executor = find_second(second, natively, isa)
-            verdict = replay(entry, chosen, isa, planted=planted, second=executor)
+            verdict = replay(entry, chosen, isa, planted=planted, second=executor,
+                             runtime=find_runtime(runtime, isa))  # fmt: skip
             verdicts.append(verdict)
             line = f"{_MARKS[verdict.verdict]:<14} {path}"
             if all_isas:

@@ -18,6 +18,7 @@ from fuzzer.execute.decode import decode
 from fuzzer.execute.emulator import emulator_for
 from fuzzer.execute.machines import MACHINES
 from fuzzer.execute.relocate import ExecutorLimit
+from fuzzer.execute.runtime import EXECUTOR, instead
 from fuzzer.execute.second import Second, executing_on
 from fuzzer.reference.memory import UndefinedBehaviour
 from fuzzer.selftest.plant import planted as planting
@@ -63,10 +64,12 @@ def prepare(target: Target, isa: str) -> None:
 
 
 def replay(
-    entry: Entry, target: Target, isa: str, *, planted: bool = False, second: Second | None = None
-) -> Verdict:
+    entry: Entry, target: Target, isa: str, *, planted: bool = False, second: Second | None = None,
+    runtime: str = EXECUTOR,
+) -> Verdict:  # fmt: skip
     """Try the entry's case on ``target`` for ``isa``, in a process of its own: whatever the compiler
-    did when the entry was found, it may crash or hang now. ``second``: who executes the code instead.
+    did when the entry was found, it may crash or hang now. ``second``: who executes the code instead;
+    ``runtime``: who answers calls of the run-time library.
     """
     case = entry.case.copy()
     case.isa = isa
@@ -82,7 +85,7 @@ def replay(
         target.renew()
         target.excludes = False
         elsewhere = executing_on(second, isa) if second else nullcontext()
-        with planting(plants), elsewhere:
+        with planting(plants), elsewhere, instead(runtime):
             verdict = _judge(entry, case, target, failing)
         return f"{verdict.verdict}\0{verdict.detail}".encode()
 

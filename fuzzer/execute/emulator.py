@@ -28,7 +28,7 @@ from unicorn.unicorn_py3 import unicorn as _raw
 
 from backend.ir.entities import Signature
 from fuzzer.case import Input
-from fuzzer.execute import layout
+from fuzzer.execute import layout, runtime
 from fuzzer.execute.caller import EXTENDED_RESULT as EXTENDED_RESULT
 from fuzzer.execute.caller import Caller, Exchange
 from fuzzer.execute.context import ContextCaller
@@ -43,7 +43,7 @@ from fuzzer.execute.unknown import LONGEST, UNKNOWN, emulator_name, unknown
 
 POISONS: Final = 2
 MAX_INSTRUCTIONS: Final = 200_000
-"""Machine instructions a run may execute before it counts as endless."""
+"""Machine instructions a run may execute before it counts as endless, if no compiled run-time library takes part."""
 
 RETURN: Final = "return"
 TRAP: Final = "trap"
@@ -129,6 +129,7 @@ class Emulator:
         #: the functions from outside, made when first there are any, and those of the loaded code
         self._outside: Outside | None = None
         self._called: Outside | None = None
+        self._bound = MAX_INSTRUCTIONS
         self._contexts: list[Any] = []
         self._stacks: list[bytes] = []
         self._tops: list[bytes] = []
@@ -188,11 +189,14 @@ class Emulator:
         """
         m = self.machine
         self._called = None
+        self._bound = MAX_INSTRUCTIONS
         if linkage is not None:
             if self._outside is None:
                 self._outside = Outside(self._uc, m, self._stack, self._data, self._fills)
             code = self._outside.link(code, linkage, memory_size)
             self._called = self._outside
+            if self._outside.blob is not None:
+                self._bound *= runtime.INSTRUCTIONS
         elif self._outside is not None:
             self._outside.clear()
         if len(code) > layout.CODE_SIZE - 64:
@@ -264,7 +268,7 @@ class Emulator:
             outside.begin(poison)
         self._fault_address = -1
         landed = self._landed
-        error = self._enter(handle, self._entry, landed, 0, MAX_INSTRUCTIONS)
+        error = self._enter(handle, self._entry, landed, 0, self._bound)
         out = caller.exchange.out
         lib.uc_reg_read_batch(handle, out.ids, out.pointers, caller.out_count)
         pc = out.values[0]

@@ -15,7 +15,7 @@ One row an ISA says it in that ISA's assembly. Sources: Linux's ``arch/*/include
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Final, Literal, NamedTuple
 
@@ -115,8 +115,12 @@ class Harness(NamedTuple):
         """The code of these lines at ``address``."""
         return self.assembler(lines, address)
 
-    def file(self, block: bytes, code: bytes, entry: int, data: bytes, stack: bytes) -> bytes:
-        """The program as an ELF file. ``block``: the registers; ``entry``: address in ``code`` to go to."""
+    def file(
+        self, block: bytes, code: bytes, entry: int, data: bytes, stack: bytes,
+        more: Sequence[Segment] = (),
+    ) -> bytes:  # fmt: skip
+        """The program as an ELF file. ``block``: the registers; ``entry``: address in ``code`` to go to; ``more``: what
+        else the code needs."""
         finish = [
             *self.save,
             *self._write(BLOCK, self.size),
@@ -150,6 +154,7 @@ class Harness(NamedTuple):
             Segment(_SIGNAL_STACK, READ | WRITE, bytes(_SIGNAL_STACK_SIZE)),
             Segment(layout.STACK, READ | WRITE, stack),
             Segment(layout.RETURN, READ | EXECUTE, self.assemble(finish, layout.RETURN)),
+            *more,
         ]
         if data:
             segments.append(Segment(layout.DATA, READ | WRITE, data))

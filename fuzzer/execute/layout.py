@@ -4,6 +4,7 @@
 
     CODE    read, execute   the function, then trapping instructions to the end of what is mapped
     STUBS   read, execute   a return instruction for each function from outside
+    RUNTIME read, execute   a compiled run-time library, if one was asked for (fuzzer.execute.runtime)
     DATA    read, write     the case's memory, exactly as long as it is (see fuzzer.case)
     STACK   read, write     poison; the caller's frame at the top, STACK_TOP being SP at the call
     RETURN  read, execute   where a return must land; nothing is ever executed there
@@ -22,6 +23,9 @@ STUBS: Final = 0x1100_0000
 STUBS_SIZE: Final = 0x1000
 STUB: Final = 16
 """Bytes of a stub."""
+RUNTIME: Final = 0x1140_0000
+"""In reach of a call from all of the code, on every ISA: 20 MB at most."""
+RUNTIME_SIZE: Final = 0x40_0000
 DATA: Final = DATA_BASE
 DATA_SIZE: Final = DATA_LIMIT
 STACK: Final = 0x3000_0000

@@ -88,6 +88,9 @@ LIBRARY: Final[dict[str, LibraryFunction]] = {
 }  # fmt: skip
 """Functions by symbol: a name of CLIF's begins with %, one of C's does not."""
 
+C_NAME: Final = {named: name for name, named in _C_NAMES.items()}
+"""What C calls a function that CLIF has a name for, or one of those that do the same."""
+
 
 def _divmod(sign: str) -> LibraryFunction:
     """Quotient and remainder of 64 bits."""

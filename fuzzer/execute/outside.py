@@ -20,13 +20,15 @@ from unicorn.unicorn_py3 import unicorn as _raw
 
 from backend.ir.entities import Signature
 from fuzzer.case import byte_order_of
-from fuzzer.execute import layout
+from fuzzer.execute import layout, runtime
 from fuzzer.execute.caller import has_room_to_extend
 from fuzzer.execute.library import LibraryFunction, library_of
 from fuzzer.execute.machines import Machine
 from fuzzer.execute.passing import Piece, passing
 from fuzzer.execute.registers import Batch
 from fuzzer.execute.relocate import ExecutorLimit, Linkage, relocate
+from fuzzer.execute.runtime import Blob
+from fuzzer.execute.static_elf import EXECUTE
 from fuzzer.outcome import external_result
 from fuzzer.reference.memory import Memory, UndefinedBehaviour
 
@@ -131,6 +133,9 @@ class Outside:
         self.broken: list[tuple[str, int, int]] = []
         self.error: BaseException | None = None
         self._stubs: list[_Stub] = []
+        #: the compiled run-time library that the loaded code calls, and the one that is mapped
+        self.blob: Blob | None = None
+        self._mapped: Blob | None = None
         self._made: dict[tuple[str, Signature], _Stub] = {}
         #: what a call destroys, and what it must leave of that, by the names of the callee's convention and the entry's
         self._fates: dict[tuple[str, str], tuple[Batch, Batch]] = {}
@@ -146,12 +151,18 @@ class Outside:
         """``code`` with its relocations applied. ExecutorLimit if it refers to what is nowhere."""
         self._memory.sizes[1] = memory_size
         self._stubs = []
+        self.blob = None
         stubs: dict[str, int] = {}
+        blob = runtime.chosen(self._machine.name)
 
         def address(symbol: str) -> int:
             own = linkage.symbols.get(symbol)
             if own is not None:
                 return layout.CODE + own
+            routine = blob.address(symbol) if blob is not None else None
+            if blob is not None and routine is not None:
+                self._map(blob)
+                return routine
             if symbol not in stubs:
                 if len(self._stubs) == _STUBS:
                     raise ExecutorLimit(f"more than {_STUBS} functions from outside")
@@ -160,6 +171,22 @@ class Outside:
             return stubs[symbol]
 
         return relocate(code, linkage.relocs, layout.CODE, address, self._order)
+
+    def _map(self, blob: Blob) -> None:
+        """The loaded code calls routines of ``blob``, which is there from now on."""
+        self.blob = blob
+        if self._mapped is blob:
+            return
+        for segment in self._mapped.segments if self._mapped else ():
+            self._uc.mem_unmap(segment.address, len(segment.data))
+        for address, flags, data in blob.segments:
+            access = unicorn.UC_PROT_READ
+            if flags & EXECUTE:
+                access |= unicorn.UC_PROT_EXEC
+                access |= unicorn.UC_PROT_WRITE if self._machine.writable_code else 0
+            self._uc.mem_map(address, len(data), access)
+            self._uc.mem_write(address, data)
+        self._mapped = blob
 
     def _stub(self, name: str, linkage: Linkage) -> _Stub:
         function = self._library.get(name)
@@ -185,6 +212,7 @@ class Outside:
     def clear(self) -> None:
         """The code that is loaded calls nobody."""
         self._stubs = []
+        self.blob = None
 
     def begin(self, poison: int) -> None:
         """A run begins."""

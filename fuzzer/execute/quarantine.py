@@ -38,6 +38,7 @@ FAULTS: Final = (
     Fault("riscv64", r"f(min|max)\.[sd]", "Unicorn 2.1.4: FMIN/FMAX of a signalling NaN"),
     Fault("s390x", r"jg?n?o|loc\w*n?o|ipm", "Unicorn 2.1.4: overflow of a sum with the least integer"),
     Fault("s390x", r"[vw]?cl?[fg][de]br?", "Unicorn 2.1.4: CFDBR, CLGDBR, WCLGDB and their like of a NaN"),
+    Fault("s390x", r"mdebr?", "Unicorn 2.1.4: MDEBR takes its first operand for a double"),
     Fault("x86_64", r"v\w+", "Unicorn 2.1.4: VEX-encoded instructions"),
 )  # fmt: skip
 

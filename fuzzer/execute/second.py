@@ -7,8 +7,8 @@ program of its own (:mod:`fuzzer.execute.harness`), and what it tells is put bac
 and memory then sees a run like any other. It takes a process, 30 ms, and is only asked about findings.
 
 What it can't do it says with ExecutorLimit: functions from outside the code, which are answered inside the
-emulator. A data region ends within a page of the machine; a fault of the engine behind its end, where a processor would
-see none, stands.
+emulator; a compiled run-time library goes along (:mod:`fuzzer.execute.runtime`). A data region ends within a page of
+the machine; a fault of the engine behind its end, where a processor would see none, stands.
 
 qemu-user and Unicorn have a common ancestor: their agreement is no proof, their disagreement is one of a fault.
 """
@@ -127,7 +127,10 @@ class Elsewhere(Emulator):
         end = layout.DATA + self._mapped
         if error and end <= self._fault_address < -(-end // _PAGE) * _PAGE:
             return error
-        program = self._harness.file(before, self._image, self._entry, data, stack)
+        blob = self._called.blob if self._called is not None else None
+        program = self._harness.file(
+            before, self._image, self._entry, data, stack, blob.segments if blob else ()
+        )
         status, told = self._start(program, SECONDS if ends else ENDLESS)
         harness, room = self._harness, self._mapped + layout.STACK_SIZE
         if status is None and ends:

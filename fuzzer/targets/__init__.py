@@ -49,6 +49,9 @@ TARGETS: Final[dict[str, Row]] = {
         "fuzzer.targets.llvm", "Llvm", "LLVM through llvmlite", "llvm",
         versions="fuzzer.targets.llvm_versions",
     ),
+    "ppci": Row(
+        "fuzzer.targets.ppci", "Ppci", "ppci, a compiler in pure Python, by its intermediate code", "ppci"
+    ),
     "process": Row(
         "fuzzer.targets.program",
         "program",

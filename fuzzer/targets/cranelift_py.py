@@ -1,8 +1,6 @@
 """Cranelift 0.120 through the bindings ``cranelift-py`` (:mod:`fuzzer.targets.cranelift_py_ir` builds the functions).
 
-The bindings tell nothing of traps, so where code may trap is read off the code: a trapping instruction stands for any
-code that an instruction of the case traps with, an access of memory for any that one faults with. A trap that comes
-with the wrong code is seen only if the case has no such trap; one that is missing or too much is seen always.
+The bindings tell nothing of traps, so where code may trap is read off the code (:mod:`fuzzer.targets.read_traps`).
 """
 
 from __future__ import annotations
@@ -13,25 +11,24 @@ from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import version
-from itertools import pairwise
 from tempfile import TemporaryFile
 from typing import IO, TYPE_CHECKING, Any, ClassVar, Final
 
 import cranelift as bindings
 
 from backend.errors import Unsupported
-from backend.ir.global_values import chain_of
 from backend.ir.opcodes import Opcode, resolve
 from backend.ir.printer import print_functions
 from backend.ir.types import I8, I16, I32, I64, I128, Type
 from backend.machine.compiled import CompiledCode
 from fuzzer.case import Case, OptionValue
-from fuzzer.execute.decode import decode, disassembler
+from fuzzer.execute.decode import decode
 from fuzzer.targets.cranelift import Cranelift
 from fuzzer.targets.cranelift_faults import MADE_FAULTS, form_fault, known_fault
 from fuzzer.targets.cranelift_py_ir import Module, is_built
 from fuzzer.targets.elf import link
 from fuzzer.targets.last_words import last_words
+from fuzzer.targets.read_traps import traps_read
 from fuzzer.targets.target import CompileError, Option, Target
 
 if TYPE_CHECKING:
@@ -57,13 +54,8 @@ _LACKS: Final[dict[str, tuple[Type, ...]]] = {
 _FAULTY: Final[dict[str, tuple[Type, ...]]] = dict.fromkeys(("srem", "srem_imm"), (I128,))
 """The same where it panics; what today's Cranelift does, too, is in :mod:`fuzzer.targets.cranelift_faults`."""
 _NO_RULE: Final = re.compile(r"should be implemented in ISLE: inst = `(?:[^`]*= )?([\w.]+)")
-_MEMORY: Final = re.compile(r"\[(?!r[sb]p|rip)")
 _FOLDER: Final = re.compile(r"\S*/(?=cranelift\S*/src/)")
 """Where the crates were on the machine that built the bindings."""
-_PADDING: Final = re.compile(rb"\0{64,}")
-_LONGEST: Final = 15
-"""Bytes of an instruction."""
-_TRAPPING: Final = ("ud2", "div", "idiv")
 
 
 class CraneliftPy(Target):
@@ -135,7 +127,7 @@ class CraneliftPy(Target):
                 replace(reloc, symbol=names.get(reloc.symbol, reloc.symbol))
                 for reloc in linked.relocs
             ],
-            traps=_traps(case, code, sorted(linked.symbols.values())),
+            traps=traps_read(case, code, sorted(linked.symbols.values())),
             symbols={**symbols, "entry": symbols[case.function.name]},
             data_ranges=linked.data,
             mixed=True,
@@ -200,62 +192,3 @@ def _panic(said: IO[bytes]) -> CompileError:
     text = said.read(4096).decode("utf-8", "replace").partition("stack backtrace")[0]
     words = last_words(_FOLDER.sub("", text))
     return CompileError(words.text, key=words.key)
-
-
-def _trap_codes(case: Case) -> tuple[set[str], set[str]]:
-    """Those that instructions of the case trap with, and those that its accesses of memory fault with."""
-    explicit: set[str] = set()
-    faults: set[str | None] = set()
-    for function in case.functions:
-        for inst in function.instructions():
-            if inst.op.name == "global_value":
-                faults.update(step.flags.trap for step in chain_of(function, inst.ref)[1])
-            elif "flags" in inst.op.traps:
-                faults.add(inst.flags.trap)
-            else:
-                explicit.update(inst.keyword if trap == "code" else trap for trap in inst.op.traps)
-    return explicit, {code for code in faults if code}
-
-
-def _pieces(code: bytes, starts: list[int]) -> Iterator[tuple[int, int]]:
-    """Where code that is read in one go begins and ends: at functions, and at padding, which may be long."""
-    for start, end in pairwise([*starts, len(code)]):
-        begin = start
-        for padding in _PADDING.finditer(code, start, end):
-            yield begin, padding.start()
-            begin = padding.end()
-        yield begin, end
-
-
-def _traps(case: Case, code: bytes, starts: list[int]) -> list[tuple[int, str]]:
-    """Every code that an instruction may stand for, by its offset.
-
-    Constants follow the code of a function. A branch table is in the midst of it and may put the reading out of step:
-    then an instruction is looked for at every byte, since only those at which a run stops are asked for.
-    """
-    explicit, faults = (sorted(codes) for codes in _trap_codes(case))
-    if not explicit and not faults:
-        return []
-    tables = any(inst.op.name == "br_table" for f in case.functions for inst in f.instructions())
-    found: list[tuple[int, str]] = []
-    for start, end in _pieces(code, starts):
-        read = decode(case.isa, code[start:end])
-        if tables:
-            begins = {at for at, _ in read}
-            others = (at for at in range(end - start) if at not in begins)
-            read += [(at, _first(code[start + at : start + at + _LONGEST])) for at in others]
-        for at, text in read:
-            name = text.partition(" ")[0]
-            if name in _TRAPPING:
-                found += [(start + at, each) for each in explicit]
-            elif name != "lea" and _MEMORY.search(text):
-                found += [(start + at, each) for each in faults]
-    return found
-
-
-def _first(code: bytes) -> str:
-    """The instruction that ``code`` begins with."""
-    name, operands = next(
-        ((each[2], each[3]) for each in disassembler("x86_64").disasm_lite(code, 0, 1)), ("", "")
-    )
-    return f"{name} {operands}"

@@ -7,7 +7,6 @@ file for all (:mod:`fuzzer.targets.llvm_server`), and so are the options.
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
@@ -16,6 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
+from fuzzer.cache import cache_folder
 from fuzzer.targets.llvm import SERVER, Llvm
 from fuzzer.targets.target import Target, TargetUnavailable
 
@@ -26,10 +26,8 @@ _COMPLETE: Final = "complete"
 
 
 def folder() -> Path:
-    """Where the environments are: in ``$XDG_CACHE_HOME``, or ``~/.cache``."""
-    cache = os.environ.get("XDG_CACHE_HOME", "")
-    root = Path(cache) if os.path.isabs(cache) else Path.home() / ".cache"
-    return root / "clifhanger" / "llvmlite"
+    """Where the environments are."""
+    return cache_folder("llvmlite")
 
 
 def _python(version: str) -> Path:

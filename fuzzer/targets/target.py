@@ -100,6 +100,8 @@ class Target(ABC):
     isolated: ClassVar[bool] = False
     #: does it choose the encodings that an assembler chooses, where there are several?
     canonical: ClassVar[bool] = True
+    #: does it make the same code of the same function each time, as the check *repeat* wants it?
+    repeats: ClassVar[bool] = True
     #: does :meth:`renew` give it a process that knows nothing of earlier cases?
     renewable: ClassVar[bool] = False
     #: is what the compiler is known to get wrong left out? Not when an entry of it is tried again

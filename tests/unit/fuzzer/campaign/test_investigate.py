@@ -9,13 +9,15 @@ import pytest
 from backend.ir.parser import parse_function
 from backend.machine.compiled import CompiledCode
 from fuzzer.campaign import investigate
-from fuzzer.campaign.investigate import Investigator, repeated_on
+from fuzzer.campaign.investigate import Investigator, repeated_on, repeated_without_blob
 from fuzzer.case import Case
 from fuzzer.corpus.store import Store
+from fuzzer.execute import runtime
 from fuzzer.execute.second import Second, second_executor
 from fuzzer.finding import Finding, Violation
 from fuzzer.targets import target_named
 from fuzzer.targets.builtin import Builtin
+from fuzzer.trial import run_trial
 
 SUM = """function %f(i64, i64) -> i64 {
 block0(v0: i64, v1: i64):
@@ -100,3 +102,35 @@ def test_nobody_is_asked_where_there_is_nobody_or_nothing_was_executed(
         )
     )  # fmt: skip
     assert told[-1].suspect == ""
+
+
+ROUND = """function %f(f64) -> f64 {
+    fn0 = %CeilF64(f64) -> f64
+block0(v0: f64):
+    v1 = call fn0(v0)
+    return v1
+}
+"""
+
+
+def test_what_only_a_compiled_library_shows_is_that_library_s(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blob = runtime.blob_of("aarch64")
+    if blob is None:
+        pytest.skip(f"no compiled run-time library: {runtime.unavailable('aarch64')}")
+    case = Case(parse_function(ROUND), [(0x3FF4 << 48,)])  # 1.25
+    wrong = blob._replace(symbols={"ceil": blob.symbols["round"]})
+    monkeypatch.setattr(runtime, "blob_of", lambda isa: wrong)
+    target = target_named("builtin")
+    with runtime.instead(runtime.BLOB):
+        _, found = run_trial(case, target)
+        assert [violation.check for violation in found] == ["result"]
+        made = Finding(case, "builtin", found[0])
+        made.violation.suspect = ""
+        assert not repeated_without_blob(made, target)
+        investigator(tmp_path, "none")._ask_another(made)
+        assert made.violation.suspect == "the executor's own run-time library does not repeat it"
+    monkeypatch.setattr(runtime, "blob_of", lambda isa: blob)
+    with runtime.instead(runtime.BLOB):
+        assert run_trial(case, target)[1] == []

@@ -12,6 +12,7 @@ from fuzzer.execute.decode import decode
 from fuzzer.execute.emulator import FAULT, RETURN, TRAP, Emulator, ExecutorLimit, Run
 from fuzzer.execute.machines import MACHINES
 from fuzzer.execute.passing import passing
+from fuzzer.execute.quarantine import suspicion
 from fuzzer.execute.relocate import Linkage, relocate
 
 RET = "07fe"
@@ -140,3 +141,13 @@ def test_cranelifts_tail_takes_its_arguments_and_their_save_area_off_the_stack(
     few = tail(6, 1)
     assert passing(few, MACHINES["s390x"]).popped == 0
     assert run(engine, few, "", *values[:6]).frame == ()
+
+
+def test_a_product_of_floats_as_a_double_proves_nothing(engine: Emulator) -> None:
+    code = "b30c0002"  # mdebr %f0, %f2
+    assert "MDEBR" in suspicion("s390x", bytes.fromhex(code + RET))
+    assert not suspicion("s390x", bytes.fromhex("b3170002" + RET))  # meebr %f0, %f2
+    made = run(engine, signature([F32, F32], [F64]), code, 0xC020_0000, 0x4020_0000)
+    assert made.values != (0xC019 << 48,), (
+        "the emulator is right about MDEBR: the row is not needed any more"
+    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
 import re
 import shlex
 import shutil
@@ -232,3 +234,44 @@ def test_an_entry_finds_its_target_again(tmp_path: Path, monkeypatch: pytest.Mon
     replayed = CliRunner().invoke(cli, ["replay", str(path)])
     assert replayed.exit_code == 1
     assert "still failing" in replayed.stdout
+
+
+GCCJIT = ROOT / "examples/gccjit_compiler.py"
+
+
+def test_a_real_compiler_compiles_rightly_through_its_example() -> None:
+    try:
+        ctypes.CDLL(os.environ.get("LIBGCCJIT", "libgccjit.so.0"))
+    except OSError as error:
+        pytest.skip(f"no libgccjit: {error}")
+    if not shutil.which("as") or not shutil.which("objcopy"):
+        pytest.skip("no assembler, or no objcopy")
+    made = of(
+        f"env LIBGCCJIT={os.environ.get('LIBGCCJIT', 'libgccjit.so.0')} {sys.executable} {GCCJIT}"
+    )
+    generator = CaseGenerator(made, "x86_64")
+    runs, refused = 0, set()
+    for seed in range(40):
+        trial, found = run_trial(generator.from_seed(seed), made)
+        assert found == []
+        runs += trial.executed
+        refused.add(trial.unsupported.partition(" ")[0])
+    assert runs > 250
+    assert refused <= {"", "signature"}
+    swap = """function %f(i64, i64, i8) -> i64 {
+    block0(v0: i64, v1: i64, v2: i8):
+        jump block1(v0, v1, v2)
+    block1(v3: i64, v4: i64, v5: i8):
+        v6 = iconst.i8 1
+        v7 = isub v5, v6
+        brif v5, block1(v4, v3, v7), block2
+    block2:
+        v8 = isub v3, v4
+        return v8
+    }
+    """
+    case = Case(parse_function(swap), [(7, 3, 0), (7, 3, 1), (7, 3, 6)], isa="x86_64")
+    for level in (0, 2):
+        case.options = {"opt_level": str(level)}
+        trial, found = run_trial(case, made, thorough=True)
+        assert (found, trial.executed) == ([], 3)
