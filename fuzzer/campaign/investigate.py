@@ -43,8 +43,8 @@ REPEATS: Final = 3
 def same_violation(case: Case, target: Target, violation: Violation) -> Violation | None:
     """The case's own violation of the same check and key, or None; a case that means nothing has none."""
     try:
-        trial, found = run_trial(case, target, thorough=CHECKS[violation.check].costly,
-                                 only=violation.check)  # fmt: skip
+        # Encoding looks at all there is only if a trial is thorough.
+        trial, found = run_trial(case, target, thorough=True, only=violation.check)
     except (UndefinedBehaviour, BackendError):
         return None
     if any(isinstance(outcome, OutOfFuel) for outcome in trial.outcomes):

@@ -18,6 +18,7 @@ from __future__ import annotations
 import io
 import struct
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final
 
 from elftools.elf.descriptions import describe_reloc_type
@@ -41,7 +42,7 @@ _NOP: Final = {"EM_S390": bytes.fromhex("0707"), "EM_RISCV": bytes.fromhex("0100
 
 TRAP_CODES: Final = {"EM_ARM": CALLED["arm"], "EM_MIPS": CALLED["mips64"]}
 """What a function that only traps is, where LLVM's traps are calls of one."""
-_TRACEBACK: Final = {"EM_PPC64": 12}
+_TRACEBACK: Final = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,8 @@ def link(obj: bytes) -> Linked:
     machine = elf["e_machine"]
     if machine not in _APPLY:
         told = _as_told(elf, table, base, len(image))
-        data += _tables(machine, table, base)
+        if machine == "EM_PPC64":
+            data += _tables(table, base) + _left_behind(bytes(image))
         return Linked(bytes(image), _functions(table, base), data, told, [])
     apply, calls, by_table = _APPLY[machine], _CALLS[machine], _BY_TABLE[machine]
     relocs: list[Reloc] = []
@@ -166,15 +168,25 @@ def _implicit(image: bytearray, kind: int, at: int) -> int:
     return int((word ^ 1 << 31) - (1 << 31))
 
 
-def _tables(machine: str, table: SymbolTableSection, base: dict[int, int]) -> list[tuple[int, int]]:
-    """What each function ends with that is no code: on PowerPC an empty traceback table of LLVM's."""
-    size = _TRACEBACK.get(machine, 0)
+def _tables(table: SymbolTableSection, base: dict[int, int]) -> list[tuple[int, int]]:
+    """What each function ends with on PowerPC: an empty traceback table of LLVM's."""
     ends = [
         _address(symbol, base) + symbol["st_size"]
         for symbol in table.iter_symbols()
-        if size and symbol["st_info"]["type"] == "STT_FUNC" and symbol["st_shndx"] in base
+        if symbol["st_info"]["type"] == "STT_FUNC" and symbol["st_shndx"] in base
     ]
-    return [(end - size, end) for end in ends]
+    return [(end - _TRACEBACK, end) for end in ends]
+
+
+def _left_behind(code: bytes) -> list[tuple[int, int]]:
+    """A word of zeros behind a tail call, on PowerPC: what an instruction of LLVM's own becomes that is none (read off
+    LLVM 22's code). It is behind B or BCTR, so it is never reached."""
+    words = [word for (word,) in struct.iter_unpack("<I", code[: len(code) // 4 * 4])]
+    return [
+        (4 * n, 4 * n + 4)
+        for n, (before, word) in enumerate(pairwise(words), 1)
+        if not word and (before & 0xFC00_0003 == 0x4800_0000 or before == 0x4E80_0420)
+    ]
 
 
 def _as_told(

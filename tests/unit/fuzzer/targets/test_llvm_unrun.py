@@ -22,7 +22,7 @@ from fuzzer.execute.decode import DECODED, decode
 from fuzzer.execute.machines import MACHINES
 from fuzzer.generate.cases import CaseGenerator
 from fuzzer.targets import target_named
-from fuzzer.targets.elf import link
+from fuzzer.targets.elf import _left_behind, link
 from fuzzer.targets.llvm import Llvm
 from fuzzer.targets.target import CompileError
 from fuzzer.trial import run_trial
@@ -105,6 +105,12 @@ def test_code_is_decoded_where_capstone_knows_it(llvm: Llvm) -> None:
     assert "blr" in texts
     assert "loongarch64" not in DECODED
     assert decode("loongarch64", bytes.fromhex("2000004c")) == [(0, ".word 0x4c000020")]
+
+
+def test_zeros_are_no_code_behind_a_branch_that_returns_to_nobody() -> None:
+    words = ["48000010", "00000000", "4e800420", "00000000", "48000011", "00000000", "60000000"]
+    code = b"".join(bytes.fromhex(word)[::-1] for word in words)
+    assert _left_behind(code) == [(4, 8), (12, 16)]
 
 
 def test_an_entry_about_runs_is_not_said_to_be_clean(llvm: Llvm) -> None:
