@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from fuzzer.checks.check import Check
-from fuzzer.execute.decode import DECODED, decode
+from fuzzer.execute.decode import DECODED_WHOLE, decode
 from fuzzer.finding import Violation
 
 if TYPE_CHECKING:
@@ -71,7 +71,12 @@ def _look(trial: Trial) -> Iterator[Violation]:
 
 def _undecodable(trial: Trial) -> Iterator[Violation]:
     compiled = trial.code
-    if compiled is None or not trial.thorough or compiled.mixed or trial.case.isa not in DECODED:
+    if (
+        compiled is None
+        or not trial.thorough
+        or compiled.mixed
+        or trial.case.isa not in DECODED_WHOLE
+    ):
         return
     data = {at for start, end in compiled.data_ranges for at in range(start, end)}
     for offset, text in decode(trial.case.isa, compiled.code):

@@ -150,12 +150,12 @@ def command(
     isas = find_isas(made, isa)
     for each in isas:
         find_second(second, natively, each)
+        find_runtime(runtime, each)
     if unrun := [each for each in isas if each not in MACHINES]:
         click.echo(
             f"clifhanger: nothing runs code for {', '.join(unrun)}: it is compiled, and what comes is looked at",
             err=True,
         )
-        find_runtime(runtime, each)
     if cluster and runtime != RUNTIME_KINDS[0]:
         fail(f"--runtime {runtime}: not with --cluster, whose machines have caches of their own")
     plants = _plants(plant, target)

@@ -17,8 +17,10 @@ _MODES: Final = {
     "mips64": (capstone.CS_ARCH_MIPS, capstone.CS_MODE_MIPS64 | capstone.CS_MODE_BIG_ENDIAN),
     "ppc64le": (capstone.CS_ARCH_PPC, capstone.CS_MODE_64 | capstone.CS_MODE_LITTLE_ENDIAN),
 }
-DECODED: Final = frozenset(_MODES) - {"mips64"}
-"""The ISAs that Capstone 5.0 knows whole: of MIPS64 what is new in release 6 is ``(bad)`` to it, or something else."""
+DECODED: Final = frozenset(_MODES)
+"""The ISAs that Capstone knows."""
+DECODED_WHOLE: Final = DECODED - {"mips64"}
+"""Those that Capstone 5.0 knows all of: what is new in release 6 of MIPS64 is ``(bad)`` to it, or something else."""
 _WORD_BYTES: Final = {
     "aarch64": 4,
     "x86_64": 1,

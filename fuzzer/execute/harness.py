@@ -26,6 +26,7 @@ from unicorn import x86_const as x86
 
 from fuzzer.execute import layout, riscv_assembly
 from fuzzer.execute.conventions import ar, arm_floats, fr, gr, mf, mr, q, r, rv, rvf, x
+from fuzzer.execute.relocate import ExecutorLimit
 from fuzzer.execute.static_elf import EXECUTE, READ, WRITE, Segment, static_elf
 
 BLOCK: Final = 0x1200_0000
@@ -191,7 +192,11 @@ def _keystone(arch: int, mode: int) -> keystone.Ks:
 
 def _by_keystone(arch: int, mode: int) -> Callable[[list[str], int], bytes]:
     def assemble(lines: list[str], address: int) -> bytes:
-        code, _ = _keystone(arch, mode).asm("; ".join(lines), address, as_bytes=True)
+        try:
+            code, _ = _keystone(arch, mode).asm("; ".join(lines), address, as_bytes=True)
+        except keystone.KsError as error:
+            # Seen once, with "Unknown error", of lines that it assembles every other time.
+            raise ExecutorLimit(f"Keystone does not assemble a harness: {error}") from error
         if not code:
             raise ValueError(f"no code for {'; '.join(lines)}")
         return bytes(code)

@@ -72,7 +72,7 @@ def test_doctor_builds_only_what_there_is_to_build() -> None:
     assert result.exit_code == 2
     assert (
         result.stderr
-        == "clifhanger: --build: 'builtin' is nothing to build; there is cranelift, llvm@VERSION\n"
+        == "clifhanger: --build: 'builtin' is nothing to build; there is cranelift, llvm@VERSION, runtime\n"
     )
 
 
