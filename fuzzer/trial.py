@@ -62,16 +62,19 @@ class Trial:
 
 def interpret(trial: Trial, program: Program | None = None) -> None:
     """What had to happen on each input."""
-    case = trial.case
+    trial.outcomes = expected_of(trial.case, program)
+
+
+def expected_of(case: Case, program: Program | None = None) -> list[Outcome]:
+    """What a case comes to on each of its inputs, calls nested no deeper than the executor's stack is sure to hold."""
     if program is None:
         order = byte_order_of(case.isa)
         program = prepare(case.function, order, lean=True, others=case.others)
     run, memory = program.run, case.memory
     if case.function.functions or case.function.signatures:
         depth = min(DEFAULT_DEPTH, depth_of((case.function, *case.others)))
-        trial.outcomes = [run(values, memory, depth=depth) for values in case.inputs]
-    else:
-        trial.outcomes = [run(values, memory) for values in case.inputs]
+        return [run(values, memory, depth=depth) for values in case.inputs]
+    return [run(values, memory) for values in case.inputs]
 
 
 def compile_case(trial: Trial) -> None:

@@ -30,24 +30,34 @@ from fuzzer.generate.cases import CaseGenerator
 from fuzzer.outcome import OutOfFuel
 from fuzzer.reduce.draws import MAX_DRAWS, shrink_draws
 from fuzzer.reduce.reducer import MAX_EDITS, reduce_case
-from fuzzer.reference.evaluate import outcomes_of
 from fuzzer.reference.memory import UndefinedBehaviour
 from fuzzer.targets.target import Target
-from fuzzer.trial import EXECUTED, run_trial
+from fuzzer.trial import EXECUTED, expected_of, run_trial
 
 Predicate = Callable[[Case], bool]
 REPEATS: Final = 3
 """Times a finding has to show again before it is believed to repeat. One that does not is kept as it is."""
 
 
-def same_violation(case: Case, target: Target, violation: Violation) -> Violation | None:
-    """The case's own violation of the same check and key, or None; a case that means nothing has none."""
+def has_endless(case: Case) -> bool:
+    """Does the reference give up on an input?"""
+    return any(isinstance(outcome, OutOfFuel) for outcome in expected_of(case))
+
+
+def same_violation(
+    case: Case, target: Target, violation: Violation, *, endless: bool = False
+) -> Violation | None:
+    """The case's own violation of the same check and key, or None; a case that means nothing has none.
+
+    ``endless``: take cases with inputs that the reference gives up on, since the first one has such inputs. Otherwise
+    shrinking would soon be among loops without end, each of which costs all the fuel there is.
+    """
     try:
         # Encoding looks at all there is only if a trial is thorough.
         trial, found = run_trial(case, target, thorough=True, only=violation.check)
     except (UndefinedBehaviour, BackendError):
         return None
-    if any(isinstance(outcome, OutOfFuel) for outcome in trial.outcomes):
+    if not endless and any(isinstance(outcome, OutOfFuel) for outcome in trial.outcomes):
         return None
     for other in found:
         if other.check == violation.check and other.key == violation.key:
@@ -72,8 +82,11 @@ def shrink(
     case's: see :func:`restated`.
     """
     violation = finding.violation
-    ask: Predicate = predicate or (lambda case: same_violation(case, target, violation) is not None)
     case = finding.case
+    endless = predicate is None and has_endless(case)
+    ask: Predicate = predicate or (
+        lambda case: same_violation(case, target, violation, endless=endless) is not None
+    )
     if generator is not None and case.choices:
         smaller = shrink_draws(generator, case.choices, ask, calls=draws)
         if ask(smaller):
@@ -207,7 +220,7 @@ class Investigator:
 
     def _entry(self, finding: Finding, seed: str) -> tuple[Entry, str]:
         entry = entry_of(finding, seed=seed, plant=self.plants, versions=self.versions)
-        return entry, print_entry(entry, outcomes_of(finding.case))
+        return entry, print_entry(entry, expected_of(finding.case))
 
     @staticmethod
     def _found(finding: Finding, path: Path, before: int, verdict: str, text: str) -> Found:

@@ -21,7 +21,7 @@ from typing import Final, NamedTuple
 
 from fuzzer.campaign import record as phases
 from fuzzer.campaign.coverage import Coverage
-from fuzzer.campaign.investigate import Investigator, same_violation, versions_of
+from fuzzer.campaign.investigate import Investigator, has_endless, same_violation, versions_of
 from fuzzer.campaign.isolated import die_with_parent, limit_memory
 from fuzzer.campaign.messages import Broken, Done, Message, Order, Progress, Tried, decode, encode
 from fuzzer.campaign.record import InFlight
@@ -215,12 +215,13 @@ class Worker:
         index, finding, settings = suspect.case, suspect.finding, self.settings
         check, target = finding.violation.check, self.target
         seed = f"{self.settings.seed:#x}/{self.settings.shard}/{slice_}/{index}"
+        endless = has_endless(finding.case)
 
         def ask(case: Case) -> bool:
             self.in_flight.write(phases.SHRINKING, slice_, index)
             if check in OF_PROCESSES:
                 target.renew()
-            return same_violation(case, target, finding.violation) is not None
+            return same_violation(case, target, finding.violation, endless=endless) is not None
 
         self.in_flight.write(phases.SHRINKING, slice_, index)
         compiling = finding.violation.input_index < 0

@@ -12,10 +12,9 @@ from fuzzer.cli.common import fail, load, misfit, target_of
 from fuzzer.corpus.entry import print_entry
 from fuzzer.corpus.store import write_durably
 from fuzzer.finding import Finding, Violation
-from fuzzer.reference.evaluate import outcomes_of
 from fuzzer.reference.memory import UndefinedBehaviour
 from fuzzer.selftest.plant import planted as planting
-from fuzzer.trial import run_trial
+from fuzzer.trial import expected_of, run_trial
 
 
 @click.command("shrink")
@@ -34,7 +33,7 @@ def command(file: Path, output: Path | None, planted: bool) -> None:
     with planting([name for name in entry.plant.split(",") if name and planted]):
         violation = Violation(entry.check, entry.observed, entry.key)
         known = entry.check in CHECKS
-        if not known or same_violation(entry.case, target, violation) is None:
+        if not known or same_violation(entry.case, target, violation, endless=True) is None:
             try:
                 _, found = run_trial(entry.case, target, thorough=True)
             except UndefinedBehaviour as error:
@@ -46,7 +45,7 @@ def command(file: Path, output: Path | None, planted: bool) -> None:
         small = restated(shrink(Finding(entry.case, target.name, violation), target, None), target)
         smaller = entry_of(small, seed=entry.seed, plant=entry.plant, versions=versions_of(target))
         smaller.status = entry.status
-        text = print_entry(smaller, outcomes_of(small.case))
+        text = print_entry(smaller, expected_of(small.case))
     try:
         write_durably((output or file).absolute(), text)
     except OSError as error:

@@ -20,10 +20,9 @@ from fuzzer.corpus.entry import Entry, print_entry
 from fuzzer.corpus.store import Store
 from fuzzer.finding import Finding
 from fuzzer.generate.cases import CaseGenerator
-from fuzzer.reference.evaluate import outcomes_of
 from fuzzer.selftest.bug import Bug
 from fuzzer.targets import target_named
-from fuzzer.trial import run_trial
+from fuzzer.trial import expected_of, run_trial
 
 _GRACE: Final = 30.0
 """Seconds that shrinking may take past the budget before the process is given up."""
@@ -107,7 +106,7 @@ def _search(
                                      versions=versions_of(target))  # fmt: skip
                     entry.status = "fixed"
                     entry.signature = _signature_of(entry, bug)
-                    Store(corpus).save(entry, print_entry(entry, outcomes_of(smallest.case)))
+                    Store(corpus).save(entry, print_entry(entry, expected_of(smallest.case)))
                 return True, functions, _size(smallest), sorted(others)
             break
     if smallest is not None:

@@ -15,8 +15,10 @@ from fuzzer.case import Case
 from fuzzer.checks.reassembly import assemble
 from fuzzer.execute.emulator import FAULT, RETURN, STRAY, TIMEOUT, TRAP, Run
 from fuzzer.outcome import Outcome, OutOfFuel, Returned, Trapped
+from fuzzer.reference.evaluate import outcomes_of
+from fuzzer.targets import target_named
 from fuzzer.targets.target import Target
-from fuzzer.trial import Trial, agrees, execute, interpret, run_trial
+from fuzzer.trial import Trial, agrees, execute, expected_of, interpret, run_trial
 
 A, B = b"a" * 8, b"b" * 8
 CODES = {8: ("heap_oob",), 12: ("int_divz", "int_ovf")}
@@ -157,3 +159,26 @@ def test_poison_alternates_over_inputs(monkeypatch: pytest.MonkeyPatch) -> None:
     execute(trial)
     assert poisons == [0, 1, 0]
     assert trial.anomalies == []
+
+
+def test_what_is_expected_is_what_a_trial_expects_of_calls_that_nest_deep() -> None:
+    text = """function %f(i64) -> i64 {
+    ss0 = explicit_slot 4096
+    fn0 = colocated %f(i64) -> i64
+block0(v0: i64):
+    brif v0, block1, block2
+block1:
+    v1 = iconst.i64 1
+    v2 = isub v0, v1
+    v3 = call fn0(v2)
+    return v3
+block2:
+    return v0
+}
+"""
+    case = Case(parse_function(text), [(3,), (30,)])
+    trial, found = run_trial(case, target_named("builtin"))
+    assert found == []
+    for outcomes in (trial.outcomes, expected_of(case)):
+        assert [type(outcome) for outcome in outcomes] == [Returned, OutOfFuel]
+    assert [type(outcome) for outcome in outcomes_of(case)] == [Returned, Returned]

@@ -7,9 +7,17 @@ from pathlib import Path
 import pytest
 
 from backend.ir.parser import parse_function
+from backend.ir.printer import print_functions
 from backend.machine.compiled import CompiledCode
 from fuzzer.campaign import investigate
-from fuzzer.campaign.investigate import Investigator, repeated_on, repeated_without_blob
+from fuzzer.campaign.investigate import (
+    Investigator,
+    has_endless,
+    repeated_on,
+    repeated_without_blob,
+    same_violation,
+    shrink,
+)
 from fuzzer.case import Case
 from fuzzer.corpus.store import Store
 from fuzzer.execute import runtime
@@ -134,3 +142,31 @@ def test_what_only_a_compiled_library_shows_is_that_library_s(
     monkeypatch.setattr(runtime, "blob_of", lambda isa: blob)
     with runtime.instead(runtime.BLOB):
         assert run_trial(case, target)[1] == []
+
+
+def test_a_case_with_an_endless_input_shrinks_to_one_without(tmp_path: Path) -> None:
+    class Adding(Builtin):
+        def compile(self, case: Case) -> CompiledCode:
+            text = print_functions(case.functions).replace("isub", "iadd")
+            return super().compile(Case(parse_function(text), case.inputs))
+
+    loop = """function %f(i64, i64) -> i64 {
+block0(v0: i64, v1: i64):
+    v2 = isub v0, v1
+    brif v1, block1, block2
+block1:
+    return v2
+block2:
+    jump block2
+}
+"""
+    target = Adding()
+    case = Case(parse_function(loop), [(7, 0), (7, 3)])
+    _, (violation,) = run_trial(case, target, only="result")
+    assert has_endless(case)
+    assert same_violation(case, target, violation) is None
+    assert same_violation(case, target, violation, endless=True) is not None
+    small = shrink(Finding(case, target.name, violation), target, None)
+    assert not has_endless(small.case)
+    assert small.case.instruction_count() == 2
+    assert same_violation(small.case, target, violation) is not None
