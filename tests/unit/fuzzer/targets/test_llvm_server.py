@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 import pytest
@@ -151,13 +152,15 @@ def test_a_set_of_flags_has_a_process_and_keeps_it() -> None:
     target.server.stop()
 
 
-def in_nursery(target: Llvm, count: int = 2) -> tuple[int, set[int]]:
-    """The nursery of what was asked last, once it has as many compilers, and those."""
+def in_nursery(
+    target: Llvm, count: int = 2, before: AbstractSet[int] = frozenset()
+) -> tuple[int, set[int]]:
+    """The nursery of what was asked last, once it has as many compilers, others than ``before``, and those."""
     end = time.monotonic() + 10
     while time.monotonic() < end:
         for pid in mine(target):
             waiting = children(pid)
-            if len(waiting) == count:
+            if len(waiting) == count and waiting != before:
                 return pid, waiting
         time.sleep(0.01)
     raise AssertionError("no nursery")
@@ -189,7 +192,7 @@ def test_many_renewed_ones_are_forked_ahead_and_each_has_one_question() -> None:
     for _ in range(3):
         target.renew()
         assert target.compile(case_of()).code == code
-        again, now = in_nursery(target)
+        again, now = in_nursery(target, before=waiting)
         assert again == nursery
         assert len(waiting - now) == 1
         assert not (now - waiting) & seen
