@@ -357,9 +357,35 @@ _CRANELIFT_FAULTY: Final[dict[str, dict[str, Convention]]] = {
 }
 """The dialect of a campaign that steps around a known fault, ``cranelift_fs1``: Cranelift 0.135 does not save fs1."""
 
+CONTEXT: Final = "context"
+"""The dialect of a compiler that puts a wrapper around the function, so that it is called by a context."""
+
+
+def _wrapped(system: Convention) -> Convention:
+    """By two addresses, where ``system`` passes the first two integers; else as ``system``."""
+    return Convention(
+        arguments=(),
+        results=(),
+        saved=system.saved,
+        destroyed=system.destroyed,
+        reserved=system.reserved,
+        pairs="any",
+        home=system.home,
+        gives_back=False,
+        context=system.arguments[:2],
+    )
+
+
+_SYSTEMS: Final = {"aarch64": _AAPCS64, "x86_64": _SYSTEM_V, "riscv64": _LP64D, "s390x": _S390X}
+_WRAPPED: Final[dict[str, dict[str, Convention]]] = {
+    isa: dict.fromkeys(("", "system_v", "fast", "cold", "tail"), _wrapped(system))
+    for isa, system in _SYSTEMS.items()
+}
+
 CONVENTIONS: Final[dict[str, dict[str, Convention]]] = {
     isa: {
         **table,
+        **{in_dialect(CONTEXT, name): row for name, row in _WRAPPED.get(isa, {}).items()},
         **{in_dialect("cranelift", name): row for name, row in _CRANELIFT.get(isa, {}).items()},
         **{
             in_dialect("cranelift_fs1", name): row

@@ -42,8 +42,7 @@ from fuzzer.execute.relocate import Linkage
 from fuzzer.execute.unknown import LONGEST, UNKNOWN, emulator_name, unknown
 
 POISONS: Final = 2
-MAX_INSTRUCTIONS: Final = 200_000
-"""Machine instructions a run may execute before it counts as endless, if no compiled run-time library takes part."""
+_MAX_INSTRUCTIONS: Final = 200_000
 
 RETURN: Final = "return"
 TRAP: Final = "trap"
@@ -53,6 +52,11 @@ STRAY: Final = "stray"
 
 _POISON_SEED: Final = 0x5EED_F00D
 _UPPER_SEED: Final = 0x0DDB_A115
+
+
+def bound_of(isa: str) -> int:
+    """Machine instructions a run may execute before it counts as endless, without a compiled run-time library."""
+    return _MAX_INSTRUCTIONS * MACHINES[isa].patience
 
 
 class Run:
@@ -129,7 +133,7 @@ class Emulator:
         #: the functions from outside, made when first there are any, and those of the loaded code
         self._outside: Outside | None = None
         self._called: Outside | None = None
-        self._bound = MAX_INSTRUCTIONS
+        self._bound = bound_of(m.name)
         self._contexts: list[Any] = []
         self._stacks: list[bytes] = []
         self._tops: list[bytes] = []
@@ -189,7 +193,7 @@ class Emulator:
         """
         m = self.machine
         self._called = None
-        self._bound = MAX_INSTRUCTIONS
+        self._bound = bound_of(m.name)
         if linkage is not None:
             if self._outside is None:
                 self._outside = Outside(self._uc, m, self._stack, self._data, self._fills)

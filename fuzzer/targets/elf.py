@@ -111,7 +111,7 @@ def link(obj: bytes) -> Linked:
                 if number_of(symbol.name) >= 0 and kind in calls:
                     trap = traps.get(symbol.name)
                     if trap is None:
-                        trap = traps[symbol.name] = len(image)
+                        trap = traps[symbol.name] = _aligned(image, data)
                         image += TRAP_CODES[machine]
                     apply(image, kind, at, trap + addend)
                 elif symbol["st_shndx"] == "SHN_UNDEF" and kind in calls:
@@ -148,16 +148,16 @@ def _functions(table: SymbolTableSection, base: dict[int, int]) -> dict[str, int
 
 
 def _constants(sections: list[Any], index: int, begin: int, end: int) -> list[tuple[int, int]]:
-    """What is no code in a section at ``begin`` to ``end``: behind each symbol $d, up to the next $a (ELF for the Arm
-    Architecture, "Mapping symbols")."""
+    """What is no code in a section at ``begin`` to ``end``: behind each symbol $d, up to the next $a; LLVM before 19
+    has a number behind a period in their names (ELF for the Arm Architecture, "Mapping symbols")."""
     table = next(s for s in sections if isinstance(s, SymbolTableSection))
     mapped = sorted(
-        (begin + symbol["st_value"], symbol.name)
+        (begin + symbol["st_value"], symbol.name[:2])
         for symbol in table.iter_symbols()
-        if symbol["st_shndx"] == index and symbol.name in ("$a", "$d")
+        if symbol["st_shndx"] == index and symbol.name.partition(".")[0] in ("$a", "$d")
     )
-    ends = [at for at, _ in mapped[1:]] + [end]
-    return [(at, to) for (at, name), to in zip(mapped, ends, strict=True) if name == "$d"]
+    ends = [*[at for at, _ in mapped], end][1:]
+    return [(at, to) for (at, name), to in zip(mapped, ends, strict=False) if name == "$d"]
 
 
 def _implicit(image: bytearray, kind: int, at: int) -> int:
@@ -223,6 +223,15 @@ def _marks(elf: ELFFile, table: SymbolTableSection, base: dict[int, int]) -> lis
     }
     functions = [addresses[at] for at in function_fields(content, order)]
     return marks(content, functions, order)
+
+
+def _aligned(image: bytearray, data: list[tuple[int, int]]) -> int:
+    """Where the next instruction of 4 bytes goes: a table of bytes may be the end."""
+    end, padding = len(image), -len(image) % 4
+    if padding:
+        image += bytes(padding)
+        data.append((end, end + padding))
+    return end + padding
 
 
 def _new_word(image: bytearray, data: list[tuple[int, int]]) -> int:

@@ -130,11 +130,14 @@ class Llvm(ProcessTarget):
     def compile(self, case: Case) -> CompiledCode:
         level, by = int(case.options.get("opt_level", 2)), selector(case.isa, case.options)
         verifying = bool(case.options.get("verify", False))
-        if self.excludes and (reason := known_fault(case.isa, by, verifying, case.functions)):
+        if self.excludes and (
+            reason := known_fault(case.isa, by, level, verifying, case.functions)
+        ):
             raise Unsupported(reason)
         translation = Module(
-            case.functions, case.isa, len(case.memory), level, by, excludes=self.excludes
-        )
+            case.functions, case.isa, len(case.memory), level, by,
+            wrapped=bool(case.options.get("wrapped", False)), excludes=self.excludes,
+        )  # fmt: skip
         text = translation.translate()
         question = self._question(case, text)
         linked = link(self._object(question))
@@ -152,6 +155,7 @@ class Llvm(ProcessTarget):
             traps=traps,
             symbols={**linked.symbols, "entry": linked.symbols[translation.entry]},
             data_ranges=linked.data,
+            dialect=translation.dialect,
             stages={
                 "clif": lambda: print_functions(case.functions),
                 "llvm": lambda: text,

@@ -23,7 +23,7 @@ from backend.ir.entities import AbiParam, Inst, Signature, Value
 from backend.ir.rules import callee_signature
 from backend.ir.types import I64, I128, Type
 from backend.lower.calls import extends_alike
-from fuzzer.execute.conventions import Convention
+from fuzzer.execute.conventions import Convention, in_dialect
 from fuzzer.execute.machines import MACHINES
 from fuzzer.execute.passing import Passing, passing
 from fuzzer.targets.llvm_faults import refuse_faulty
@@ -93,20 +93,23 @@ def is_passed(types: Sequence[Type], isa: str) -> bool:
     return True
 
 
-def _placed(signature: Signature, isa: str) -> Passing:
+def _placed(signature: Signature, isa: str, dialect: str = "") -> Passing:
+    if dialect:
+        name = in_dialect(dialect, signature.callconv)
+        signature = Signature(signature.params, signature.returns, name)
     return passing(signature, MACHINES.get(isa, _NOBODYS))
 
 
 @cache
-def shape_of(signature: Signature, isa: str) -> Shape:
-    """Unsupported for what can't be said."""
+def shape_of(signature: Signature, isa: str, dialect: str = "") -> Shape:
+    """By the platform's convention, or by that of a ``dialect``. Unsupported for what can't be said."""
     convention = _CONVENTIONS.get(signature.callconv)
     if convention is None:
         raise Unsupported(f"calling convention {signature.callconv}")
     if convention == _TAIL and isa in NO_TAILS:
         raise Unsupported(f"calling convention {signature.callconv} on {isa}")
     try:
-        placed = _placed(signature, isa)
+        placed = _placed(signature, isa, dialect)
     except ValueError as error:
         raise Unsupported(str(error)) from None
     if placed.convention.context:
@@ -166,7 +169,7 @@ def _piece_type(result: AbiParam) -> str:
 def refuse_faulty_function(low: Translator) -> None:
     """Unsupported if LLVM is known to compile functions like this one wrongly."""
     if low.shape.convention == _TAIL:
-        refuse_faulty(low.module, "function", low.function.signature, low.shape, low.shape)
+        refuse_faulty(low.module, "function", low.function.signature, low.function.signature)
 
 
 def parameters(low: Translator) -> tuple[str, list[str]]:
@@ -243,7 +246,7 @@ def func_addr(low: Translator, inst: Inst) -> None:
     signature = callee_signature(low.function, inst)
     assert signature is not None  # the verifier's rule
     name = low.function.functions[inst.ref].name
-    shape = shape_of(signature, low.isa)
+    shape = low.module.shape_of(signature)
     if _is_private(low, name, shape):
         raise Unsupported("the address of a function from outside that is of the convention tail")
     low.result(inst, f"ptrtoint ptr {low.module.callee(name, shape)} to i64")
@@ -251,9 +254,9 @@ def func_addr(low: Translator, inst: Inst) -> None:
 
 def _is_private(low: Translator, name: str, shape: Shape) -> bool:
     """Is it from outside, and of a convention that does not reach outside?"""
-    return (
-        shape.convention == _TAIL and low.isa in _PRIVATE_TAIL and name not in low.module.functions
-    )
+    if low.module.by_context or low.isa not in _PRIVATE_TAIL:
+        return False
+    return shape.convention == _TAIL and name not in low.module.functions
 
 
 def call(low: Translator, inst: Inst) -> None:
@@ -261,7 +264,7 @@ def call(low: Translator, inst: Inst) -> None:
     assert signature is not None  # the verifier's rule
     shape, target = _callee(low, inst, signature)
     if shape.convention == _TAIL:
-        refuse_faulty(low.module, "call", signature, shape, low.shape)
+        refuse_faulty(low.module, "call", signature, low.function.signature)
     text = (
         f"call {shape.convention}{shape.result} {target}({_arguments(low, inst, signature, shape)})"
     )
@@ -303,7 +306,7 @@ def _join(low: Translator, inst: Inst, returns: Sequence[AbiParam], pieces: list
 
 def _callee(low: Translator, inst: Inst, signature: Signature) -> tuple[Shape, str]:
     """Who is called, and how."""
-    shape = shape_of(signature, low.isa)
+    shape = low.module.shape_of(signature)
     if inst.ref < 0:
         address = low.temporary(f"inttoptr i64 {low.name_of(inst.args[0])} to ptr")
         return shape, address
@@ -352,7 +355,7 @@ def return_call(low: Translator, inst: Inst) -> None:
     how = "call"
     if shape.convention == _TAIL:
         how = "musttail call"
-        refuse_faulty(low.module, how, signature, shape, own)
+        refuse_faulty(low.module, how, signature, low.function.signature)
     text = f"{how} {shape.convention}{shape.result} {target}({_arguments(low, inst, signature, shape, AREA)})"
     if shape.result == "void":
         low.emit(text)

@@ -1,4 +1,5 @@
-"""Calls by way of memory, for ISAs whose conventions the executor does not know (``Convention.context``).
+"""Calls by way of memory (``Convention.context``): for ISAs whose conventions the executor does not know, and on
+others where that is drawn.
 
 The executor enters by a function that gets the addresses of the arguments and of the results: it calls the case's own
 by LLVM's convention. A function from outside is called the same way, by one that is *inside* in its place and has its
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from fuzzer.execute.machines import MACHINES
+from fuzzer.execute.conventions import CONTEXT, CONVENTIONS, in_dialect
 
 if TYPE_CHECKING:
     from fuzzer.targets.llvm_calls import Shape
@@ -19,9 +20,15 @@ ENTRY: Final = "by context"
 """The symbol of the function that the executor calls."""
 
 
-def is_needed(isa: str) -> bool:
-    """Is this how the executor calls on ``isa``?"""
-    return isa in MACHINES and bool(MACHINES[isa].conventions[""].context)
+def dialect(isa: str, *, wrapped: bool) -> str:
+    """Of the conventions by which the executor calls (:mod:`fuzzer.execute.conventions`): that of a wrapper, or ""."""
+    return CONTEXT if wrapped and in_dialect(CONTEXT, "") in CONVENTIONS.get(isa, ()) else ""
+
+
+def is_used(isa: str, *, wrapped: bool) -> bool:
+    """Does the executor call by way of memory on ``isa``?"""
+    row = in_dialect(CONTEXT, "") if dialect(isa, wrapped=wrapped) else ""
+    return isa in CONVENTIONS and bool(CONVENTIONS[isa][row].context)
 
 
 def inside(name: str) -> str:

@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from backend.errors import Unsupported
-from backend.ir.entities import BlockCall, Function, Inst, Value
+from backend.ir.entities import BlockCall, Function, Inst, Signature, Value
 from backend.ir.opcodes import Opcode
 from backend.ir.types import I32, Type
 from fuzzer.case import byte_order_of
@@ -40,13 +40,14 @@ class Module:
     """The functions of a case, the first of which is called by the executor. Use once.
 
     ``level``: of the code generator; ``selector``: ``graph``, ``fast`` or ``global``, who selects instructions there;
+    ``wrapped``: is it called by way of memory where it need not be (:mod:`fuzzer.targets.llvm_context`)?
     ``excludes``: is what LLVM is known to get wrong unsupported? ``entry``: the symbol that the executor calls;
     ``declared``: lines of what is called and not defined.
     """
 
     def __init__(
         self, functions: Sequence[Function], isa: str, memory_size: int, level: int = 0,
-        selector: str = "graph", *, excludes: bool = True,
+        selector: str = "graph", *, wrapped: bool = False, excludes: bool = True,
     ) -> None:  # fmt: skip
         self.functions = {function.name: function for function in functions}
         self.isa = isa
@@ -58,34 +59,39 @@ class Module:
         self.declared: set[str] = set()
         self.entry = functions[0].name
         #: do the executor and functions from outside call by way of memory?
-        self.by_context = llvm_context.is_needed(isa)
+        self.by_context = llvm_context.is_used(isa, wrapped=wrapped)
+        self.dialect = llvm_context.dialect(isa, wrapped=wrapped)
         self._outside: dict[str, llvm_calls.Shape] = {}
 
     def translate(self) -> str:
         """The module's text. Unsupported for what has no translation."""
         texts = [Translator(self, function).translate() for function in self.functions.values()]
         entry = self.functions[self.entry]
-        shape = llvm_calls.shape_of(entry.signature, self.isa)
+        shape = self.shape_of(entry.signature)
         if self.by_context:
             self.entry = llvm_context.ENTRY
             texts.append(llvm_context.entry(_symbol(entry.name), shape))
             texts += [llvm_context.outside(*each) for each in self._outside.items()]
-            self._outside = {}
-        wrapper = llvm_calls.entry_wrapper(_symbol(entry.name), shape, self.isa)
-        if wrapper:
-            self.entry = "entry"
-            texts.append(wrapper)
-        for name, outside in self._outside.items():
-            types = f"{outside.result} {_symbol(name)}({outside.types})"
-            texts.append(f"declare {outside.convention}{types} #0\n")
+        else:
+            wrapper = llvm_calls.entry_wrapper(_symbol(entry.name), shape, self.isa)
+            if wrapper:
+                self.entry = "entry"
+                texts.append(wrapper)
+            for name, outside in self._outside.items():
+                types = f"{outside.result} {_symbol(name)}({outside.types})"
+                texts.append(f"declare {outside.convention}{types} #0\n")
         lines = [*sorted(self.declared), 'attributes #0 = { nounwind "no-builtins" }']
         return "\n".join([*texts, *lines]) + "\n"
+
+    def shape_of(self, signature: Signature) -> llvm_calls.Shape:
+        """Unsupported for what can't be said."""
+        return llvm_calls.shape_of(signature, self.isa, self.dialect)
 
     def callee(self, name: str, shape: llvm_calls.Shape) -> str:
         """A function's symbol, for a call of it as ``shape``. Unsupported if it is of another elsewhere."""
         own = self.functions.get(name)
         if own is not None:
-            known = llvm_calls.shape_of(own.signature, self.isa)
+            known = self.shape_of(own.signature)
         else:
             known = self._outside.setdefault(name, shape)
             if self.by_context:
@@ -108,7 +114,7 @@ class Translator:
         self.order = byte_order_of(module.isa)
         # Values are added to it, for forms that are other opcodes.
         self.function = function.copy(share=True)
-        self.shape = llvm_calls.shape_of(function.signature, module.isa)
+        self.shape = module.shape_of(function.signature)
         self.own_addresses = module.pointers.own[function.name]
         self.foreign_addresses = module.pointers.foreign[function.name]
         #: bytes of the frame's area for results of calls that are in no register

@@ -18,6 +18,12 @@ _NONE: Final = "none"
 FEATURES: Final[dict[str, tuple[str, ...]]] = {
     "aarch64": ("strict-align", "reserve-x18,reserve-x20", "alu-lsl-fast,fuse-literals,use-postra-scheduler"),
     "x86_64": ("sse4.1", "sse4.2,popcnt", "sse4.2,popcnt,lzcnt", "slow-3ops-lea,slow-incdec,slow-shld"),
+    "riscv64": ("unaligned-scalar-mem", "reserve-x18,reserve-x27", "short-forward-branch-ialu",
+                "lui-addi-fusion,auipc-addi-fusion,use-postra-scheduler"),
+    "arm": ("strict-align", "no-movt", "reserve-r9", "slow-fp-brcc,expand-fp-mlx,use-misched"),
+    "s390x": ("distinct-ops,load-store-on-cond,population-count",
+              "distinct-ops,load-store-on-cond,fp-extension,miscellaneous-extensions"),
+    "mips64": ("strict-align", "long-calls"),
 }  # fmt: skip
 """ISA -> what may be drawn beside none."""
 
@@ -35,6 +41,8 @@ OPTIONS: Final[tuple[Option, ...]] = (
     Option("gisel_abort", (0, 1, 2), "what GlobalISel can't do is: 0 done by another, 1 unsupported, 2 as 0 and said",
            _WITH_GLOBAL),
     Option("verify", (False, True), "verify machine code between passes"),
+    Option("wrapped", (False, True), "a wrapper calls the function: it gets addresses of arguments and of results",
+           ("aarch64", "x86_64", "riscv64", "s390x")),
     *(
         Option("features", (_NONE, *values), "what the processor has, or likes", (isa,), feature=True)
         for isa, values in FEATURES.items()

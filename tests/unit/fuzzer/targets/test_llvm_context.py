@@ -15,6 +15,8 @@ from fuzzer.trial import run_trial
 
 LLVM = target_named("llvm")
 ISAS = sorted(CALLED)
+#: where it is drawn
+WRAPPED = ("aarch64", "riscv64", "s390x", "x86_64")
 
 EVERYTHING = """function %f(i8 sext, i128, f32, i64, f64, i128, i16 uext) -> i16 uext, i128, f64, i8, f32, i64 {
     sig0 = (i8 sext, i128, f32, i64, f64, i128, i16 uext) -> i16 uext, i128, f64, i8, f32, i64
@@ -50,33 +52,35 @@ INPUTS = [
 
 def case_of(text: str, inputs: list[tuple[int, ...]], isa: str, level: str) -> Case:
     first, *others = [each.function for each in parse_file(text).functions]
-    return Case(first, inputs, isa=isa, others=others, options=dict(LLVM.opt_levels[level]))
+    options = {**LLVM.opt_levels[level], **({"wrapped": True} if isa in WRAPPED else {})}
+    return Case(first, inputs, isa=isa, others=others, options=options)
 
 
 @pytest.mark.parametrize("level", ["none", "speed"])
-@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("isa", [*ISAS, *WRAPPED])
 def test_every_type_is_passed_every_way(isa: str, level: str) -> None:
     trial, found = run_trial(case_of(EVERYTHING, INPUTS, isa, level), LLVM, thorough=True)
     assert (trial.unsupported, found, trial.executed) == ("", [], 1)
 
 
-@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("isa", [*ISAS, *WRAPPED])
 def test_a_wrong_argument_would_be_seen(isa: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The entry hands on what it got: if it mixed up two arguments, the results would tell."""
     entry = llvm_context.entry
-    monkeypatch.setattr(llvm_context, "entry",
-                        lambda *args: entry(*args).replace("%args, i64 16", "%args, i64 64"))  # fmt: skip
+    home = 160 if isa == "s390x" else 0
+    right, wrong = (f"%args, i64 {home + offset}" for offset in (16, 64))
+    monkeypatch.setattr(llvm_context, "entry", lambda *args: entry(*args).replace(right, wrong))
     _, found = run_trial(case_of(EVERYTHING, INPUTS, isa, "none"), LLVM)
     assert found
 
 
-@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("isa", [*ISAS, *WRAPPED])
 def test_generated_cases_are_clean(isa: str) -> None:
     generator = CaseGenerator(LLVM, isa)
     executed = 0
     for seed in range(12):
         case = generator.from_seed(seed)
-        case.options = {"opt_level": seed % 4}
+        case.options = {"opt_level": seed % 4} | ({"wrapped": True} if isa in WRAPPED else {})
         trial, found = run_trial(case, LLVM, thorough=True)
         assert found == [], seed
         executed += trial.executed
@@ -127,3 +131,52 @@ def test_an_object_of_arm_has_only_its_own_functions() -> None:
         llvm_context.inside("%h"),
     }
     assert not [name for name in made.symbols if name.startswith((".", "$"))]
+
+
+BYTES = """function %f() {
+block0:
+    v0 = f32const +Inf
+    v1 = fcvt_to_sint.i32 v0
+    return
+}
+function %g(i32, i64) -> i16, i8, i8, i32 {
+block0(v0: i32, v1: i64):
+    v2 = iconst.i16 0
+    v3 = iconst.i8 0
+    br_table v0, block1, [block2, block3(v2), block2]
+block1:
+    jump block1
+block2:
+    v4 = iconst.i16 1
+    jump block3(v4)
+block3(v5: i16):
+    return v5, v3, v3, v0
+}"""
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_a_trap_behind_a_table_of_bytes_is_an_instruction(isa: str) -> None:
+    """Arm's branch tables have entries of one byte or two, and are the end of the code."""
+    trial, found = run_trial(case_of(BYTES, [()], isa, "speed"), LLVM, thorough=True)
+    assert (trial.unsupported, found, trial.executed) == ("", [], 1)
+
+
+DIVISIONS = """function %f(i128, i128) -> i128 {
+block0(v0: i128, v1: i128):
+    v2 = iconst.i32 40
+    jump block1(v2, v0)
+block1(v3: i32, v4: i128):
+    v5 = udiv v4, v1
+    v6 = bnot v5
+    v7 = iadd_imm v3, -1
+    brif v7, block1(v7, v6), block2(v6)
+block2(v8: i128):
+    return v8
+}"""
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_a_division_by_a_long_loop_is_no_endless_one(isa: str) -> None:
+    """Of i128 on Arm: some ten thousand instructions each."""
+    trial, found = run_trial(case_of(DIVISIONS, [((1 << 128) - 5, 3)], isa, "none"), LLVM)
+    assert (trial.unsupported, found, trial.executed) == ("", [], 1)
