@@ -16,7 +16,9 @@ class Violation:
     time the same bug is hit (a register's role, a panic's kind and frames, a row's name), never
     an address or a drawn value: it goes into the signature. ``input_index``: the input that showed it,
     or -1 if none did. ``suspect``: why the executor, not the compiler, may be at fault, else "".
-    ``vague``: the key does not tell causes apart (a bare SIGSEGV), whatever the check.
+    ``vague``: the key does not tell causes apart (a bare SIGSEGV), whatever the check. ``refuted``: another executor
+    does not repeat it, so that it is no finding about the compiler; ``fault``: that of the emulator which is known and
+    then taken for the cause, or "".
     """
 
     check: str
@@ -25,6 +27,8 @@ class Violation:
     input_index: int = -1
     suspect: str = ""
     vague: bool = False
+    refuted: bool = False
+    fault: str = ""
 
     def __post_init__(self) -> None:
         self.detail, self.key = encodable(self.detail), encodable(self.key)

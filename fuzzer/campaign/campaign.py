@@ -80,6 +80,7 @@ class Totals:
     running: dict[int, Progress] = field(default_factory=dict)
     findings: dict[str, FindingRow] = field(default_factory=dict)
     known: dict[str, FindingRow] = field(default_factory=dict)
+    suspects: dict[str, FindingRow] = field(default_factory=dict)
     broken: list[Broken] = field(default_factory=list)
     degraded: str = ""
     remedy: str = "make room"
@@ -272,7 +273,10 @@ class Campaign:
             verdict = "known"
         elif verdict == "known" and self._is_ours(found):
             verdict = "new"
-        old = totals.findings.get(signature) or totals.known.get(signature)
+        if verdict == "new" and found.refuted:
+            verdict = "suspect"
+        kept = {"new": totals.findings, "known": totals.known, "suspect": totals.suspects}
+        old = next((rows[signature] for rows in kept.values() if signature in rows), None)
         if old is None:
             row = row_of(found, self.settings.target, verdict, totals.seconds)
         else:
@@ -284,12 +288,10 @@ class Campaign:
         self.state.note_finding(row)
         if self._sync is not None:
             self._sync.add(Path(found.path))
-        if row.verdict == "new":
-            totals.findings[signature] = row
-        else:
-            totals.known[signature] = row
-        if old is None and verdict == "new":
-            self._event("finding", f"{row.check} {row.isa} {signature} {row.detail}")
+        kept[row.verdict][signature] = row
+        if old is None and verdict != "known":
+            kind = "suspect" if verdict == "suspect" else "finding"
+            self._event(kind, f"{row.check} {row.isa} {signature} {row.detail}")
             self.watcher.found(row)
 
     def _is_ours(self, found: Found) -> bool:

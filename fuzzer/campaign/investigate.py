@@ -201,13 +201,17 @@ class Investigator:
             finding, self.target
         ):
             violation.suspect = "the executor's own run-time library does not repeat it"
+            violation.refuted = True
             return
         second = second_executor(self.second, finding.case.isa)
         if second is None:
             return
         repeats = repeated_on(second, finding, self.target)
-        if repeats is not None:
-            violation.suspect = "" if repeats else f"{second.name} does not repeat it"
+        if repeats:
+            violation.suspect = ""
+        elif repeats is not None:
+            violation.fault, violation.refuted = violation.suspect, True
+            violation.suspect = f"{second.name} does not repeat it"
 
     def _saved(self, finding: Finding, before: int, seed: str) -> Found:
         entry, text = self._entry(finding, seed)
@@ -228,5 +232,5 @@ class Investigator:
         return Found(
             str(path), violation.check, CHECKS[violation.check].kind, case.isa,
             signature(finding), skeleton(case), violation.detail, before,
-            case.instruction_count(), verdict, violation.suspect, text,
+            case.instruction_count(), verdict, violation.suspect, text, violation.refuted,
         )  # fmt: skip

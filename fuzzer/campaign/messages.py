@@ -55,7 +55,8 @@ class Tried(msgspec.Struct, tag="tried"):
 
 class Found(msgspec.Struct, tag="found"):
     """A finding. ``verdict``: ``draft`` (not shrunk yet and on no disk: another message follows unless the sender
-    dies), or, of one that is on its finder's disk, ``new`` or ``known``. ``text``: the entry.
+    dies), or, of one that is on its finder's disk, ``new`` or ``known``. ``text``: the entry. ``refuted``: as of
+    :class:`fuzzer.finding.Violation`.
     """
 
     path: str
@@ -70,6 +71,7 @@ class Found(msgspec.Struct, tag="found"):
     verdict: str
     suspect: str
     text: str
+    refuted: bool = False
 
 
 class Done(msgspec.Struct, tag="done"):

@@ -88,6 +88,7 @@ def stats_of(summary: Summary) -> dict[str, object]:
              "detail": f.detail, "instructions": f.after, "suspect": f.suspect}
             for f in new
         ],
+        "suspects": sum(f.verdict == "suspect" for f in summary.findings),
         "rules_hit": sum(bool(fired.count) for fired in summary.rules),
         "rules_total": len(summary.rules),
         "rules_missed": missed(summary, summary.rules),

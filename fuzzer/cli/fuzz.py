@@ -360,6 +360,6 @@ def _status(totals: Totals) -> int:
         return _DEGRADED
     if totals.interrupted:
         return 143 if totals.signal == 15 else 130
-    if totals.broken or not (totals.tested or totals.findings or totals.known):
+    if totals.broken or not (totals.tested or totals.findings or totals.known or totals.suspects):
         return 2
     return 1 if totals.findings else 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import click
@@ -80,9 +81,9 @@ def _table(summary: Summary, state: State, running: bool) -> Table:
     table.add_row("instructions", f"{stats['rows_hit']}/{stats['rows_total']}")
     tried = sum(bool(cell.count) for cell in summary.cells)
     table.add_row("forms", f"{tried}/{len(summary.cells)}")
-    table.add_row(
-        "findings", f"{len(summary.new)} new, {len(summary.findings) - len(summary.new)} known"
-    )
+    verdicts = Counter(row.verdict for row in summary.findings)
+    suspects = f", {verdicts['suspect']} suspect" if verdicts["suspect"] else ""
+    table.add_row("findings", f"{verdicts['new']} new, {verdicts['known']} known{suspects}")
     for row in summary.findings[-10:]:
         table.add_row(
             "", one_line(f"{row.verdict} {row.check} {row.isa} {row.signature} {row.skeleton[:60]}")

@@ -2,7 +2,8 @@
 
 A signature is a hash over the violated check, the target, the ISA, the violation's key and, for
 checks whose key says little (a wrong value is a wrong value), the *skeleton* of the minimal function: its
-opcodes and types in order, without names, numbers and constants.
+opcodes and types in order, without names, numbers and constants. What comes of a fault of the emulator has that in
+place of both: it looks like a hundred bugs and is one.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ def _skeleton(function: Function) -> str:
 def signature(finding: Finding) -> str:
     """Twelve hex digits; the same for what is taken to be the same bug."""
     violation = finding.violation
-    parts = [violation.check, finding.target, finding.case.isa, violation.key]
-    if CHECKS[violation.check].by_shape or violation.vague:
+    cause = violation.fault or violation.key
+    parts = [violation.check, finding.target, finding.case.isa, cause]
+    if not violation.fault and (CHECKS[violation.check].by_shape or violation.vague):
         parts.append(skeleton(finding.case))
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]

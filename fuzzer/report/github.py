@@ -49,7 +49,9 @@ def commands(report: Report) -> str:
 
 
 def _level(exhibit: Exhibit) -> str:
-    return "notice" if not exhibit.new else "warning" if exhibit.row.suspect else "error"
+    if exhibit.row.verdict == "known":
+        return "notice"
+    return "warning" if exhibit.row.suspect else "error"
 
 
 def _annotation(exhibit: Exhibit) -> str:
@@ -102,7 +104,7 @@ def _row(exhibit: Exhibit) -> str:
     row = exhibit.row
     note = f"<br>suspect: {_literal(row.suspect[:_LONGEST])}" if row.suspect else ""
     cells = (
-        f"**{_literal(row.check)}**" if exhibit.new else f"{_literal(row.check)} (known)",
+        f"**{_literal(row.check)}**" if exhibit.new else f"{_literal(row.check)} ({row.verdict})",
         _literal(row.isa),
         _code(row.signature),
         _literal(row.detail[:500]) + note,

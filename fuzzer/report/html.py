@@ -158,9 +158,13 @@ def _percent(part: float, whole: float) -> str:
 
 def _state(summary: Summary) -> str:
     """``bad``, ``warn`` or ``good``: colours the headline, whose words say the same."""
-    if summary.findings:
+    if any(row.verdict != "suspect" for row in summary.findings):
         return "bad"
-    return "warn" if summary.errors or summary.interrupted or not tested(summary) else "good"
+    return (
+        "warn"
+        if summary.findings or summary.errors or summary.interrupted or not tested(summary)
+        else "good"
+    )
 
 
 def _hits(fired: Sequence[Fired]) -> Hits:

@@ -101,7 +101,7 @@ def _finding(suite: Element, exhibit: Exhibit) -> None:
     cls = f"clifhanger.{row.target}.{row.isa}.findings"
     case = _case(suite, cls, f"{row.check} {row.signature} {row.skeleton}", row.seconds)
     if not exhibit.new:
-        SubElement(case, "skipped", message=one_line(f"known: {row.detail}"))
+        SubElement(case, "skipped", message=one_line(f"{row.verdict}: {row.detail}"))
         return
     said = SubElement(case, "error" if row.suspect else "failure",
                       type=row.check, message=one_line(row.detail))  # fmt: skip

@@ -106,7 +106,7 @@ def _result(exhibit: Exhibit) -> Json:
         "message": {"text": f"{text}\nReplay: {exhibit.replay}"},
         "locations": [place],
         "partialFingerprints": {FINGERPRINT: one_line(row.signature)},
-        "baselineState": "new" if exhibit.new else "unchanged",
+        "baselineState": "unchanged" if row.verdict == "known" else "new",
         "occurrenceCount": max(row.times, 1),
         "properties": {
             "target": row.target,

@@ -11,7 +11,8 @@ import msgspec
 
 class FindingRow(msgspec.Struct, frozen=True):
     """One root cause. ``path``: its corpus entry; ``before``/``after``: instructions as drawn and as shrunk;
-    ``verdict``: ``new`` (found by this campaign) or ``known`` (its entry was in the corpus before);
+    ``verdict``: ``new`` (found by this campaign), ``known`` (its entry was in the corpus before) or ``suspect`` (new,
+    but another executor does not repeat it: nothing is said against the compiler);
     ``seconds``: when it was first seen; ``times``: how often; ``suspect``: why the executor may be at fault.
     """
 

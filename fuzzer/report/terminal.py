@@ -57,7 +57,8 @@ class Plain:
         note = f"  (suspect: {row.suspect})" if row.suspect else ""
         path = shlex.quote(row.path)
         planted = " --planted" if self.settings.plants else ""
-        self.line(f"FOUND {row.check} {row.isa} {row.signature}  {shape}  {detail}  "
+        word = "SUSPECT" if row.verdict == "suspect" else "FOUND"
+        self.line(f"{word} {row.check} {row.isa} {row.signature}  {shape}  {detail}  "
                   f"{row.before} -> {row.after} instructions{note}")  # fmt: skip
         self.line(f"  replay:  clifhanger replay{planted} {path}")
         self.line(f"  explain: clifhanger explain{planted} {path}")
@@ -76,9 +77,10 @@ class Plain:
         rules = (
             f", rules {totals.hits('rules')}/{self.known['rules']}" if self.known["rules"] else ""
         )
+        suspects = f", suspects {len(totals.suspects)}" if totals.suspects else ""
         return (f"clifhanger: {duration(seconds)}, {totals.functions} functions "
                 f"({totals.functions / seconds:.0f}/s), {totals.runs} runs{rules}, findings "
-                f"{len(totals.findings)} ({len(totals.known)} known), workers "
+                f"{len(totals.findings)} ({len(totals.known)} known){suspects}, workers "
                 f"{totals.workers}/{self.settings.workers}")  # fmt: skip
 
     def end(self, totals: Totals) -> None:
@@ -100,7 +102,7 @@ class Plain:
             totals.counts.sums.unsupported.items(), key=lambda item: -item[1]
         )[:5]:
             self.line(f"clifhanger: unsupported {count} times: {one_line(reason)}")
-        if totals.functions and not (totals.tested or totals.findings):
+        if totals.functions and not (totals.tested or totals.findings or totals.suspects):
             self.line("clifhanger: nothing was tested: the target took none of the functions")
         for broken in totals.broken:
             self.line(
@@ -148,7 +150,8 @@ class Screen(Plain):
                       f"{totals.workers}/{self.settings.workers}, {totals.deaths} died")  # fmt: skip
         table.add_row("functions", f"{totals.functions}  {totals.functions / seconds:.0f}/s",
                       "runs", f"{totals.runs}  {totals.runs / seconds:.0f}/s")  # fmt: skip
-        table.add_row("findings", f"{len(totals.findings)} new, {len(totals.known)} known",
+        suspects = f", {len(totals.suspects)} suspect" if totals.suspects else ""
+        table.add_row("findings", f"{len(totals.findings)} new, {len(totals.known)} known{suspects}",
                       "last new", self._last_new or "none yet")  # fmt: skip
         table.add_row("rules", f"{totals.hits('rules')}/{self.known['rules']}",
                       "instructions", f"{totals.hits('rows')}/{self.known['rows']}")  # fmt: skip

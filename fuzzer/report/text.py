@@ -68,9 +68,15 @@ def verdict_of(summary: Summary) -> str:
     """The campaign in a few words, the bad news first."""
     words = []
     if summary.findings:
-        known = len(summary.findings) - len(summary.new)
+        known = sum(row.verdict == "known" for row in summary.findings)
+        suspects = len(summary.findings) - len(summary.new) - known
         counts = [plural(len(summary.new), "new finding")] if summary.new else []
         counts += [plural(known, "known finding")] if known else []
+        counts += (
+            [plural(suspects, "suspect of the executor", "suspects of the executor")]
+            if suspects
+            else []
+        )
         words.append(" and ".join(counts))
     elif not tested(summary):
         words.append("nothing was tested")

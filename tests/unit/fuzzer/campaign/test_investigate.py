@@ -93,6 +93,7 @@ def test_its_word_replaces_the_suspicion(
         )  # fmt: skip
         assert [found.verdict for found in told] == ["draft", "new"]
         assert told[-1].suspect == expected
+        assert told[-1].refuted == (check == "result" and repeats is False)
         noted = f'note = "suspect: {expected}"' in Path(told[-1].path).read_text()
         assert noted == bool(expected)
 

@@ -116,3 +116,13 @@ def test_what_the_corpus_held_is_known_though_the_seed_is_the_same(tmp_path: Pat
 
 def test_an_entry_that_is_gone_again_is_nobodys(tmp_path: Path) -> None:
     assert campaign(tmp_path, found_of(SIGNATURE, str(tmp_path / "gone.clif"), "known")) == []
+
+
+def test_what_another_executor_does_not_repeat_is_a_suspect_and_no_finding(tmp_path: Path) -> None:
+    path = saved(tmp_path, OURS)
+    found = msgspec.structs.replace(found_of(SIGNATURE, path), refuted=True, suspect="not there")
+    again = msgspec.structs.replace(found, verdict="known")
+    assert campaign(tmp_path, found, again) == [f"suspect {SIGNATURE}"]
+    state = read(tmp_path)
+    assert [(row.verdict, row.times) for row in state.findings().values()] == [("suspect", 2)]
+    state.close()
