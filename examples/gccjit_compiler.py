@@ -61,8 +61,14 @@ class Compiler:
 
     def compile(self):
         result = re.search(r"-> (i\d+) *\{$", self.lines[0])
-        heads = filter(None, (re.match(r"(block\d+)(?:\((.*)\))?:", line) for line in self.lines))
-        self.params = {head[1]: re.findall(r"v(\d+): (\w+)", head[2] or "") for head in heads}
+        self.params, bodies = {}, {}
+        for line in filter(None, self.lines[1:-1]):
+            if line.startswith("block"):
+                name = re.match(r"block\d+", line)[0]
+                self.params[name] = re.findall(r"v(\d+): (\w+)", line)
+                body = bodies[name] = []
+            else:
+                body.append(line)
         if result is None or any(t not in UNSIGNED for ps in self.params.values() for _, t in ps):
             raise Unsupported(f"signature {self.lines[0]}")
         entry, *_ = self.params.values()
@@ -71,15 +77,19 @@ class Compiler:
         ]
         self.function = gcc("context_new_function", self.context, None, EXPORTED, self.types[result[1]],
                             "f", len(given), (ctypes.c_void_p * max(1, len(given)))(*given), 0)  # fmt: skip
-        self.blocks = {name: gcc("function_new_block", self.function, name) for name in self.params}
+        order = list(bodies)[:1]
+        for name in (
+            order
+        ):  # a block comes behind one that branches to it, and so a use behind what it uses
+            order += sorted(set(re.findall(r"block\d+", bodies[name][-1])) - set(order))
+        self.blocks = {name: gcc("function_new_block", self.function, name) for name in order}
         for value, type_ in [each for params in self.params.values() for each in params]:
             self.variable(value, type_)
-        for line in filter(None, self.lines[1:-1]):
-            if block := re.match(r"(block\d+)", line):
-                self.here = self.blocks[block[1]]
-                while given:  # in the first block
-                    self.assign(entry[-len(given)][0], gcc("param_as_rvalue", given.pop(0)))
-            else:
+        for name in order:
+            self.here = self.blocks[name]
+            while given:  # in the first block
+                self.assign(entry[-len(given)][0], gcc("param_as_rvalue", given.pop(0)))
+            for line in bodies[name]:
                 self.instruction(line)
         with tempfile.TemporaryDirectory() as folder:
             gcc("context_compile_to_file", self.context, OBJECT_FILE, f"{folder}/f.o")

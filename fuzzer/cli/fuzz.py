@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -43,6 +44,7 @@ from fuzzer.cli.common import (
 from fuzzer.corpus.entry import EntryError, read_text
 from fuzzer.corpus.store import Store, write_durably
 from fuzzer.execute.machines import MACHINES
+from fuzzer.generate.catalogue import undrawn
 from fuzzer.report.terminal import watcher_for
 from fuzzer.targets.target import Target
 
@@ -216,6 +218,9 @@ def command(
         settings.deadline = time.monotonic() + settings.seconds
     done = f"going on after {campaign.totals.functions} functions" if resuming else ""
     watcher.begin(versions, done)
+    for isa in settings.isas:
+        for line in undrawn(partial(made.supports, isa)):
+            watcher.say(f"{isa}: {line}")
     totals = campaign.run(hire)
     watcher.end(totals)
     _write_reports(kinds, settings, state, made, totals)

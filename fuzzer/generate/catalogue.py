@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import copy
+from itertools import groupby
+from operator import itemgetter
 from typing import Final
 
 from backend.ir.opcodes import opcode_named
 from backend.ir.types import I8, I64, I128, Type
+from fuzzer.generate import operations
 from fuzzer.generate.operations import INTEGERS, TYPES, WIDE, Repertoire, Supports
 
 _GROUPS: Final = (0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 2, 4, 6, 6, 7, 7)
@@ -33,6 +36,22 @@ def _needed(type_: Type) -> list[tuple[str, Type | None, Type | None]]:
         *((name, type_, None)
           for name in ("fadd", "fsub", "fneg", "fmin", "fabs", "fcmp", "load", "store")),
     ]  # fmt: skip
+
+
+def undrawn(supports: Supports) -> list[str]:
+    """What a target has and yet is not drawn for it, and why, a line each: it has too little of what comes with it."""
+    lines = []
+    for lacking, pairs in groupby(
+        sorted(operations.undrawn(supports).items(), key=itemgetter(1)), itemgetter(1)
+    ):
+        names = ", ".join(name for name, _ in pairs)
+        lines.append(f"not drawn without {', '.join(lacking)}: {names}")
+    for type_ in WIDE:
+        rows = [(op, t, supports(opcode_named(op), t, s)) for op, t, s in _needed(type_)]
+        missing = [op if t is None else f"{op}.{t.name}" for op, t, there in rows if not there]
+        if missing and 2 * len(missing) < len(rows):
+            lines.append(f"not drawn without {', '.join(missing)}: {type_.name}")
+    return lines
 
 
 class Catalogue:

@@ -80,8 +80,8 @@ _ADDRESS: Final = "iadd band ishl "
 _NEEDS: Final = {
     **dict.fromkeys(FAMILIES["memory"], _ADDRESS),
     **dict.fromkeys(("udiv", "sdiv", "urem", "srem"), "bor ishl"),
-    "fold": _ADDRESS + "isub bor bxor load store", "loop": "brif jump trap isub band icmp iadd",
-    "brif": "jump trap icmp band ishl", "br_table": "jump trap band", "pressure": "isub bxor",
+    "fold": _ADDRESS + "isub bor bxor load store", "loop": "brif jump isub band icmp iadd",
+    "brif": "jump icmp band", "br_table": "jump band", "pressure": "isub bxor",
     "funnel": "ishl ushr bor",
     "stack_load": _ADDRESS + "stack_addr load store", "stack_store": _ADDRESS + "stack_addr load store",
     "trapz": "icmp", "trapnz": "icmp", "uadd_overflow_trap": "band",
@@ -199,13 +199,25 @@ def _drawable(
     return True
 
 
+def undrawn(supports: Supports) -> dict[str, tuple[str, ...]]:
+    """Opcodes that a target has and that are not drawn for it, with those that come with them and that it has not."""
+    by_name = {op.name: op for op in OPCODES}
+
+    def has(name: str) -> bool:
+        return bool(Operation(name, 0, by_name[name], supports, INTEGERS).forms)
+
+    found = {name: tuple(needed for needed in needs.split() if not has(needed))
+             for name, needs in _NEEDS.items() if name in by_name and has(name)}  # fmt: skip
+    return {name: lacking for name, lacking in found.items() if lacking}
+
+
 class Repertoire:
     """All operations on ``types`` that a target supports, and the weighted tables cut from them by swarm masks.
 
     ``nested``: by result type, the opcodes an operand may be made of, each as its forms; ``users``: by operand type,
     the opcodes that a load may be folded into, each as its forms; ``floats``: are some of the types? ``idioms``: of
-    those that the target is said to look for, what can be drawn; ``slots``: may there be stack slots? ``mixed``:
-    integer types of which there is an exclusive or.
+    those that the target is said to look for, what can be drawn; ``slots``: may there be stack slots? ``traps``,
+    ``shifts``: is there a ``trap``, an ``ishl``? ``mixed``: integer types of which there is an exclusive or.
     """
 
     def __init__(
@@ -219,7 +231,7 @@ class Repertoire:
             made = (Operation(name, 0, by_name[name], supports, types) for name in names.split())
             return all(operation.forms for operation in made)
 
-        self.slots = has(_NEEDS["stack_load"])
+        self.slots, self.traps, self.shifts = has(_NEEDS["stack_load"]), has("trap"), has("ishl")
         mixing = Operation("bxor", 0, by_name["bxor"], supports, types)
         self.mixed = frozenset(type_ for type_ in mixing.types if not type_.is_float)
         self._weighted: list[tuple[Operation, int]] = []

@@ -98,7 +98,7 @@ def _arm(g: Draft, types: list[Type]) -> tuple[Block, Inst | None]:
     if leave == 31:
         newest = {type_: values[-1] for type_, values in g.scope.items() if values}
         g.early_returns.append((g.block, newest))
-    elif leave == 30:
+    elif leave == 30 and g.repertoire.traps:
         g.effect(_TRAP, None, keyword=DRAWN_TRAPS[source.int(0, len(DRAWN_TRAPS) - 1)])
     else:
         loose = g.loose(first, marks) if types else {}
@@ -154,7 +154,8 @@ def _condition(g: Draft) -> Value:
         return g.operand(I8)
     type_ = g.draw_integer_type()
     if way == 1:
-        return _upper(g, type_) if source.bool(0.4) else g.truth(type_)
+        upper = source.bool(0.4) and g.repertoire.shifts
+        return _upper(g, type_) if upper else g.truth(type_)
     if way in (5, 6):
         if source.bool(0.3):
             bit = g.operand(type_)

@@ -50,6 +50,9 @@ class Plain:
         if resumed:
             self.line(f"clifhanger: {resumed}")
 
+    def say(self, what: str) -> None:
+        self.line(f"clifhanger: {one_line(what)}")
+
     def found(self, row: FindingRow) -> None:
         detail = one_line(row.detail)[:160]
         shape = one_line(row.skeleton)
@@ -64,7 +67,7 @@ class Plain:
         self.line(f"  explain: clifhanger explain{planted} {path}")
 
     def died(self, what: str) -> None:
-        self.line(f"clifhanger: {one_line(what)}")
+        self.say(what)
 
     def tick(self, totals: Totals) -> None:
         now = time.monotonic()
