@@ -26,6 +26,7 @@ from backend.machine.compiled import CompiledCode
 from fuzzer.case import Case, OptionValue
 from fuzzer.execute.decode import decode
 from fuzzer.targets.c_calls import fits_results
+from fuzzer.targets.c_faults import known_fault
 from fuzzer.targets.c_ir import Module, is_translated
 from fuzzer.targets.elf import link
 from fuzzer.targets.last_words import unchanging
@@ -141,14 +142,8 @@ class C(Target):
             _refuse_for_tcc(case)
         module = Module(case.functions, case.isa, len(case.memory))
         text = module.translate()
-        if (
-            name == "tcc"
-            and self.excludes
-            and any({"i", "f"} <= set(each) for each in module.structures)
-        ):
-            raise Unsupported(
-                "known fault of tcc: a structure of an integer and a double is returned in integer registers"
-            )
+        if self.excludes and (reason := known_fault(name, self._version(name), module)):
+            raise Unsupported(reason)
         level = case.options.get("opt_level", 2)
         words = [*compiler.commands[case.isa], *_FLAGS, *compiler.flags, f"-O{level}"]
         linked = link(self._run(words, text))

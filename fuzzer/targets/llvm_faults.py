@@ -126,7 +126,8 @@ def _any_tail(functions: Sequence[Function], isa: str) -> bool:
     return any(signature.callconv == "tail" for signature in _signatures(functions))
 
 
-def _any_pair_on_stack(functions: Sequence[Function], isa: str) -> bool:
+def any_pair_on_stack(functions: Sequence[Function], isa: str) -> bool:
+    """An i128 among the arguments of one of the functions, or of one that they may call, that is in memory."""
     for signature in _signatures(functions):
         params = signature.params
         if any(param.type is I128 for param in params):
@@ -310,7 +311,7 @@ CASE_FAULTS: Final[list[CaseFault]] = [
               thread="llvm-project #199261, which mends it"),
     CaseFault(("x86_64",), _GLOBAL, _any_tail, "22.1.0",
               "a tailcc function by GlobalISel pops no padding, which its callers take to be popped"),
-    CaseFault(("x86_64",), _GLOBAL, _any_pair_on_stack, "22.1.0",
+    CaseFault(("x86_64",), _GLOBAL, any_pair_on_stack, "22.1.0",
               "GlobalISel splits an i128 between a register and the stack, or does not align it there"),
     CaseFault(("aarch64",), _GLOBAL, _any_narrow_rotate, "22.1.0",
               "GlobalISel takes the halves of a rotate for disjoint, which they are not where its distance is 0",

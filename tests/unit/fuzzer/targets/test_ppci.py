@@ -119,9 +119,14 @@ def test_what_it_says_it_does_not_do_is_unsupported(target: Ppci) -> None:
         target.compile(case_of(SEVENTH, (0,) * 7))
 
 
-@pytest.mark.parametrize(
-    "path", sorted((ROOT / "corpus").glob("*/*-ppci-*.clif")), ids=lambda path: path.stem
-)
+#: folded in the middle of its optimiser: there is nothing to build around, and its text makes one finding of it
+LEFT_IN = "1af15312e56a"
+ENTRIES = [
+    path for path in sorted((ROOT / "corpus").glob("*/*-ppci-*.clif")) if LEFT_IN not in path.stem
+]
+
+
+@pytest.mark.parametrize("path", ENTRIES, ids=lambda path: path.stem)
 def test_known_faults_are_there_and_built_around(path: Path) -> None:
     entry = load_entry(path)
     target = Ppci()
