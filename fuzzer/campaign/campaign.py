@@ -141,12 +141,13 @@ class Campaign:
         self._sampled = 0.0
         state.restore(self.schedule)
         self._folded = self.schedule.epoch
-        tallies = state.tallies()
+        tallies, rows = state.tallies(), state.findings()
         self.totals = Totals(
             before=tallies.seconds, counts=self.schedule.counts(), deaths=tallies.deaths,
             met_again=tallies.known,
             known={signature: msgspec.structs.replace(row, verdict="known")
-                   for signature, row in state.findings().items()},
+                   for signature, row in rows.items() if row.verdict != "suspect"},
+            suspects={signature: row for signature, row in rows.items() if row.verdict == "suspect"},
         )  # fmt: skip
         self._known_before = state.known_before()
 

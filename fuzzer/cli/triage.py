@@ -61,7 +61,7 @@ def command(
 
 
 def _entries(name: str) -> list[Path]:
-    """The entries that a campaign found, or those in a folder, or the one."""
+    """The entries that a campaign found, but for suspects of the executor, or those in a folder, or the one."""
     folder = Path(name)
     if not exists(folder):
         return entry_paths((name,))
@@ -71,7 +71,7 @@ def _entries(name: str) -> list[Path]:
         state.close()
     except StateError as error:
         fail(str(error))
-    found = [_located(Path(row.path), folder) for row in rows]
+    found = [_located(Path(row.path), folder) for row in rows if row.verdict != "suspect"]
     return [path for path in found if path.exists()]
 
 

@@ -11,6 +11,7 @@ import pytest
 from fuzzer.campaign.campaign import Campaign
 from fuzzer.campaign.messages import Found, Message
 from fuzzer.campaign.state import create, exists, read, resume
+from fuzzer.cli.triage import _entries as entries_of
 from fuzzer.targets.builtin import Builtin
 from tests.unit.fuzzer.campaign.pretend import (
     Silent,
@@ -123,6 +124,10 @@ def test_what_another_executor_does_not_repeat_is_a_suspect_and_no_finding(tmp_p
     found = msgspec.structs.replace(found_of(SIGNATURE, path), refuted=True, suspect="not there")
     again = msgspec.structs.replace(found, verdict="known")
     assert campaign(tmp_path, found, again) == [f"suspect {SIGNATURE}"]
+    assert campaign(tmp_path, again) == []  # gone on with
     state = read(tmp_path)
-    assert [(row.verdict, row.times) for row in state.findings().values()] == [("suspect", 2)]
+    assert [(row.verdict, row.times) for row in state.findings().values()] == [("suspect", 3)]
     state.close()
+    assert entries_of(str(tmp_path)) == []  # of which no report is drafted
+    assert campaign(tmp_path / "other", found_of(SIGNATURE, path)) == [f"new {SIGNATURE}"]
+    assert entries_of(str(tmp_path / "other")) == [Path(path)]
