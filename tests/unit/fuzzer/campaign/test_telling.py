@@ -129,5 +129,6 @@ def test_what_another_executor_does_not_repeat_is_a_suspect_and_no_finding(tmp_p
     assert [(row.verdict, row.times) for row in state.findings().values()] == [("suspect", 3)]
     state.close()
     assert entries_of(str(tmp_path)) == []  # of which no report is drafted
+    (tmp_path / "other").mkdir()
     assert campaign(tmp_path / "other", found_of(SIGNATURE, path)) == [f"new {SIGNATURE}"]
     assert entries_of(str(tmp_path / "other")) == [Path(path)]

@@ -275,3 +275,23 @@ def test_a_real_compiler_compiles_rightly_through_its_example() -> None:
         case.options = {"opt_level": str(level)}
         trial, found = run_trial(case, made, thorough=True)
         assert (found, trial.executed) == ([], 3)
+
+
+WASMTIME = ROOT / "examples/wasmtime_compiler.py"
+
+
+@pytest.mark.parametrize("strategy", ["cranelift", "winch"])
+def test_wasmtime_compiles_rightly_through_its_example(strategy: str) -> None:
+    pytest.importorskip("wasmtime")
+    pytest.importorskip("elftools")
+    made = of(f"{sys.executable} {WASMTIME}")
+    generator = CaseGenerator(made, "x86_64")
+    runs = 0
+    for seed in range(40):
+        case = generator.from_seed(seed)
+        case.options["strategy"] = strategy
+        trial, found = run_trial(case, made)
+        assert found == []
+        runs += trial.executed
+    assert runs > 150
+    assert len(WASMTIME.read_text().splitlines()) < 150
