@@ -152,7 +152,7 @@ def _run_compiled(case: Case, target: Target) -> list[Outcome | Unsupported]:
             outcomes.append(Trapped(traps[run.offset], b""))
         else:
             raise BrokenPromise(f"{run.stop} at {run.offset:#x}, no trap recorded there")
-    doubt = suspicion(case.isa, code.code)
+    doubt = suspicion(case.isa, code.code, code.data_ranges)
     return _without_doubtful(case, outcomes, doubt) if doubt else outcomes
 
 

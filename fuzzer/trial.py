@@ -179,8 +179,9 @@ def run_trial(
     compile_case(trial)
     execute(trial)
     found = violations(trial, only)
-    if found and trial.code is not None and (doubt := suspicion(case.isa, trial.code.code)):
-        for violation in found:
+    if found and trial.code is not None:
+        doubt = suspicion(case.isa, trial.code.code, trial.code.data_ranges)
+        for violation in found if doubt else ():
             if violation.check in EXECUTED:
                 violation.suspect = doubt
     return trial, found

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from fuzzer.checks.check import Check
-from fuzzer.execute.decode import DECODED_WHOLE, decode
+from fuzzer.execute.decode import DECODED_WHOLE, decode, instructions
 from fuzzer.finding import Violation
 
 if TYPE_CHECKING:
@@ -78,9 +78,8 @@ def _undecodable(trial: Trial) -> Iterator[Violation]:
         or trial.case.isa not in DECODED_WHOLE
     ):
         return
-    data = {at for start, end in compiled.data_ranges for at in range(start, end)}
-    for offset, text in decode(trial.case.isa, compiled.code):
-        if text == "(bad)" and offset not in data:
+    for offset, _, text in instructions(trial.case.isa, compiled.code, compiled.data_ranges):
+        if text == "(bad)":
             word = compiled.code[offset : offset + 4]
             yield Violation("encoding", f"at {offset:#x}: {word.hex()} decodes to nothing", "bad")
 

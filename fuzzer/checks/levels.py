@@ -44,7 +44,9 @@ def _look(trial: Trial) -> Iterator[Violation]:
                 other.unsupported
             )  # whoever repeats a finding must not take this for "all is well"
             return
-        doubt = suspicion(case.isa, other.code.code) if other.anomalies and other.code else ""
+        doubt = ""
+        if other.anomalies and other.code:
+            doubt = suspicion(case.isa, other.code.code, other.code.data_ranges)
         for index in other.anomalies:
             run = other.runs[index]
             if run is not None and index not in trial.anomalies:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any, Final
 
@@ -78,3 +79,24 @@ def decode(isa: str, code: bytes, at: int = 0) -> list[tuple[int, str]]:
             texts.append((done, text or "(bad)"))
             done = end if text else done + step
     return texts
+
+
+def instructions(
+    isa: str, code: bytes, data: Sequence[tuple[int, int]]
+) -> Iterator[tuple[int, int, str]]:
+    """(offset, end, text) of each instruction outside the ranges of ``data``. Behind each of those reading begins anew:
+    where instructions differ in length, bytes that are none would put it out of step."""
+    start = 0
+    for lo, hi in [*sorted(data), (len(code), len(code))]:
+        found = decode(isa, code[start:lo], start)
+        for number, (at, text) in enumerate(found, 1):
+            end = found[number][0] if number < len(found) else lo - start
+            yield start + at, start + end, text
+        start = max(start, hi)
+
+
+def listing(isa: str, code: bytes, data: Sequence[tuple[int, int]] = ()) -> str:
+    """The code, a line for each instruction and for each range of data."""
+    lines = [(at, text) for at, _, text in instructions(isa, code, data)]
+    lines += [(start, f"{code[start:end].hex()} (data)") for start, end in data]
+    return "\n".join(f"{at:6x}: {text}" for at, text in sorted(lines))

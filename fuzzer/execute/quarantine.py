@@ -9,10 +9,11 @@ second executor before they may be called the compiler's.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from fuzzer.execute.decode import decode
+from fuzzer.execute.decode import instructions
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +48,12 @@ _COMPILED: Final = [
 ]
 
 
-def suspicion(isa: str, code: bytes) -> str:
-    """Why the executor may be wrong about ``code``, or "" if nothing speaks against it."""
+def suspicion(isa: str, code: bytes, data: Sequence[tuple[int, int]] = ()) -> str:
+    """Why the executor may be wrong about ``code``, or "" if nothing speaks against it. ``data``: ranges of it."""
     faults = [row for row in _COMPILED if row[0].isa == isa]
     if not faults:
         return ""
-    for _, text in decode(isa, code):
+    for _, _, text in instructions(isa, code, data):
         mnemonic, _, operands = text.removeprefix("lock ").partition(" ")
         for fault, pattern, shape in faults:
             if pattern.fullmatch(mnemonic) and shape.search(operands):

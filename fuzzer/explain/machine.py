@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from backend.ir.entities import Signature
-from fuzzer.execute.decode import decode
+from fuzzer.execute.decode import instructions
 from fuzzer.execute.machines import MACHINES
 from fuzzer.execute.passing import result_pieces
 from fuzzer.explain.tracer import REGISTERS, Trace, TraceStep
@@ -51,15 +51,8 @@ class Machine:
         self.done = 0
         self.texts: dict[int, str] = {}
         self.ends: dict[int, int] = {}
-        start = 0
-        for lo, hi in [*sorted(data), (len(code), len(code))]:
-            before = -1
-            for at, text in decode(isa, code[start:lo], start):
-                self.texts[start + at] = text
-                self.ends[before] = start + at
-                before = start + at
-            self.ends[before] = lo
-            start = max(hi, start)
+        for at, end, text in instructions(isa, code, data):
+            self.texts[at], self.ends[at] = text, end
 
     def apply(self, step: TraceStep) -> None:
         """``step`` is done."""

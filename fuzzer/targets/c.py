@@ -24,7 +24,7 @@ from backend.ir.printer import print_functions
 from backend.ir.types import I128, Type
 from backend.machine.compiled import CompiledCode
 from fuzzer.case import Case, OptionValue
-from fuzzer.execute.decode import decode
+from fuzzer.execute.decode import listing
 from fuzzer.targets.c_calls import fits_results
 from fuzzer.targets.c_faults import known_fault
 from fuzzer.targets.c_ir import Module, is_translated
@@ -161,7 +161,7 @@ class C(Target):
             stages={
                 "clif": lambda: print_functions(case.functions),
                 "c": lambda: text,
-                "asm": lambda: "\n".join(f"{at:6x}: {line}" for at, line in decode(case.isa, code)),
+                "asm": lambda: listing(case.isa, code, linked.data),
                 "bytes": code.hex,
             },
         )

@@ -22,7 +22,7 @@ from backend.ir.printer import print_functions
 from backend.ir.types import I8, I16, I32, I64, I128, Type
 from backend.machine.compiled import CompiledCode
 from fuzzer.case import Case, OptionValue
-from fuzzer.execute.decode import decode
+from fuzzer.execute.decode import listing
 from fuzzer.targets.cranelift import Cranelift
 from fuzzer.targets.cranelift_faults import MADE_FAULTS, form_fault, known_fault
 from fuzzer.targets.cranelift_py_ir import Module, is_built
@@ -134,7 +134,7 @@ class CraneliftPy(Target):
             dialect="cranelift",
             stages={
                 "clif": lambda: print_functions(case.functions),
-                "asm": lambda: "\n".join(f"{at:6x}: {line}" for at, line in decode(case.isa, code)),
+                "asm": lambda: listing(case.isa, code, linked.data),
                 "bytes": code.hex,
             },
         )

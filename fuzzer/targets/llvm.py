@@ -21,7 +21,7 @@ from backend.ir.printer import print_functions
 from backend.ir.types import I128, Type
 from backend.machine.compiled import CompiledCode
 from fuzzer.case import Case, OptionValue
-from fuzzer.execute.decode import decode
+from fuzzer.execute.decode import decode, listing
 from fuzzer.execute.machines import MACHINES
 from fuzzer.targets.elf import link
 from fuzzer.targets.llvm_calls import NO_TAILS, TAIL_CALLS, is_passed
@@ -160,7 +160,7 @@ class Llvm(ProcessTarget):
                 "clif": lambda: print_functions(case.functions),
                 "llvm": lambda: text,
                 "optimised": lambda: self._answer({**question, "want": "text"}),
-                "asm": lambda: "\n".join(f"{at:6x}: {line}" for at, line in decode(case.isa, code)),
+                "asm": lambda: listing(case.isa, code, linked.data),
                 "bytes": code.hex,
             },
         )

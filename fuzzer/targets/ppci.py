@@ -21,7 +21,7 @@ from backend.ir.printer import print_functions
 from backend.ir.types import Type
 from backend.machine.compiled import CompiledCode, Reloc
 from fuzzer.case import Case, OptionValue
-from fuzzer.execute.decode import decode
+from fuzzer.execute.decode import listing
 from fuzzer.targets.ppci_faults import known_failure
 from fuzzer.targets.ppci_ir import ISA, Builder, Names, declared, is_built
 from fuzzer.targets.read_traps import traps_read
@@ -90,7 +90,7 @@ class Ppci(Target):
             stages={
                 "clif": lambda: print_functions(case.functions),
                 "ppci": lambda: before,
-                "asm": lambda: "\n".join(f"{at:6x}: {line}" for at, line in decode(case.isa, code)),
+                "asm": lambda: listing(case.isa, code),
                 "bytes": code.hex,
             },
         )

@@ -11,7 +11,7 @@ from backend.errors import Unsupported
 from backend.ir.printer import print_functions
 from backend.machine.compiled import CompiledCode, Reloc
 from fuzzer.case import Case
-from fuzzer.execute.decode import decode
+from fuzzer.execute.decode import listing
 from fuzzer.targets.last_words import last_words, unchanging
 from fuzzer.targets.server import Server
 from fuzzer.targets.target import CompileError, ProtocolError, Target
@@ -127,7 +127,7 @@ def _compiled(case: Case, reply: str, text: str) -> CompiledCode:
         symbols={**symbols, "entry": symbols.get(case.function.name, 0)},
         stages={
             "clif": lambda: text,
-            "asm": lambda: "\n".join(f"{at:6x}: {line}" for at, line in decode(case.isa, made)),
+            "asm": lambda: listing(case.isa, made, data),
             "bytes": made.hex,
         },
     )  # fmt: skip
