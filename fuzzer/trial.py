@@ -10,7 +10,7 @@ from traceback import clear_frames
 
 from backend.errors import Unsupported
 from backend.machine.compiled import CompiledCode
-from fuzzer.case import Case, byte_order_of
+from fuzzer.case import Case, Input, byte_order_of
 from fuzzer.execute import emulator as executor
 from fuzzer.execute.emulator import Emulator, ExecutorLimit, Run, emulator_for
 from fuzzer.execute.machines import MACHINES
@@ -20,7 +20,7 @@ from fuzzer.finding import Violation, encodable
 from fuzzer.loading import load
 from fuzzer.outcome import Outcome, OutOfFuel, Returned, Trapped, same_calls, same_memory
 from fuzzer.reference.evaluate import prepare
-from fuzzer.reference.program import DEFAULT_DEPTH, Program
+from fuzzer.reference.program import DEFAULT_DEPTH, DEFAULT_FUEL, Program
 from fuzzer.targets.target import Target, TargetUnavailable
 
 
@@ -121,6 +121,8 @@ def execute(trial: Trial, emulator: Emulator | None = None) -> None:
             continue
         try:
             result = run(values, memory, (index + poison) & 1)
+            if result.stop == executor.TIMEOUT:
+                result = patiently(engine, case, values, (index + poison) & 1)
         except ExecutorLimit as limit:
             trial.unsupported = f"executor limit: {limit}"
             runs.clear()
@@ -132,6 +134,15 @@ def execute(trial: Trial, emulator: Emulator | None = None) -> None:
             if trial.first_only:
                 runs += [None] * (len(trial.outcomes) - len(runs))
                 return
+
+
+def patiently(engine: Emulator, case: Case, values: Input, poison: int) -> Run:
+    """A run with as many machine instructions as the reference's may take."""
+    program = prepare(case.function, byte_order_of(case.isa), lean=True, others=case.others)
+    steps = 64
+    while steps < DEFAULT_FUEL and isinstance(program.run(values, case.memory, steps), OutOfFuel):
+        steps *= 2
+    return engine.run(values, case.memory, poison, steps * MACHINES[case.isa].longest)
 
 
 def agrees(outcome: Outcome, run: Run, trap_codes: dict[int, tuple[str, ...]]) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from fuzzer.checks.check import Check
-from fuzzer.execute.emulator import TIMEOUT, bound_of
+from fuzzer.execute.emulator import MAX_INSTRUCTIONS, TIMEOUT
 from fuzzer.finding import Violation
 from fuzzer.targets.target import TargetHung
 
@@ -20,7 +20,7 @@ def _look(trial: Trial) -> Iterator[Violation]:
     for index in trial.anomalies:
         run = trial.runs[index]
         if run is not None and run.stop == TIMEOUT:
-            yield Violation("hang", f"still at {run.offset:#x} after {bound_of(trial.case.isa)} instructions; "
+            yield Violation("hang", f"still at {run.offset:#x} after {MAX_INSTRUCTIONS} instructions; "
                             f"expected: {trial.outcomes[index]!r}", "", index)  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from fuzzer.checks.check import Check
-from fuzzer.execute.emulator import ExecutorLimit, Run, emulator_for
+from fuzzer.execute.emulator import TIMEOUT, ExecutorLimit, Run, emulator_for
 from fuzzer.finding import Violation
 from fuzzer.loading import load
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 
 def _look(trial: Trial) -> Iterator[Violation]:
+    from fuzzer.trial import patiently
+
     code, case = trial.code, trial.case
     if code is None or not trial.runs:
         return
@@ -29,7 +31,10 @@ def _look(trial: Trial) -> Iterator[Violation]:
         if first is None or index in wrong:
             continue
         try:
-            second = engine.run(case.inputs[index], case.memory, (index + trial.poison + 1) & 1)
+            seed = (index + trial.poison + 1) & 1
+            second = engine.run(case.inputs[index], case.memory, seed)
+            if second.stop == TIMEOUT:
+                second = patiently(engine, case, case.inputs[index], seed)
         except ExecutorLimit as limit:
             trial.unsupported = f"executor limit: {limit}"
             return

@@ -42,7 +42,9 @@ from fuzzer.execute.relocate import Linkage
 from fuzzer.execute.unknown import LONGEST, UNKNOWN, emulator_name, unknown
 
 POISONS: Final = 2
-_MAX_INSTRUCTIONS: Final = 200_000
+MAX_INSTRUCTIONS: Final = 200_000
+"""Machine instructions a run may execute before it counts as endless, if no compiled run-time library takes part and
+the reference does not have much to do, either."""
 
 RETURN: Final = "return"
 TRAP: Final = "trap"
@@ -52,11 +54,6 @@ STRAY: Final = "stray"
 
 _POISON_SEED: Final = 0x5EED_F00D
 _UPPER_SEED: Final = 0x0DDB_A115
-
-
-def bound_of(isa: str) -> int:
-    """Machine instructions a run may execute before it counts as endless, without a compiled run-time library."""
-    return _MAX_INSTRUCTIONS * MACHINES[isa].patience
 
 
 class Run:
@@ -133,7 +130,7 @@ class Emulator:
         #: the functions from outside, made when first there are any, and those of the loaded code
         self._outside: Outside | None = None
         self._called: Outside | None = None
-        self._bound = bound_of(m.name)
+        self._bound = MAX_INSTRUCTIONS
         self._contexts: list[Any] = []
         self._stacks: list[bytes] = []
         self._tops: list[bytes] = []
@@ -193,7 +190,7 @@ class Emulator:
         """
         m = self.machine
         self._called = None
-        self._bound = bound_of(m.name)
+        self._bound = MAX_INSTRUCTIONS
         if linkage is not None:
             if self._outside is None:
                 self._outside = Outside(self._uc, m, self._stack, self._data, self._fills)
@@ -255,8 +252,9 @@ class Emulator:
             made.expected.append(bytes(made.checked))
         return made
 
-    def run(self, inputs: Input, memory: bytes, poison: int = 0) -> Run:
-        """Call the loaded function once. ``memory``: the data region's bytes before the call.
+    def run(self, inputs: Input, memory: bytes, poison: int = 0, bound: int = 0) -> Run:
+        """Call the loaded function once. ``memory``: the data region's bytes before the call; ``bound``: instructions
+        that it may execute, where they are more than usual.
 
         ExecutorLimit if it comes to an instruction that the emulator does not know.
         """
@@ -272,7 +270,7 @@ class Emulator:
             outside.begin(poison)
         self._fault_address = -1
         landed = self._landed
-        error = self._enter(handle, self._entry, landed, 0, self._bound)
+        error = self._enter(handle, self._entry, landed, 0, max(bound, self._bound))
         out = caller.exchange.out
         lib.uc_reg_read_batch(handle, out.ids, out.pointers, caller.out_count)
         pc = out.values[0]

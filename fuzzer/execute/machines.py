@@ -57,8 +57,9 @@ class Machine:
     ``stack_align``: of the stack pointer at a call. ``landing``: what stands at the return address, which Unicorn has
     to execute before it stops. ``one_error``: Unicorn gives a bad access the number of a trap, and no address; what
     traps here begins with a byte of 0. ``writable_code``: nothing runs in pages that are not. ``trap_faults``:
-    ``trap_fill`` is an access that is bad whatever the registers hold. ``patience``: by how much more instructions a
-    run may take before it counts as endless, where i128 is divided by a loop of some ten thousand.
+    ``trap_fill`` is an access that is bad whatever the registers hold. ``longest``: machine
+    instructions that one of CLIF may take: what is done bit by bit takes hundreds, a division of i128 that is a loop of
+    sums of four words tens of thousands.
     """
 
     name: str
@@ -85,7 +86,7 @@ class Machine:
     one_error: bool = False
     writable_code: bool = False
     trap_faults: bool = False
-    patience: int = 1
+    longest: int = 1000
 
 
 def _saved(isa: str) -> tuple[int, ...]:
@@ -226,7 +227,7 @@ _ARM: Final = Machine(
     flags_lost=0xF000_0000,
     return_code=bytes.fromhex("1eff2fe1"),  # bx lr
     stack_align=8,
-    patience=100,
+    longest=40_000,
 )
 
 #: MIPS64 release 6, since its NaNs are those of IEEE 754-2008: in the ones before, the quiet bit says the opposite.

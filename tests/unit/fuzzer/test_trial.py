@@ -182,3 +182,24 @@ block2:
     for outcomes in (trial.outcomes, expected_of(case)):
         assert [type(outcome) for outcome in outcomes] == [Returned, OutOfFuel]
     assert [type(outcome) for outcome in outcomes_of(case)] == [Returned, Returned]
+
+
+LOOP = """function %f(i64) -> i64 {
+block0(v0: i64):
+  jump block1(v0)
+block1(v1: i64):
+  v2 = iadd_imm v1, -1
+  brif v2, block1(v2), block2
+block2:
+  return v0
+}"""
+
+
+@pytest.mark.parametrize(("trips", "checks"), [(300, []), (2, ["hang"])])
+def test_a_run_may_be_as_long_as_the_reference_has_much_to_do(
+    trips: int, checks: list[str]
+) -> None:
+    """Half a million machine instructions: for hundreds of CLIF's, which may each be a loop, or for a few."""
+    slow = Words("movz x9, #4, lsl #16", "subs x9, x9, #1", "b.ne #-4", "ret")
+    trial, found = run_trial(Case(parse_function(LOOP), [(trips,)]), slow, thorough=True)
+    assert ([violation.check for violation in found], trial.executed) == (checks, 1)
