@@ -41,7 +41,7 @@ from fuzzer.report.text import one_line
 from fuzzer.selftest.plant import planted
 from fuzzer.targets import target_named
 from fuzzer.targets.target import Target, TargetUnavailable
-from fuzzer.trial import Trial, run_trial
+from fuzzer.trial import EXECUTED, Trial, is_seen_anew, run_trial
 
 THOROUGH_EVERY: Final = 8
 """One case in so many is also compiled twice, run under other poison and re-assembled."""
@@ -57,6 +57,8 @@ CALLS: Final = {"hang": (40, 200), "crash": (120, 300), "protocol": (120, 300)}
 """Calls of the predicate in the two stages of shrinking, of what the compiler does, where each costs what a hang is
 given time for, or the start of a process and its death."""
 _NONE: Final[set[int]] = set()
+BAD_STATE: Final = "executor limit: the emulator was in a bad state, and another has its place"
+"""Why nothing is said of a case that a new engine runs as it has to be."""
 DISK_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 """What writing fails with when there is no room left, or no disk."""
 
@@ -205,6 +207,9 @@ class Worker:
                 kind = kind_of(violation)
                 tried.kinds[kind] = tried.kinds.get(kind, 0) + 1
                 if worthy.worth(violation, CHECKS[violation.check].by_shape):
+                    if trial.anomalies and violation.check in EXECUTED and not is_seen_anew(trial):
+                        tried.unsupported[BAD_STATE] = tried.unsupported.get(BAD_STATE, 0) + 1
+                        break
                     finding = Finding(case, self.target.name, violation)
                     suspects.append(_Suspect(nth[kind], index, generator, finding))
                     nth[kind] += 1

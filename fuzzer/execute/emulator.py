@@ -341,6 +341,11 @@ def emulator_for(isa: str) -> Emulator:
     return found
 
 
+def replace(isa: str, engine: Emulator) -> None:
+    """Let ``engine`` be this process's for ``isa`` from now on."""
+    _pool[isa] = engine
+
+
 @contextmanager
 def instead(isa: str, engine: Emulator) -> Iterator[None]:
     """Let ``engine`` be this process's for ``isa``."""

@@ -11,14 +11,32 @@ from backend.ir.parser import parse_function
 from backend.ir.types import Type
 from backend.machine.compiled import CompiledCode
 from fuzzer import trial as trials
-from fuzzer.case import Case
+from fuzzer.case import Case, Input
 from fuzzer.checks.reassembly import assemble
-from fuzzer.execute.emulator import FAULT, RETURN, STRAY, TIMEOUT, TRAP, Run
+from fuzzer.execute.emulator import (
+    FAULT,
+    RETURN,
+    STRAY,
+    TIMEOUT,
+    TRAP,
+    Emulator,
+    Run,
+    emulator_for,
+    instead,
+)
 from fuzzer.outcome import Outcome, OutOfFuel, Returned, Trapped
 from fuzzer.reference.evaluate import outcomes_of
 from fuzzer.targets import target_named
 from fuzzer.targets.target import Target
-from fuzzer.trial import Trial, agrees, execute, expected_of, interpret, run_trial
+from fuzzer.trial import (
+    Trial,
+    agrees,
+    execute,
+    expected_of,
+    interpret,
+    is_seen_anew,
+    run_trial,
+)
 
 A, B = b"a" * 8, b"b" * 8
 CODES = {8: ("heap_oob",), 12: ("int_divz", "int_ovf")}
@@ -203,3 +221,30 @@ def test_a_run_may_be_as_long_as_the_reference_has_much_to_do(
     slow = Words("movz x9, #4, lsl #16", "subs x9, x9, #1", "b.ne #-4", "ret")
     trial, found = run_trial(Case(parse_function(LOOP), [(trips,)]), slow, thorough=True)
     assert ([violation.check for violation in found], trial.executed) == (checks, 1)
+
+
+class Weary(Emulator):
+    """An engine that has run too much."""
+
+    def run(self, inputs: Input, memory: bytes, poison: int = 0, bound: int = 0) -> Run:
+        run = super().run(inputs, memory, poison, bound)
+        run.stop = STRAY
+        return run
+
+
+def test_an_engine_in_a_bad_state_is_not_believed_and_gives_way() -> None:
+    case, target = identity(1, 2), target_named("builtin")
+    weary = Weary("aarch64")
+    with instead("aarch64", weary):
+        trial, found = run_trial(case, target)
+        assert {violation.check for violation in found} == {"bounds"}
+        assert not is_seen_anew(trial)
+        assert emulator_for("aarch64") is not weary
+        assert run_trial(case, target)[1] == []
+
+
+def test_what_a_new_engine_does_as_well_is_believed() -> None:
+    engine = emulator_for("aarch64")
+    trial, _ = run_trial(identity(1), Words("mov x0, #7", "ret"))
+    assert is_seen_anew(trial)
+    assert emulator_for("aarch64") is engine

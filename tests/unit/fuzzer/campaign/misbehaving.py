@@ -22,8 +22,9 @@ from typing import ClassVar
 
 from backend.errors import Unsupported
 from backend.machine.compiled import CompiledCode
-from fuzzer.case import Case
+from fuzzer.case import Case, Input
 from fuzzer.checks.reassembly import assemble
+from fuzzer.execute.emulator import STRAY, Emulator, Run, replace
 from fuzzer.targets import TARGETS, Row
 from fuzzer.targets.builtin import Builtin
 
@@ -91,6 +92,30 @@ class Endless(Misbehaving):
 class Refuses(Misbehaving):
     def misbehave(self, case: Case) -> CompiledCode:
         raise Unsupported("no multiplication here")
+
+
+class Weary(Misbehaving):
+    """Runs in an engine that is in a bad state, until that is replaced."""
+
+    worn = False
+
+    def compile(self, case: Case) -> CompiledCode:
+        if not self.worn:
+            self.worn = True
+            replace(case.isa, _Worn(case.isa))
+        return super().compile(case)
+
+    def misbehave(self, case: Case) -> CompiledCode:
+        return Builtin.compile(self, case)
+
+
+class _Worn(Emulator):
+    """Of which every run leaves the code."""
+
+    def run(self, inputs: Input, memory: bytes, poison: int = 0, bound: int = 0) -> Run:
+        run = super().run(inputs, memory, poison, bound)
+        run.stop = STRAY
+        return run
 
 
 class RefusesAll(Misbehaving):

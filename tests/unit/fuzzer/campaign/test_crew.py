@@ -18,6 +18,7 @@ from fuzzer.campaign.crew import Crew
 from fuzzer.campaign.messages import Broken, Died, Done, Found, Message, Order, Tried
 from fuzzer.campaign.orphans import children
 from fuzzer.campaign.settings import Settings
+from fuzzer.campaign.worker import BAD_STATE
 from fuzzer.corpus.entry import load_entry
 from fuzzer.targets import TARGETS, Row
 
@@ -266,3 +267,13 @@ def test_workers_end_with_their_parent_though_no_kernel_kills_them(
     while any(map(_lives, pids)) and time.monotonic() < end:
         time.sleep(0.02)
     assert not [pid for pid in pids if _lives(pid)]
+
+
+def test_an_emulator_in_a_bad_state_is_replaced_and_blames_nobody(hire: Hire) -> None:
+    crew = hire("Weary")
+    crew.give(Order(0, 0, 24))
+    messages = list(follow(crew))
+    (tried,) = of(Tried, messages)
+    assert tried.unsupported == {BAD_STATE: 1}
+    assert tried.functions == 24
+    assert of(Found, messages) == []
