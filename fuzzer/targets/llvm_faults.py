@@ -195,12 +195,14 @@ def _any_bounded(functions: Sequence[Function], isa: str) -> bool:
 
 
 def _any_lost(functions: Sequence[Function], isa: str) -> bool:
-    """A function that never returns the several results that it has."""
-    return any(
-        len(function.signature.returns) > 1
-        and all(inst.op.name != "return" for inst in function.instructions())
-        for function in functions
-    )
+    """A function that never returns the several results that it has: by what is written, or if a trap that is
+    conditional is taken always."""
+    for function in functions:
+        if len(function.signature.returns) > 1:
+            names = [inst.op.name for inst in function.instructions()]
+            if "return" not in names or any("trap" in name for name in names):
+                return True
+    return False
 
 
 def _any_high_trap(functions: Sequence[Function], isa: str) -> bool:
