@@ -276,6 +276,8 @@ class Campaign:
             verdict = "new"
         if verdict == "new" and found.refuted:
             verdict = "suspect"
+        if verdict == "new" and not found.suspect:
+            totals.suspects.pop(signature, None)  # it looked like this one, and this one is none
         kept = {"new": totals.findings, "known": totals.known, "suspect": totals.suspects}
         old = next((rows[signature] for rows in kept.values() if signature in rows), None)
         if old is None:

@@ -132,3 +132,14 @@ def test_what_another_executor_does_not_repeat_is_a_suspect_and_no_finding(tmp_p
     (tmp_path / "other").mkdir()
     assert campaign(tmp_path / "other", found_of(SIGNATURE, path)) == [f"new {SIGNATURE}"]
     assert entries_of(str(tmp_path / "other")) == [Path(path)]
+
+
+def test_a_finding_that_looks_like_a_suspect_is_told_all_the_same(tmp_path: Path) -> None:
+    path = saved(tmp_path, OURS)
+    suspect = msgspec.structs.replace(found_of(SIGNATURE, path), refuted=True, suspect="not there")
+    finding = found_of(SIGNATURE, path, "known")
+    told = [f"suspect {SIGNATURE}", f"new {SIGNATURE}"]
+    assert campaign(tmp_path, suspect, finding, suspect) == told
+    state = read(tmp_path)
+    assert [row.verdict for row in state.findings().values()] == ["new"]
+    state.close()
