@@ -346,6 +346,8 @@ def return_call(low: Translator, inst: Inst) -> None:
         raise Unsupported("a tail call between other conventions than tail")
     if not extends_alike(low.function.signature, signature):
         raise Unsupported("a tail call of a function that does not extend its results")
+    if low.module.dialect and shape_of(signature, low.isa).passing.area:
+        raise Unsupported("a tail call with results that LLVM puts in memory")
     if (own.result, own.slots) != (shape.result, shape.slots):
         raise Unsupported("a tail call of a function with other results")
     if _SRET in (own.types, shape.types) or any(

@@ -180,3 +180,18 @@ def test_a_division_by_a_long_loop_is_no_endless_one(isa: str) -> None:
     """Of i128 on Arm: some ten thousand instructions each."""
     trial, found = run_trial(case_of(DIVISIONS, [((1 << 128) - 5, 3)], isa, "none"), LLVM)
     assert (trial.unsupported, found, trial.executed) == ("", [], 1)
+
+
+TAIL = """function %f() -> i16, i32, i32, i32 tail {
+    fn0 = %g() -> i16, i32, i32, i32 tail
+block0:
+    return_call fn0()
+}"""
+
+
+@pytest.mark.parametrize(("isa", "refused"), [("x86_64", True), ("aarch64", False)])
+def test_a_tail_call_whose_results_are_in_memory_is_unsupported(isa: str, refused: bool) -> None:
+    """LLVM passes on an address for them, and has no tail call then. AArch64 has eight registers."""
+    trial, found = run_trial(case_of(TAIL, [()], isa, "speed"), LLVM)
+    assert found == []
+    assert ("in memory" in trial.unsupported) == refused
