@@ -30,7 +30,7 @@ from fuzzer.targets.llvm_faults import refuse_faulty
 from fuzzer.targets.llvm_types import EXTEND, passed_as
 
 if TYPE_CHECKING:
-    from fuzzer.targets.llvm_ir import Translator
+    from fuzzer.targets.llvm_ir import Module, Translator
 
 _TAIL: Final = "tailcc "
 _CONVENTIONS: Final = {"": "", "system_v": "", "fast": "", "cold": "", "tail": _TAIL}
@@ -247,9 +247,23 @@ def func_addr(low: Translator, inst: Inst) -> None:
     assert signature is not None  # the verifier's rule
     name = low.function.functions[inst.ref].name
     shape = low.module.shape_of(signature)
+    _refuse_faulty_outside(low, name, signature, shape)
     if _is_private(low, name, shape):
         raise Unsupported("the address of a function from outside that is of the convention tail")
     low.result(inst, f"ptrtoint ptr {low.module.callee(name, shape)} to i64")
+
+
+def refuse_faulty_entry(module: Module, signature: Signature, shape: Shape) -> None:
+    """Unsupported if the entry by context, which has no arguments on the stack, would call the function wrongly."""
+    if shape.convention == _TAIL:
+        refuse_faulty(module, "call", signature, Signature())
+
+
+def _refuse_faulty_outside(low: Translator, name: str, signature: Signature, shape: Shape) -> None:
+    """Unsupported if what stands in place of a function from outside would be compiled wrongly."""
+    outside = low.module.by_context and name not in low.module.functions
+    if outside and shape.convention == _TAIL:
+        refuse_faulty(low.module, "function", signature, signature)
 
 
 def _is_private(low: Translator, name: str, shape: Shape) -> bool:
@@ -311,6 +325,7 @@ def _callee(low: Translator, inst: Inst, signature: Signature) -> tuple[Shape, s
         address = low.temporary(f"inttoptr i64 {low.name_of(inst.args[0])} to ptr")
         return shape, address
     name = low.function.functions[inst.ref].name
+    _refuse_faulty_outside(low, name, signature, shape)
     if _is_private(low, name, shape):
         if shape.passing.stack:
             raise Unsupported("stack arguments of a function from outside that would pop them")

@@ -69,6 +69,7 @@ class Module:
         entry = self.functions[self.entry]
         shape = self.shape_of(entry.signature)
         if self.by_context:
+            llvm_calls.refuse_faulty_entry(self, entry.signature, shape)
             self.entry = llvm_context.ENTRY
             texts.append(llvm_context.entry(_symbol(entry.name), shape))
             texts += [llvm_context.outside(*each) for each in self._outside.items()]
