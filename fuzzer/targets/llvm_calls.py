@@ -57,6 +57,8 @@ _NOBODYS: Final = replace(
 )
 """In place of a machine that there is not: who calls a function that nobody runs need not know where its values are, so
 LLVM is told their types and no more."""
+_IN_XMM: Final = 2
+"""Floats among results that x86-64 has in SSE registers; LLVM returns more of them in those of x87."""
 _SRET: Final = "ptr sret([0 x i8])"
 AREA: Final = "%area"
 """The parameter with the address of the results that are in no register."""
@@ -113,7 +115,7 @@ def shape_of(signature: Signature, isa: str, dialect: str = "") -> Shape:
     except ValueError as error:
         raise Unsupported(str(error)) from None
     if placed.convention.context:
-        return _native(signature, convention, placed)
+        return _native(signature, convention, placed, isa)
     fields: list[str] = []
     slots: list[int] = []
     ints = 0
@@ -144,10 +146,12 @@ def shape_of(signature: Signature, isa: str, dialect: str = "") -> Shape:
     return Shape(convention, result, tuple(fields), tuple(params), tuple(slots), placed)
 
 
-def _native(signature: Signature, convention: str, placed: Passing) -> Shape:
+def _native(signature: Signature, convention: str, placed: Passing, isa: str) -> Shape:
     """As LLVM would have it, where only LLVM calls the functions that it compiles: every piece of the results is a
     field, whatever fits in registers."""
     fields = [_piece_type(signature.returns[piece.value]) for piece in placed.results]
+    if isa == "x86_64" and sum(field in ("float", "double") for field in fields) > _IN_XMM:
+        raise Unsupported("a third float among results, which x87 would make another NaN of")
     params = [(passed_as(param), n) for n, param in enumerate(signature.params)]
     slots = tuple(range(len(fields)))
     return Shape(convention, _struct(fields), tuple(fields), tuple(params), slots, placed)

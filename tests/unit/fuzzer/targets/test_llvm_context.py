@@ -195,3 +195,13 @@ def test_a_tail_call_whose_results_are_in_memory_is_unsupported(isa: str, refuse
     trial, found = run_trial(case_of(TAIL, [()], isa, "speed"), LLVM)
     assert found == []
     assert ("in memory" in trial.unsupported) == refused
+
+
+@pytest.mark.parametrize(("floats", "refused"), [(2, False), (3, True)])
+def test_results_of_x86_64_are_not_returned_in_x87(floats: int, refused: bool) -> None:
+    """A signalling NaN would come back quiet."""
+    types, values = ", ".join(["f32"] * floats), ", ".join(["v0"] * floats)
+    text = f"function %f(f32) -> {types} {{\nblock0(v0: f32):\n    return {values}\n}}"
+    trial, found = run_trial(case_of(text, [(0x7F80_0001,)], "x86_64", "speed"), LLVM)
+    assert found == []
+    assert ("x87" in trial.unsupported) == refused
