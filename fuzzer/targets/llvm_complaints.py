@@ -29,7 +29,7 @@ _UNREACHABLE: Final = re.compile(
 )
 
 #: values of a machine function or a selection graph, by name or number, and what parts them
-_NAMES: Final = re.compile(r"\b(t|0x)[\da-f]+(:\d+)?:?|%\w+(:\w+)?|\$\w+|[ ,=]+")
+_NAMES: Final = re.compile(r"\b(t\d+|0x[\da-f]+)(:\d+)?:?|%\w+(:\w+)?|\$\w+|[ ,=]+")
 _WHERE: Final = re.compile(r"\(?\bin function:? .*")
 
 

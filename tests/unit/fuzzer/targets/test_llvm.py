@@ -453,11 +453,8 @@ def test_x86_64_agrees_with_the_reference() -> None:
         trial, found = run_trial(case, LLVM, thorough=True)
         assert not found, [v.detail for v in found]
         left_out += bool(trial.unsupported)
-        assert (
-            not trial.unsupported
-            or "pops them" in trial.unsupported
-            or "known fault" in trial.unsupported
-        )
+        reasons = ("pops them", "known fault", "a third float among results")
+        assert not trial.unsupported or any(each in trial.unsupported for each in reasons)
         tried += trial.executed
         trapped += sum(run is not None and run.stop == "trap" for run in trial.runs)
         tables += bool(trial.code is not None and trial.code.data_ranges)

@@ -355,6 +355,8 @@ block0(v0: f64, v1: i128):
          True, "verifier Using an undefined physical register"),
         ("LLVM ERROR: ran out of registers during register allocation in function 'f12'\n",
          True, "error ran out of registers during register allocation"),
+        ("LLVM ERROR: failed to perform tail call elimination on t12: i64, at 0xab12\n",
+         True, "error failed to perform tail call elimination on i# at"),
     ],
 )  # fmt: skip
 def test_what_it_says_is_told_apart(said: str, supported: bool, key: str) -> None:
