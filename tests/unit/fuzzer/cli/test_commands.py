@@ -147,7 +147,8 @@ LISTS = {
 
 
 @pytest.mark.parametrize("what", LISTS)
-def test_lists(what: str) -> None:
+def test_lists(what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))  # where other versions of targets are
     key, names = LISTS[what]
     rows = json.loads(invoke("list", what, "--json").output)
     found = {row[key] for row in rows}

@@ -117,6 +117,14 @@ def test_versions_are_in_order_and_complete(cache: Path) -> None:
     assert llvm_versions.built() == ["0.9", "0.44", "0.44.1", "0.100"]
 
 
+def test_versions_that_are_here_are_listed(cache: Path) -> None:
+    for version in ("0.9", "0.44"):
+        install(cache, version)
+    lines = invoke("list", "targets").output.splitlines()
+    named = [line.split()[0] for line in lines if line.startswith("llvm")]
+    assert named == ["llvm", "llvm@0.9", "llvm@0.44"]
+
+
 @pytest.mark.parametrize(
     ("name", "why"),
     [
