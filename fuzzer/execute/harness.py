@@ -6,6 +6,9 @@ they are afterwards::
     start   a stack for signals; handlers; the registers from the *block*; a jump to the code
     finish  stands where a return must land: the registers to the block; block, data, stack to standard output; exit 0
     handler for a signal: its siginfo_t and ucontext_t, data, stack to standard output; exit 1
+    stub    stands for a function from outside: as finish, but exit 2 and more, by the number of the stub
+
+After a stub another program goes on where the function would have returned to.
 
 One row an ISA says it in that ISA's assembly. Sources: Linux's ``arch/*/include/uapi/asm/sigcontext.h`` and
 ``ucontext.h`` (where the PC is in a ucontext_t), ``include/uapi/asm-generic/unistd.h`` and
@@ -37,6 +40,12 @@ _HARNESS: Final = 0x1210_0000
 _SIGNAL_STACK: Final = 0x1220_0000
 _SIGNAL_STACK_SIZE: Final = 0x1_0000
 
+FINISHED: Final = 0
+SIGNALED: Final = 1
+CALLED: Final = 2
+"""Exit statuses; the last is that of the first stub."""
+MOST_STUBS: Final = 250
+
 SIGINFO: Final = 128
 """Bytes of a siginfo_t, which the handler tells."""
 PADDING: Final = -1
@@ -60,12 +69,13 @@ class Harness(NamedTuple):
     """One ISA. ``machine``: ELF's number; ``program``, ``cpu``: of qemu-user.
 
     ``registers``: Unicorn's ids in the order of the block, with the bytes that each takes there; ``load``: takes all of
-    them from the block and jumps to ``{entry}``; ``save``: puts them back. ``assign``: puts a number or what is in
-    another register into a register. ``arguments``: of a system call, ``number``, ``call``: its number's register and
-    instruction; ``numbers``: of write, exit, rt_sigaction, sigaltstack. ``context``: the register in which a handler
-    gets the ucontext_t, ``kept``: one that a system call leaves alone; ``pc_at``: byte of the PC in the ucontext_t.
-    ``flags``: ELF's; ``restorer``: has a kernel_sigaction one? ``past``: is that PC behind an instruction that traps,
-    which ``si_addr`` of the siginfo_t tells?
+    them from the block; ``jump``: goes to ``{entry}``, and loses a register that no caller or callee may rely on, in no
+    more bytes than a stub has; ``save``: puts the registers back, but the one that is lost. ``assign``: puts a number
+    or what is in another register into a register. ``arguments``: of a system call, ``number``, ``call``: its number's
+    register and instruction; ``numbers``: of write, exit, rt_sigaction, sigaltstack. ``context``: the register in which
+    a handler gets the ucontext_t, ``kept``: one that a system call leaves alone; ``pc_at``: byte of the PC in the
+    ucontext_t. ``flags``: ELF's; ``restorer``: has a kernel_sigaction one? ``past``: is that PC behind an instruction
+    that traps, which ``si_addr`` of the siginfo_t tells?
     ``word``: bytes of an address; ``ucontext``: of a ucontext_t as far as its PC, that the handler tells; ``mips``: is
     Linux's interface that of MIPS, with its own numbers and order of fields?
     """
@@ -76,6 +86,7 @@ class Harness(NamedTuple):
     assembler: Callable[[list[str], int], bytes]
     registers: tuple[tuple[int, int], ...]
     load: tuple[str, ...]
+    jump: tuple[str, ...]
     save: tuple[str, ...]
     assign: Callable[[str, int | str], list[str]]
     arguments: tuple[str, ...]
@@ -118,32 +129,39 @@ class Harness(NamedTuple):
 
     def file(
         self, block: bytes, code: bytes, entry: int, data: bytes, stack: bytes,
-        more: Sequence[Segment] = (),
+        more: Sequence[Segment] = (), stubs: int = 0,
     ) -> bytes:  # fmt: skip
         """The program as an ELF file. ``block``: the registers; ``entry``: address in ``code`` to go to; ``more``: what
-        else the code needs."""
-        finish = [
-            *self.save,
-            *self._write(BLOCK, self.size),
-            *self._memory(len(data)),
-            *self._system_call(1, 0),
-        ]
+        else the code needs; ``stubs``: how many functions from outside it may call."""
+
+        def finish(status: int) -> list[str]:
+            return [
+                *self.save,
+                *self._write(BLOCK, self.size),
+                *self._memory(len(data)),
+                *self._system_call(1, status),
+            ]
+
         handler = [
             *self.assign(self.kept, self.context),
             *self._system_call(0, 1, self.arguments[1], SIGINFO),
             *self._write(self.kept, self.ucontext),
             *self._memory(len(data)),
-            *self._system_call(1, 1),
+            *self._system_call(1, SIGNALED),
         ]
         start = [
             *self._system_call(3, BLOCK + _STACK_AT, 0),
             *(line for signal in (*_SIGNALS, *[_BUS_MIPS] * self.mips)
               for line in self._system_call(2, signal, BLOCK + _ACTION_AT, 0, 16 if self.mips else 8)),
-            *(line.format(entry=entry, low=entry & 0xFFFF, high=entry >> 16) for line in self.load),
+            *self.load,
+            *self._jump(entry),
         ]  # fmt: skip
-        handling = self.assemble(handler, _HARNESS)
-        at = _HARNESS + (len(handling) + 15 & ~15)
-        text = handling.ljust(at - _HARNESS, b"\0") + self.assemble(start, at)
+        text, at = bytearray(), []
+        for lines in (handler, start, *(finish(CALLED + n) for n in range(stubs))):
+            text += bytes(-len(text) % 16)
+            at.append(_HARNESS + len(text))
+            text += self.assemble(lines, at[-1])
+        _, starts, *outside = at
         action, signal_stack = self._signals()
         filled = bytearray(block.ljust(_BLOCK_SIZE, b"\0"))
         filled[_ACTION_AT : _ACTION_AT + len(action)] = action
@@ -151,19 +169,32 @@ class Harness(NamedTuple):
         segments = [
             Segment(layout.CODE, READ | EXECUTE, code),
             Segment(BLOCK, READ | WRITE, bytes(filled)),
-            Segment(_HARNESS, READ | EXECUTE, text),
+            Segment(_HARNESS, READ | EXECUTE, bytes(text)),
             Segment(_SIGNAL_STACK, READ | WRITE, bytes(_SIGNAL_STACK_SIZE)),
             Segment(layout.STACK, READ | WRITE, stack),
-            Segment(layout.RETURN, READ | EXECUTE, self.assemble(finish, layout.RETURN)),
+            Segment(layout.RETURN, READ | EXECUTE, self.assemble(finish(FINISHED), layout.RETURN)),
             *more,
         ]
         if data:
             segments.append(Segment(layout.DATA, READ | WRITE, data))
+        if outside:
+            segments.append(Segment(layout.STUBS, READ | EXECUTE, self._stubs(outside)))
         segments.sort()
         big = self.order == "big"
         return static_elf(
-            self.machine, at, segments, big_endian=big, flags=self.flags, bits=8 * self.word
+            self.machine, starts, segments, big_endian=big, flags=self.flags, bits=8 * self.word
         )
+
+    def _jump(self, to: int) -> list[str]:
+        return [line.format(entry=to, low=to & 0xFFFF, high=to >> 16) for line in self.jump]
+
+    def _stubs(self, outside: list[int]) -> bytes:
+        """Of each stub, the code that goes to what stands for it."""
+        made = b""
+        for number, to in enumerate(outside):
+            code = self.assemble(self._jump(to), layout.STUBS + number * layout.STUB)
+            made += code.ljust(layout.STUB, b"\0")
+        return made
 
     def _signals(self) -> tuple[bytes, bytes]:
         """A kernel_sigaction and a stack_t."""
@@ -230,8 +261,9 @@ _AARCH64: Final = Harness(
         *(f"ldp q{n}, q{n + 1}, [x30, #{_A64_Q + 16 * n}]" for n in range(0, 32, 2)),
         "ldr x0, [x30, #256]", "msr nzcv, x0", "ldr x0, [x30, #248]", "mov sp, x0",
         *(f"ldp x{n}, x{n + 1}, [x30, #{8 * n}]" for n in range(0, 30, 2)),
-        "ldr x30, [x30, #240]", "b #{entry}",
+        "ldr x30, [x30, #240]",
     ),
+    jump=("b #{entry}",),
     save=(
         *_assign_aarch64("x17", BLOCK),
         *(f"stp q{n}, q{n + 1}, [x17, #{_A64_Q + 16 * n}]" for n in range(0, 32, 2)),
@@ -277,8 +309,9 @@ _X86_64: Final = Harness(
         "push qword ptr [r11 + 128]", "popfq", "ldmxcsr dword ptr [r11 + 136]",
         *(f"movups xmm{n}, xmmword ptr [r11 + {_X64_XMM + 16 * n}]" for n in range(16)),
         *(f"mov {name}, qword ptr [r11 + {at}]" for name, at in _X64_LOADED),
-        "mov rsp, qword ptr [r11 + 32]", "mov r11, qword ptr [r11 + 88]", "jmp {entry:#x}",
+        "mov rsp, qword ptr [r11 + 32]", "mov r11, qword ptr [r11 + 88]",
     ),
+    jump=("jmp {entry:#x}",),
     save=(
         *_assign_x86_64("r11", BLOCK),
         *(f"mov qword ptr [r11 + {at}], {name}" for name, at in [*_X64_LOADED, ("rsp", 32)]),
@@ -315,8 +348,8 @@ _RISCV64: Final = Harness(
     load=(
         *_assign_riscv64("x31", BLOCK),
         *(f"{kind}ld {name}, {at}(x31)" for name, at, kind in _RV_PLACES),
-        "li x31, {entry}", "jr x31",
     ),
+    jump=("li x31, {entry}", "jr x31"),
     save=(
         *_assign_riscv64("x31", BLOCK),
         *(f"{kind}sd {name}, {at}(x31)" for name, at, kind in _RV_PLACES),
@@ -348,8 +381,9 @@ _S390X: Final = Harness(
     load=(
         *_assign_s390x("%r1", BLOCK),
         *(f"ld %f{n}, {128 + 8 * n}(%r1)" for n in range(16)),
-        "lmg %r0, %r15, 0(%r1)", "llilf %r1, {entry}", "br %r1",
+        "lmg %r0, %r15, 0(%r1)",
     ),
+    jump=("llilf %r1, {entry}", "br %r1"),
     save=(
         *_assign_s390x("%r1", BLOCK),
         *(f"std %f{n}, {128 + 8 * n}(%r1)" for n in range(16)),
@@ -389,11 +423,12 @@ _ARM: Final = Harness(
     ),
     load=(
         *_assign_arm("r12", BLOCK + _ARM_FLOATS),
-        "vldmia r12!, {{d0-d15}}", "vldmia r12!, {{d16-d31}}",
+        "vldmia r12!, {d0-d15}", "vldmia r12!, {d16-d31}",
         *_assign_arm("r12", BLOCK),
         "ldr r0, [r12, #56]", "msr APSR_nzcvq, r0", "ldr sp, [r12, #48]", "ldr lr, [r12, #52]",
-        "ldmia r12, {{r0-r11}}", "movw r12, #{low}", "movt r12, #{high}", "bx r12",
+        "ldmia r12, {r0-r11}",
     ),
+    jump=("movw r12, #{low}", "movt r12, #{high}", "bx r12"),
     save=(
         *_assign_arm("r12", BLOCK),
         "stmia r12, {r0-r11}", "str sp, [r12, #48]", "str lr, [r12, #52]", "mrs r0, apsr", "str r0, [r12, #56]",
@@ -435,8 +470,8 @@ _MIPS64: Final = Harness(
         *_assign_mips64("$1", BLOCK),
         *(f"ldc1 $f{n}, {_MIPS64_FLOATS + 8 * n}($1)" for n in range(32)),
         *(f"ld ${n}, {at}($1)" for n, at in _MIPS64_INT),
-        "lui $1, {high}", "ori $1, $1, {low}", "jalr $0, $1",
     ),
+    jump=("lui $1, {high}", "ori $1, $1, {low}", "jalr $0, $1"),
     save=(
         *_assign_mips64("$1", BLOCK),
         *(f"sdc1 $f{n}, {_MIPS64_FLOATS + 8 * n}($1)" for n in range(32)),

@@ -222,20 +222,29 @@ class Outside:
         self._poison = poison
         self._count = 0
 
+    def begin_again(self) -> None:
+        """The same run begins once more."""
+        self.begin(self._poison)
+
     def _on_stub(self, uc: Any, address: int, size: int, _: Any) -> None:
+        if not self.answer(address):
+            uc.emu_stop()
+
+    def answer(self, address: int) -> bool:
+        """Do what the function at ``address`` does, all but the return; False if the run ends here."""
         number, within = divmod(address - layout.STUBS, layout.STUB)
         if within or number >= len(self._stubs):
-            uc.emu_stop()  # a stray jump, to where this code has nobody
-            return
+            return False  # a stray jump, to where this code has nobody
         stub = self._stubs[number]
         try:
             self._answer(stub)
         except UndefinedBehaviour as reason:
             self.broken.append((f"{CALL}{stub.name}, which is undefined: {reason}", 0, 1))
-            uc.emu_stop()
-        except BaseException as error:  # from here none reaches Python: the run raises it
+            return False
+        except BaseException as error:  # from a hook none reaches Python: the run raises it
             self.error = error
-            uc.emu_stop()
+            return False
+        return True
 
     def _answer(self, stub: _Stub) -> None:
         stub.batch.read(self._lib, self._handle)

@@ -6,9 +6,12 @@ the function elsewhere: the registers, the stack and the data region are taken o
 program of its own (:mod:`fuzzer.execute.harness`), and what it tells is put back. Whoever looks at results, promises
 and memory then sees a run like any other. It takes a process, 30 ms, and is only asked about findings.
 
-What it can't do it says with ExecutorLimit: functions from outside the code, which are answered inside the
-emulator; a compiled run-time library goes along (:mod:`fuzzer.execute.runtime`). A data region ends within a page of
-the machine; a fault of the engine behind its end, where a processor would see none, stands.
+A function from outside ends the program at its stub: all is put back, it is answered as it always is
+(:mod:`fuzzer.execute.outside`), and another program goes on behind the call. A compiled run-time library goes along
+(:mod:`fuzzer.execute.runtime`).
+
+What it can't do it says with ExecutorLimit. A data region ends within a page of the machine; a fault of the engine
+behind its end, where a processor would see none, stands.
 
 qemu-user and Unicorn have a common ancestor: their agreement is no proof, their disagreement is one of a fault.
 """
@@ -22,10 +25,11 @@ import resource
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from time import monotonic
 from typing import Any, Final, NamedTuple
 
 import unicorn
@@ -33,7 +37,16 @@ import unicorn
 from backend.ir.entities import Signature
 from fuzzer.execute import layout
 from fuzzer.execute.emulator import Emulator, instead
-from fuzzer.execute.harness import HARNESSES, PADDING, SIGINFO, Harness
+from fuzzer.execute.harness import (
+    CALLED,
+    FINISHED,
+    HARNESSES,
+    MOST_STUBS,
+    PADDING,
+    SIGINFO,
+    SIGNALED,
+    Harness,
+)
 from fuzzer.execute.registers import Batch
 from fuzzer.execute.relocate import ExecutorLimit, Linkage
 
@@ -42,6 +55,8 @@ SECONDS: Final = 5.0
 ENDLESS: Final = 1.0
 """And one that does not end there; the emulator's bound takes a hundredth of it."""
 _PAGE: Final = 0x1000
+_WORD_SIZE: Final = 8
+"""Bytes of a return address on the stack, where there is one."""
 _SIGNALS: Final = {
     4: unicorn.UC_ERR_EXCEPTION,
     5: unicorn.UC_ERR_EXCEPTION,
@@ -115,43 +130,96 @@ class Elsewhere(Emulator):
         linkage: Linkage | None = None,
     ) -> None:  # fmt: skip
         super().load(code, signature, memory_size, entry, linkage)
-        if self._called is not None and self._called.names:
-            raise ExecutorLimit(f"{self._second.name} has no function {self._called.names[0]}")
+        if self._called is not None and len(self._called.names) > MOST_STUBS:
+            raise ExecutorLimit(f"more than {MOST_STUBS} functions for {self._second.name}")
         self._image = self._code[: -(-len(code) // _PAGE) * _PAGE + _PAGE]
 
     def _go_there(self, *start: Any) -> int:
         """What stands for ``uc_emu_start``."""
-        before, data, stack = self._block(), self._data[: self._mapped], self._stack[:]
+        before = self._block(), self._data[: self._mapped], self._stack[:]
         error: int = self._lib.uc_emu_start(*start)
+        outside = self._called
+        if outside is not None and outside.error is not None:
+            return error
         ends = bool(error) or int(self._uc.reg_read(self.machine.pc)) == self._landed
         end = layout.DATA + self._mapped
         if error and end <= self._fault_address < -(-end // _PAGE) * _PAGE:
             return error
-        blob = self._called.blob if self._called is not None else None
-        program = self._harness.file(
-            before, self._image, self._entry, data, stack, blob.segments if blob else ()
-        )
-        status, told = self._start(program, SECONDS if ends else ENDLESS)
-        harness, room = self._harness, self._mapped + layout.STACK_SIZE
-        if status is None and ends:
-            raise ExecutorLimit(f"{self._second.name} takes longer than {SECONDS:g} s")
-        if status is None:
-            self._uc.reg_write(self.machine.pc, self._entry)
-            return int(unicorn.UC_ERR_OK)
-        if status == 0 and len(told) == harness.size + room:
-            self._put_block(told[: harness.size])
-            pc, error = self._landed, int(unicorn.UC_ERR_OK)
-        elif status == 1 and len(told) == SIGINFO + harness.ucontext + room:
-            signal, pc = harness.stopped_at(told)
-            error = int(_SIGNALS[signal])
-            pc += self.machine.trap_ahead * (error == unicorn.UC_ERR_EXCEPTION)
-        else:
-            raise ExecutorLimit(f"{self._second.name} ended with status {status}")
+        self._put(*before)
+        if outside is not None:
+            outside.begin_again()
+        entry, until = self._entry, monotonic() + (SECONDS if ends else ENDLESS)
+        while True:
+            status, told = self._start(self._program(entry), until - monotonic())
+            if status is None and ends:
+                raise ExecutorLimit(f"{self._second.name} takes longer than {SECONDS:g} s")
+            if status is None:
+                return self._stopped(self._entry, unicorn.UC_ERR_OK)
+            if status == SIGNALED and len(told) == self._told(SIGINFO + self._harness.ucontext):
+                return self._signaled(told)
+            if status not in self._statuses() or len(told) != self._told(self._harness.size):
+                raise ExecutorLimit(f"{self._second.name} ended with status {status}")
+            self._put(*self._parts(told))
+            if status == FINISHED or outside is None:
+                return self._stopped(self._landed, unicorn.UC_ERR_OK)
+            stub = layout.STUBS + layout.STUB * (status - CALLED)
+            if not outside.answer(stub):
+                return self._stopped(stub, unicorn.UC_ERR_OK)
+            entry = self._returned()
+            if entry == layout.RETURN:
+                return self._stopped(self._landed, unicorn.UC_ERR_OK)
+            if not layout.CODE <= entry < layout.CODE + len(self._image):
+                return self._stopped(entry, unicorn.UC_ERR_FETCH_UNMAPPED)
+
+    def _program(self, entry: int) -> bytes:
+        """What goes on at ``entry`` with what is in the engine."""
+        outside = self._called
+        blob = outside.blob if outside is not None else None
+        return self._harness.file(
+            self._block(), self._image, entry, self._data[: self._mapped], self._stack[:],
+            blob.segments if blob else (), len(outside.names) if outside is not None else 0,
+        )  # fmt: skip
+
+    def _statuses(self) -> Sequence[int]:
+        """Those of programs that have told their registers."""
+        stubs = len(self._called.names) if self._called is not None else 0
+        return (FINISHED, *range(CALLED, CALLED + stubs))
+
+    def _told(self, size: int) -> int:
+        return size + self._mapped + layout.STACK_SIZE
+
+    def _parts(self, told: bytes) -> tuple[bytes, bytes, bytes]:
+        """What comes before the memory, the data region, and the stack."""
+        stack = len(told) - layout.STACK_SIZE
+        data = stack - self._mapped
+        return told[:data], told[data:stack], told[stack:]
+
+    def _stopped(self, pc: int, error: int) -> int:
         self._uc.reg_write(self.machine.pc, pc)
-        memory = told[len(told) - room :]
-        self._data[: self._mapped] = memory[: self._mapped]
-        self._stack[:] = memory[self._mapped :]
-        return error
+        return int(error)
+
+    def _signaled(self, told: bytes) -> int:
+        signal, pc = self._harness.stopped_at(told)
+        error = int(_SIGNALS[signal])
+        _, self._data[: self._mapped], self._stack[:] = self._parts(told)
+        return self._stopped(
+            pc + self.machine.trap_ahead * (error == unicorn.UC_ERR_EXCEPTION), error
+        )
+
+    def _returned(self) -> int:
+        """Do what a stub's return instruction does, and say where it leads."""
+        m, uc = self.machine, self._uc
+        if m.link >= 0:
+            return int(uc.reg_read(m.link))
+        sp = int(uc.reg_read(m.sp))
+        uc.reg_write(m.sp, sp + _WORD_SIZE)
+        at = sp - layout.STACK
+        return int.from_bytes(self._stack[at : at + _WORD_SIZE], "little")
+
+    def _put(self, block: bytes, data: bytes, stack: bytes) -> None:
+        self._put_block(block)
+        self._data[: self._mapped] = data
+        self._stack[:] = stack
 
     def _block(self) -> bytes:
         """The registers as the harness wants them."""

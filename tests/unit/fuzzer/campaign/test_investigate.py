@@ -70,8 +70,19 @@ def test_a_wrong_result_is_wrong_there_as_well(qemu: Second) -> None:
     assert repeated_on(qemu, finding(), Adding()) is True
 
 
-def test_what_can_not_be_executed_there_is_not_judged(qemu: Second) -> None:
-    assert repeated_on(qemu, finding(CALL), target_named("builtin")) is None
+def test_a_wrong_argument_of_a_call_is_wrong_there_as_well(qemu: Second) -> None:
+    class Increasing(Builtin):
+        def compile(self, case: Case) -> CompiledCode:
+            text = CALL.replace("v1 = call fn0(v0)", "v2 = iadd_imm v0, 1\n    v1 = call fn0(v2)")
+            return super().compile(Case(parse_function(text), case.inputs))
+
+    assert repeated_on(qemu, finding(CALL, "calls"), Builtin()) is False
+    assert repeated_on(qemu, finding(CALL, "calls"), Increasing()) is True
+
+
+def test_what_can_not_be_executed_there_is_not_judged() -> None:
+    nobody = Second("nobody", ("/nonexistent/qemu",))
+    assert repeated_on(nobody, finding(CALL), target_named("builtin")) is None
 
 
 @pytest.mark.parametrize(

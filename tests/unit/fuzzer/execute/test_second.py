@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 from click.testing import CliRunner
 
 from backend.ir.entities import AbiParam, Signature
+from backend.ir.parser import parse_function
 from backend.ir.types import F64, I64, Type
-from fuzzer.case import DATA_BASE
+from fuzzer.case import DATA_BASE, Case
 from fuzzer.checks.reassembly import assemble
 from fuzzer.cli import cli
 from fuzzer.cli.common import SECOND_KINDS
 from fuzzer.execute import second as seconds
-from fuzzer.execute.emulator import FAULT, RETURN, TIMEOUT, TRAP, Emulator, Run, emulator_for
+from fuzzer.execute.emulator import FAULT, RETURN, STRAY, TIMEOUT, TRAP, Emulator, Run, emulator_for
 from fuzzer.execute.harness import HARNESSES
+from fuzzer.execute.layout import STACK_TOP, STUB
+from fuzzer.execute.library import LIBRARY
 from fuzzer.execute.relocate import ExecutorLimit, Linkage
 from fuzzer.execute.second import (
     KINDS,
@@ -24,8 +29,10 @@ from fuzzer.execute.second import (
     unavailable,
 )
 from fuzzer.generate.cases import CaseGenerator
+from fuzzer.loading import load
 from fuzzer.targets import target_named
 from fuzzer.trial import run_trial
+from tests.unit.fuzzer.execute.test_runtime import JUMPS
 
 
 def _those_here() -> list[tuple[str, Second]]:
@@ -153,7 +160,7 @@ def test_generated_cases_are_clean_there_as_well(isa: str, second: Second) -> No
     target = target_named("builtin")
     if isa not in target.isas:
         pytest.skip("the builtin backend does not compile for it")
-    generator = CaseGenerator(target, isa, calls=False)
+    generator = CaseGenerator(target, isa)
     executed = 0
     with executing_on(second, isa):
         for seed in range(4):
@@ -216,21 +223,118 @@ def test_a_fault_behind_a_region_that_ends_within_a_page_stands(isa: str, second
     assert engine.run((), bytes(1024)).stop == FAULT
 
 
-def test_functions_from_outside_are_refused() -> None:
-    if not HERE:
-        pytest.skip("no second executor")
-    isa, second = HERE[0]
+CALLING = """
+function %f(i64, f64) -> i64, f64 {
+    fn0 = %near(i64, f64) -> f64, i64
+    fn1 = %memo() -> i64
+block0(v0: i64, v1: f64):
+    v2, v3 = call fn0(v0, v1)
+    v4 = call fn1()
+    v5, v6 = call fn0(v4, v2)
+    v7 = iadd v3, v6
+    v8 = iadd v7, v4
+    v9 = fma v1, v2, v5
+    v10 = floor v9
+    return v8, v10
+}
+"""
+
+
+@each
+@pytest.mark.parametrize("opt_level", [0, 2])
+def test_functions_from_outside_answer_as_in_the_emulator(
+    isa: str, second: Second, opt_level: int
+) -> None:
+    llvm = target_named("llvm")
+    case = Case(parse_function(CALLING), [(1 << 63, 0x4004_0000_0000_0000)], isa=isa,
+                options={"opt_level": opt_level})  # fmt: skip
+    compiled = llvm.compile(case)
+    runs = []
+    for engine in (Emulator(isa), Elsewhere(isa, second)):
+        load(engine, case, compiled)
+        runs.append([engine.run(case.inputs[0], b"", poison) for poison in (0, 1)])
+    assert [ends(run) for run in runs[0]] == [ends(run) for run in runs[1]]
+    for run in (*runs[0], *runs[1]):
+        assert run.stop == RETURN
+        assert [name for name, _ in run.calls] == ["%near", "%memo", "%near"]
+        assert run.calls == runs[0][0].calls
+
+
+def jump(engine: Emulator, name: str, size: int = 0) -> Emulator:
+    """``engine``, made to jump to a function of the library, which then returns for the code."""
+    at = JUMPS[engine.machine.name]
+    reloc = SimpleNamespace(offset=at.offset, kind=at.kind, symbol=name, addend=at.addend)
+    engine.load(at.code, LIBRARY[name].signature, size, linkage=Linkage([reloc], {}, {}))
+    return engine
+
+
+here = pytest.mark.parametrize(
+    ("isa", "second"), [pair for pair in HERE if pair[0] in JUMPS],
+    ids=[f"{isa} on {second.name}" for isa, second in HERE if isa in JUMPS],
+)  # fmt: skip
+
+
+@here
+@pytest.mark.parametrize(
+    ("name", "args"),
+    [
+        ("fma", (0x4000 << 48, 0x4008 << 48, 0x3FF0 << 48)),
+        ("memset", (DATA_BASE + 5, 0xA5, 100)),
+        ("memset", (DATA_BASE + 4000, 0xA5, 100)),
+        ("memset", (STACK_TOP - 3, 0, 1)),
+    ],
+    ids=["fma", "within", "undefined", "frame"],
+)
+def test_the_library_answers_as_in_the_emulator(
+    isa: str, second: Second, name: str, args: tuple[int, ...]
+) -> None:
+    page = bytes(range(256)) * 16
+    engines = [jump(engine, name, 4096) for engine in (Emulator(isa), Elsewhere(isa, second))]
+    for poison in (0, 1):
+        assert len({ends(engine.run(args, page, poison)) for engine in engines}) == 1
+
+
+@here
+def test_what_an_answer_fails_with_is_raised(isa: str, second: Second) -> None:
+    engine = jump(Elsewhere(isa, second), "fma")
+    assert engine._outside is not None
+
+    def answer(_: int) -> bool:
+        assert engine._outside is not None
+        answered.append(True)
+        engine._outside.error = ZeroDivisionError() if len(answered) == 2 else None
+        return len(answered) == 1
+
+    answered: list[bool] = []
+    engine._outside.answer = answer  # type: ignore[method-assign]
+    with pytest.raises(ZeroDivisionError):
+        engine.run((0, 0, 0), b"")
+
+
+@here
+def test_a_stray_jump_among_the_functions_is_stray(isa: str, second: Second) -> None:
+    runs = []
+    for engine in (Emulator(isa), Elsewhere(isa, second)):
+        at = JUMPS[isa]
+        reloc = SimpleNamespace(
+            offset=at.offset, kind=at.kind, symbol="fma", addend=at.addend + 2 * STUB
+        )
+        engine.load(at.code, LIBRARY["fma"].signature, linkage=Linkage([reloc], {}, {}))
+        runs.append(engine.run((0, 0, 0), b""))
+    assert [(run.stop, run.calls, run.frame) for run in runs] == [(STRAY, (), ())] * 2
+
+
+@each
+def test_more_calls_than_there_is_time_for_are_not_judged(
+    isa: str, second: Second, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    llvm = target_named("llvm")
+    case = Case(parse_function(CALLING), [(0, 0)], isa=isa)
     engine = Elsewhere(isa, second)
-
-    class Reloc:
-        offset = 0
-        kind = {"aarch64": "call26", "x86_64": "pc_rel32"}[isa]
-        symbol = "fma"
-        addend = 0
-
-    linkage = Linkage([Reloc()], {}, {})
-    with pytest.raises(ExecutorLimit, match="has no function fma"):
-        engine.load(bytes(8), Signature(), linkage=linkage)
+    load(engine, case, llvm.compile(case))
+    monkeypatch.setattr(seconds, "SECONDS", 0.0001)
+    with pytest.raises(ExecutorLimit, match="takes longer than"):
+        engine.run(case.inputs[0], b"")
 
 
 def test_a_program_that_can_not_be_started_is_a_limit() -> None:
