@@ -24,6 +24,7 @@ from backend.isa.aarch64.regs import XZR
 from backend.isa.aarch64.rules_float import NAMES as FLOAT_NAMES
 from backend.isa.aarch64.rules_float import add_float_rules
 from backend.isa.aarch64.rules_pair import add_pair_rules
+from backend.isa.memory_rows import LOADS, STORES, memory_rows
 from backend.lower.calls import emit_call, emit_func_addr, emit_return, emit_tail_call
 from backend.lower.driver import Lowering
 from backend.lower.rules import ALL, FLOATS, NARROW, WIDE, RuleSet
@@ -106,30 +107,15 @@ _NAMES: Final[dict[str, object]] = {
     "register zr": XZR, **FLOAT_NAMES,
 }  # fmt: skip
 
-# ---- memory instructions by opcode and type: row prefix and log2 of the bytes
-_MEMORY: Final[dict[tuple[str, str], tuple[str, int]]] = {
-    ("load", "i8"): ("ldrb", 0), ("load", "i16"): ("ldrh", 1),
-    ("load", "i32"): ("ldr.w", 2), ("load", "i64"): ("ldr.x", 3),
-    ("store", "i8"): ("strb", 0), ("store", "i16"): ("strh", 1),
-    ("store", "i32"): ("str.w", 2), ("store", "i64"): ("str.x", 3),
-    ("load", "f32"): ("ldr.s", 2), ("load", "f64"): ("ldr.d", 3),
-    ("store", "f32"): ("str.s", 2), ("store", "f64"): ("str.d", 3),
-    **{("uload8", t): ("ldrb", 0) for t in ("i16", "i32", "i64")},
-    **{("uload16", t): ("ldrh", 1) for t in ("i32", "i64")},
-    ("uload32", "i64"): ("ldr.w", 2),
-    ("sload8", "i16"): ("ldrsb.w", 0), ("sload8", "i32"): ("ldrsb.w", 0), ("sload8", "i64"): ("ldrsb.x", 0),
-    ("sload16", "i32"): ("ldrsh.w", 1), ("sload16", "i64"): ("ldrsh.x", 1),
-    ("sload32", "i64"): ("ldrsw", 2),
-    **{("istore8", t): ("strb", 0) for t in ("i16", "i32", "i64")},
-    **{("istore16", t): ("strh", 1) for t in ("i32", "i64")},
-    ("istore32", "i64"): ("str.w", 2),
-}  # fmt: skip
-_LOADS: Final = "load|uload8|sload8|uload16|sload16|uload32|sload32"
-_STORES: Final = "store|istore8|istore16|istore32"
-
-RULES: Final = RuleSet(
-    ROWS, _NAMES, SWAPPED, {key: {"M": row, "S": str(log)} for key, (row, log) in _MEMORY.items()}
+_MEMORY: Final = memory_rows(
+    loads={8: "ldrb", 16: "ldrh", 32: "ldr.w", 64: "ldr.x"},
+    sign_extending={8: ("ldrsb.w", "ldrsb.x"), 16: ("ldrsh.w", "ldrsh.x"), 32: ("ldrsw",)},
+    stores={8: "strb", 16: "strh", 32: "str.w", 64: "str.x"},
+    float_loads={32: "ldr.s", 64: "ldr.d"},
+    float_stores={32: "str.s", 64: "str.d"},
 )
+
+RULES: Final = RuleSet(ROWS, _NAMES, SWAPPED, _MEMORY)
 _rule: Final = RULES.rule
 
 # fmt: off
@@ -340,7 +326,7 @@ for _from, _to in (("i16", "i8"), ("i32", "i8 i16"), ("i64", "i8 i16 i32")):
 
 # ---- memory -----------------------------------------------------------------------------------------------
 _MEMORY_TYPES = f"{ALL} {FLOATS}"
-for _kind, _ops, _reg, _pre in (("load", _LOADS, "d", ""), ("store", _STORES, "v", "v, ")):
+for _kind, _ops, _reg, _pre in (("load", LOADS, "d", ""), ("store", STORES, "v", "v, ")):
     for _sign, _ext in (("u", "UXTW"), ("s", "SXTW")):
         _rule(f"{_kind}_{_sign}xtw_scaled", f"{_ops} {_pre}(iadd x, (ishl ({_sign}extend y), #k))", f"$M_rx {_reg}, x, y, {{{_ext} << 1 | 1}}, trap", types=_MEMORY_TYPES,
               when="imm == 0 and bits(y) == 32 and k % 64 == $S", group="address")
@@ -350,8 +336,8 @@ for _kind, _ops, _reg, _pre in (("load", _LOADS, "d", ""), ("store", _STORES, "v
     _rule(f"{_kind}_folded", f"{_ops} {_pre}(iadd x, #k)", f"$M_ui {_reg}, x, {{signed(k, 64) + imm}}, trap", types=_MEMORY_TYPES, when="scaled(signed(k, 64) + imm, $S)", group="address")
     _rule(f"{_kind}_folded_unscaled", f"{_ops} {_pre}(iadd x, #k)", f"$M_ur {_reg}, x, {{signed(k, 64) + imm}}, trap", types=_MEMORY_TYPES, when="unscaled(signed(k, 64) + imm)", group="address")
     _rule(f"{_kind}_indexed", f"{_ops} {_pre}(iadd x, y)", f"$M_rr {_reg}, x, y, trap", types=_MEMORY_TYPES, when="imm == 0", group="address")
-_rule("store_zero", f"{_STORES} #z, a", "$M_ui zr, a, {imm}, trap", when="z == 0 and scaled(imm, $S)", group="immediate")
-for _kind, _ops, _reg, _pre in (("load", _LOADS, "d", ""), ("store", _STORES, "v", "v, ")):
+_rule("store_zero", f"{STORES} #z, a", "$M_ui zr, a, {imm}, trap", when="z == 0 and scaled(imm, $S)", group="immediate")
+for _kind, _ops, _reg, _pre in (("load", LOADS, "d", ""), ("store", STORES, "v", "v, ")):
     _rule(f"{_kind}", f"{_ops} {_pre}a", f"$M_ui {_reg}, a, {{imm}}, trap", types=_MEMORY_TYPES, when="scaled(imm, $S)")
     _rule(f"{_kind}_unscaled", f"{_ops} {_pre}a", f"$M_ur {_reg}, a, {{imm}}, trap", types=_MEMORY_TYPES, when="unscaled(imm)")
     _rule(f"{_kind}_far", f"{_ops} {_pre}a", f"add_ri.x t, a, {{imm & ~0xfff}}; $M_ui {_reg}, t, {{imm & 0xfff}}, trap", types=_MEMORY_TYPES, when="0 <= imm < 1 << 24 and scaled(imm & 0xfff, $S)")

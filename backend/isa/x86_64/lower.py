@@ -14,6 +14,7 @@ from typing import Final
 
 from backend.ir.entities import Inst
 from backend.ir.opcodes import SWAPPED
+from backend.isa.memory_rows import LOADS, STORES, memory_rows
 from backend.isa.x86_64 import fields as f
 from backend.isa.x86_64.insts import ROWS
 from backend.isa.x86_64.regs import RAX
@@ -68,26 +69,13 @@ _NAMES: Final[dict[str, object]] = {
     **{f"BYTES_{byte:02X}": _repeated(byte) for byte in (0x01, 0x0F, 0x33, 0x55)},
 }  # fmt: skip
 
-# ---- memory instructions by opcode and type: row prefix and log2 of the bytes
-_MEMORY: Final[dict[tuple[str, str], tuple[str, int]]] = {
-    ("load", "i8"): ("movzx_b.l", 0), ("load", "i16"): ("movzx_w.l", 1),
-    ("load", "i32"): ("load.l", 2), ("load", "i64"): ("load.q", 3),
-    ("store", "i8"): ("store.b", 0), ("store", "i16"): ("store.w", 1),
-    ("store", "i32"): ("store.l", 2), ("store", "i64"): ("store.q", 3),
-    ("load", "f32"): ("fload.s", 2), ("load", "f64"): ("fload.d", 3),
-    ("store", "f32"): ("fstore.s", 2), ("store", "f64"): ("fstore.d", 3),
-    **{("uload8", t): ("movzx_b.l", 0) for t in ("i16", "i32", "i64")},
-    **{("uload16", t): ("movzx_w.l", 1) for t in ("i32", "i64")},
-    ("uload32", "i64"): ("load.l", 2),
-    ("sload8", "i16"): ("movsx_b.l", 0), ("sload8", "i32"): ("movsx_b.l", 0), ("sload8", "i64"): ("movsx_b.q", 0),
-    ("sload16", "i32"): ("movsx_w.l", 1), ("sload16", "i64"): ("movsx_w.q", 1),
-    ("sload32", "i64"): ("movsx_l.q", 2),
-    **{("istore8", t): ("store.b", 0) for t in ("i16", "i32", "i64")},
-    **{("istore16", t): ("store.w", 1) for t in ("i32", "i64")},
-    ("istore32", "i64"): ("store.l", 2),
-}  # fmt: skip
-_LOADS: Final = "load|uload8|sload8|uload16|sload16|uload32|sload32"
-_STORES: Final = "store|istore8|istore16|istore32"
+_MEMORY: Final = memory_rows(
+    loads={8: "movzx_b.l", 16: "movzx_w.l", 32: "load.l", 64: "load.q"},
+    sign_extending={8: ("movsx_b.l", "movsx_b.q"), 16: ("movsx_w.l", "movsx_w.q"), 32: ("movsx_l.q",)},
+    stores={8: "store.b", 16: "store.w", 32: "store.l", 64: "store.q"},
+    float_loads={32: "fload.s", 64: "fload.d"},
+    float_stores={32: "fstore.s", 64: "fstore.d"},
+)  # fmt: skip
 
 #: rows by opcode: what is done to an operand in memory
 _OPERATIONS: Final = {"iadd": "add", "isub": "sub", "band": "and", "bor": "or", "bxor": "xor"}
@@ -101,7 +89,7 @@ _ON_REGISTERS: Final = {
 }
 
 _SUBSTITUTES: Final = {
-    **{key: {"M": row, "S": str(log)} for key, (row, log) in _MEMORY.items()},
+    **_MEMORY,
     **{(op, type_): {"A": row} for op, row in _ON_REGISTERS.items() for type_ in (*WIDE.split(), *FLOATS.split())},
 }  # fmt: skip
 
@@ -289,9 +277,9 @@ _FOLDED: Final = "signed(k, 64) + imm"
 _STORABLE: Final = "fits32(stored(v, $S))"
 _MEMORY_TYPES: Final = f"{ALL} {FLOATS}"
 for _kind, _root, _emit, _when, _group in (
-    ("load", f"{_LOADS} ", "$M_{0} d, {1}, trap", "True", ""),
-    ("store_imm", f"{_STORES} #v, ", "$M_imm_{0} {1}, {{stored(v, $S)}}, trap", _STORABLE, "immediate"),
-    ("store", f"{_STORES} v, ", "$M_{0} {1}, v, trap", "True", "")):
+    ("load", f"{LOADS} ", "$M_{0} d, {1}, trap", "True", ""),
+    ("store_imm", f"{STORES} #v, ", "$M_imm_{0} {1}, {{stored(v, $S)}}, trap", _STORABLE, "immediate"),
+    ("store", f"{STORES} v, ", "$M_{0} {1}, v, trap", "True", "")):
     _rule(f"{_kind}_scaled", f"{_root}(iadd x, (ishl y, #k))", _emit.format("x", "x, y, {k % 64}, {imm}"), when=f"{_when} and k % 64 <= 3", group="address", types=_MEMORY_TYPES)
     _rule(f"{_kind}_indexed_folded", f"{_root}(iadd (iadd x, y), #k)", _emit.format("x", f"x, y, {{0}}, {{{_FOLDED}}}"), when=f"{_when} and fits32({_FOLDED})", group="address", types=_MEMORY_TYPES)
     _rule(f"{_kind}_folded", f"{_root}(iadd x, #k)", _emit.format("o", f"x, {{{_FOLDED}}}"), when=f"{_when} and fits32({_FOLDED})", group="address", types=_MEMORY_TYPES)

@@ -13,10 +13,7 @@ from backend.errors import Unsupported
 from backend.ir.filetest import parse_file
 from backend.ir.opcodes import OPCODES, Opcode
 from backend.ir.types import F32, F64, I32, I64, I128, Type
-from fuzzer.case import Case, OptionValue
 from fuzzer.cli import cli
-from fuzzer.filetests import EXECUTORS, run_file
-from fuzzer.generate.cases import CaseGenerator
 from fuzzer.targets import c, target_named
 from fuzzer.targets.c import COMPILERS, C
 from fuzzer.targets.c_calls import fits_results
@@ -24,19 +21,12 @@ from fuzzer.targets.c_faults import known_fault
 from fuzzer.targets.c_ir import Module
 from fuzzer.targets.target import CompileError, TargetHung, TargetUnavailable
 from fuzzer.trial import run_trial
+from tests.unit.fuzzer.targets.holding import case_of, drawn_cases_hold, lines_hold
 
-FOLDER = Path(__file__).parents[3] / "conformance"
 PAIRS = [(name, isa) for name, compiler in COMPILERS.items() for isa in compiler.commands]
 #: a run of a compiler takes 50 ms or more: the files with the most opcodes for their size
 FILES = ("recursion", "globals", "calls")
 needed = pytest.mark.skipif(not COMPILERS, reason="no gcc, clang, tcc or zig")
-
-
-def case_of(text: str, isa: str, *inputs: tuple[int, ...], **options: OptionValue) -> Case:
-    functions = [item.function for item in parse_file(text).functions]
-    return Case(
-        functions[0], list(inputs), isa=isa, memory=bytes(0x1000), options=dict(options), others=functions[1:]
-    )  # fmt: skip
 
 
 # ---- what needs no compiler
@@ -136,10 +126,7 @@ def test_every_line_holds(
     name: str, compiler: str, isa: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(c._OF, isa, (compiler,))
-    result = run_file(FOLDER / f"{name}.clif", EXECUTORS["c"], isa, "none")
-    assert result.errors == []
-    assert result.failures == []
-    assert result.passed > 0
+    assert lines_hold(name, "c", isa, "none").passed > 0
 
 
 def _forms(target: C, isa: str) -> list[tuple[Opcode, Type]]:
@@ -151,13 +138,7 @@ def test_drawn_cases_hold() -> None:
     target = C()
     for isa in target.isas:
         assert len(_forms(target, isa)) > 150
-        generator = CaseGenerator(target, isa)
-        executed = 0
-        for seed in range(12):
-            trial, found = run_trial(generator.from_seed(seed), target)
-            assert not found, (isa, seed, found)
-            executed += trial.executed
-        assert executed > 40
+        assert drawn_cases_hold(target, isa, 12) > 40
 
 
 @needed

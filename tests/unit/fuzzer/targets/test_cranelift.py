@@ -11,11 +11,9 @@ from click.testing import CliRunner
 
 from backend.errors import Unsupported
 from backend.ir.entities import AbiParam, Signature
-from backend.ir.filetest import parse_file
 from backend.ir.opcodes import OPCODES, Opcode, resolve, second_types
 from backend.ir.types import F32, F64, I8, I16, I32, I64, I128, Type
 from backend.machine.compiled import Reloc
-from fuzzer.case import Case, OptionValue
 from fuzzer.cli import cli
 from fuzzer.execute.decode import decode
 from fuzzer.execute.machines import MACHINES
@@ -30,6 +28,7 @@ from fuzzer.targets.cranelift_build import build
 from fuzzer.targets.cranelift_faults import FORM_FAULTS, KEPT_BADLY, known_fault
 from fuzzer.targets.target import CompileError, TargetDied
 from fuzzer.trial import run_trial
+from tests.unit.fuzzer.targets.holding import case_of
 
 ISAS = Cranelift.isas
 SCALARS = (I8, I16, I32, I64, I128, F32, F64)
@@ -44,14 +43,6 @@ def cranelift() -> Iterator[Cranelift]:
     assert isinstance(target, Cranelift)
     yield target
     target.server.stop()
-
-
-def case_of(text: str, isa: str, *inputs: tuple[int, ...], **options: OptionValue) -> Case:
-    functions = [item.function for item in parse_file(text).functions]
-    zeros = tuple(0 for _ in functions[0].signature.params)
-    return Case(
-        functions[0], list(inputs) or [zeros], isa=isa, options=dict(options), others=functions[1:]
-    )
 
 
 # ---- without a server

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 pytest.importorskip("llvmlite")
 
-from fuzzer.filetests import EXECUTORS, run_file
 from fuzzer.targets.llvm_calls import NO_TAILS
+from tests.unit.fuzzer.targets.holding import CONFORMANCE, lines_hold
 from tests.unit.fuzzer.targets.test_llvm import FORMS
 
-FOLDER = Path(__file__).parents[3] / "conformance"
 FILES = ("calls", "library", "globals", "recursion", "immediate", "logic", "overflow", "memory")
 #: of these files alone; why, and how many lines
 UNSUPPORTED = {"globals": {"opcode symbol_value": 1}}
@@ -24,9 +21,7 @@ NO_TAIL = {"calls": 2, "recursion": 3}
 @pytest.mark.parametrize("name", FILES)
 def test_every_line_holds(name: str, isa: str) -> None:
     level = "none" if name == "memory" else "speed"
-    result = run_file(FOLDER / f"{name}.clif", EXECUTORS["llvm"], isa, level)
-    assert result.errors == []
-    assert result.failures == []
+    result = lines_hold(name, "llvm", isa, level)
     reasons = dict(UNSUPPORTED.get(name, {}))
     if isa in NO_TAILS and name in NO_TAIL:
         reasons[f"calling convention tail on {isa}"] = NO_TAIL[name]
@@ -43,14 +38,12 @@ def test_every_line_holds(name: str, isa: str) -> None:
 )
 def test_no_line_fails_in_the_other_byte_order(name: str) -> None:
     """An i128 is not passed there, nor are more results than registers hold."""
-    result = run_file(FOLDER / f"{name}.clif", EXECUTORS["llvm"], "s390x", "speed")
-    assert result.errors == []
-    assert result.failures == []
+    result = lines_hold(name, "llvm", "s390x", "speed")
     assert result.passed > 3
 
 
 def test_the_files_have_every_form() -> None:
-    text = "".join((FOLDER / f"{name}.clif").read_text() for name in FILES)
+    text = "".join((CONFORMANCE / f"{name}.clif").read_text() for name in FILES)
     assert [
         name for name in sorted(FORMS) if f" {name} " not in text and f" {name}." not in text
     ] == []

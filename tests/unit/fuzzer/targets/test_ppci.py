@@ -9,20 +9,16 @@ import pytest
 pytest.importorskip("ppci", reason="pip install 'clifhanger[ppci]'")
 
 from backend.errors import Unsupported
-from backend.ir.filetest import parse_file
 from backend.ir.opcodes import opcode_named
 from backend.ir.types import I8, I16, I32, I64, I128
-from fuzzer.case import Case, OptionValue
 from fuzzer.corpus.entry import load_entry
-from fuzzer.filetests import EXECUTORS, run_file
-from fuzzer.generate.cases import CaseGenerator
 from fuzzer.targets.ppci import Ppci
 from fuzzer.targets.ppci_faults import known_failure
 from fuzzer.targets.target import CompileError
 from fuzzer.trial import run_trial
+from tests.unit.fuzzer.targets.holding import case_of, drawn_cases_hold, lines_hold
 
 ROOT = Path(__file__).parents[4]
-FOLDER = ROOT / "tests/conformance"
 PASSED = {"add": 60, "logic": 60, "shift": 190, "compare": 170, "width": 60, "int_to_float": 70,
           "float_arithmetic": 130, "memory": 12, "calls": 18, "flow": 17}  # fmt: skip
 """File to lines that hold at least; the others have opcodes that ppci has not, or several results."""
@@ -33,30 +29,14 @@ def target() -> Ppci:
     return Ppci()
 
 
-def case_of(text: str, *inputs: tuple[int, ...], **options: OptionValue) -> Case:
-    functions = [item.function for item in parse_file(text).functions]
-    return Case(
-        functions[0], list(inputs), isa="x86_64", memory=bytes(0x1000), options=dict(options), others=functions[1:]
-    )  # fmt: skip
-
-
 @pytest.mark.parametrize("level", ["none", "speed"])
 @pytest.mark.parametrize("name", PASSED)
 def test_lines_hold(name: str, level: str) -> None:
-    result = run_file(FOLDER / f"{name}.clif", EXECUTORS["ppci"], "x86_64", level)
-    assert result.errors == []
-    assert result.failures == []
-    assert result.passed >= PASSED[name]
+    assert lines_hold(name, "ppci", "x86_64", level).passed >= PASSED[name]
 
 
 def test_drawn_cases_hold(target: Ppci) -> None:
-    generator = CaseGenerator(target, "x86_64")
-    executed = 0
-    for seed in range(40):
-        trial, found = run_trial(generator.from_seed(seed), target)
-        assert not found, (seed, found)
-        executed += trial.executed
-    assert executed > 200
+    assert drawn_cases_hold(target, "x86_64", 40) > 200
 
 
 def test_what_it_has_no_instructions_for_is_not_drawn(target: Ppci) -> None:
@@ -92,7 +72,7 @@ def test_functions_and_those_from_outside_are_called(target: Ppci) -> None:
         return v3
     }
     """
-    case = case_of(text, (0xFFFF_FFFF, 0x80), (7, 0x7F))
+    case = case_of(text, "x86_64", (0xFFFF_FFFF, 0x80), (7, 0x7F))
     for level in (0, 2):
         case.options = {"opt_level": level}
         trial, found = run_trial(case, target)
@@ -107,7 +87,7 @@ def test_an_access_outside_faults_even_if_nobody_wants_it(target: Ppci) -> None:
         return
     }
     """
-    trial, found = run_trial(case_of(text, (0x2000_0000,), (0x2000_0FFC,)), target)
+    trial, found = run_trial(case_of(text, "x86_64", (0x2000_0000,), (0x2000_0FFC,)), target)
     assert (found, trial.executed) == ([], 2)
 
 
@@ -116,7 +96,7 @@ SEVENTH = "function %f(i64, i64, i64, i64, i64, i64, i8) -> i8 {\nblock0(v0: i64
 
 def test_what_it_says_it_does_not_do_is_unsupported(target: Ppci) -> None:
     with pytest.raises(Unsupported, match="not implemented"):
-        target.compile(case_of(SEVENTH, (0,) * 7))
+        target.compile(case_of(SEVENTH, "x86_64", (0,) * 7))
 
 
 #: folded in the middle of its optimiser: there is nothing to build around, and its text makes one finding of it
@@ -145,4 +125,4 @@ def test_only_what_is_known_is_called_known(target: Ppci) -> None:
     short.excludes = False
     text = "function %f() -> i8 {\nblock0:\n    v0 = iconst.i8 -1\n    return v0\n}\n"
     with pytest.raises(CompileError, match="ubyte format requires"):
-        short.compile(case_of(text, ()))
+        short.compile(case_of(text, "x86_64", ()))
