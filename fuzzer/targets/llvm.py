@@ -130,8 +130,9 @@ class Llvm(ProcessTarget):
     def compile(self, case: Case) -> CompiledCode:
         level, by = int(case.options.get("opt_level", 2)), selector(case.isa, case.options)
         verifying = bool(case.options.get("verify", False))
+        optimised = level > 0 and bool(case.options.get("midend", True))
         if self.excludes and (
-            reason := known_fault(case.isa, by, level, verifying, case.functions)
+            reason := known_fault(case.isa, by, optimised, verifying, case.functions)
         ):
             raise Unsupported(reason)
         translation = Module(

@@ -100,7 +100,8 @@ def refuse_faulty(module: Module, how: str, signature: Signature, own: Signature
 
 class CaseFault(NamedTuple):
     """``isas``: where, () for all; ``hits(functions, isa)``: may one of the case's functions run into it?
-    ``verifying``: only the machine verifier does. The others as of :class:`Fault`."""
+    ``verifying``: only the machine verifier does; ``constant``: only where operations on constants are left, since
+    nothing is optimised before instructions are selected. The others as of :class:`Fault`."""
 
     isas: tuple[str, ...]
     selectors: frozenset[str]
@@ -109,7 +110,7 @@ class CaseFault(NamedTuple):
     what: str
     verifying: bool = False
     thread: str = ""
-    levels: frozenset[int] = _EVERY_LEVEL
+    constant: bool = False
 
 
 def _signatures(functions: Sequence[Function]) -> Iterator[Signature]:
@@ -338,7 +339,7 @@ CASE_FAULTS: Final[list[CaseFault]] = [
               "GlobalISel lowers a bswap of 64 bits, with which a bitrev begins, by a mask that is sign-extended",
               thread="llvm-project #199386, mended by #199387"),
     CaseFault(("riscv64",), _GLOBAL, _any_of(("bswap", "bitrev"), (I8, I16, I32)), "22.1.0",
-              "GlobalISel's matcher fails on a bswap or bitrev of a constant", levels=frozenset({0})),
+              "GlobalISel's matcher fails on a bswap or bitrev of a constant", constant=True),
     CaseFault((), frozenset({"graph", "fast"}), _any_bounded, "22.1.0",
               "a umin with 0 of a conversion to an unsigned integer becomes one to an integer of no bits",
               thread="as llvm-project #160611"),
@@ -352,14 +353,14 @@ CASE_FAULTS: Final[list[CaseFault]] = [
 
 
 def known_fault(
-    isa: str, selector: str, level: int, verifying: bool, functions: Sequence[Function]
+    isa: str, selector: str, optimised: bool, verifying: bool, functions: Sequence[Function]
 ) -> str:
-    """Why a case is left out, or ""."""
+    """Why a case is left out, or "". ``optimised``: is it, before instructions are selected?"""
     for fault in CASE_FAULTS:
         if (
             (not fault.isas or isa in fault.isas)
             and selector in fault.selectors
-            and level in fault.levels
+            and not (optimised and fault.constant)
             and (verifying or not fault.verifying)
             and fault.hits(functions, isa)
         ):

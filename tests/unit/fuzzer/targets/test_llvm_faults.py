@@ -10,7 +10,7 @@ pytest.importorskip("llvmlite")
 
 from backend.errors import Unsupported
 from backend.ir.parser import parse_function
-from fuzzer.case import Case
+from fuzzer.case import Case, OptionValue
 from fuzzer.corpus.entry import Entry, load_entry
 from fuzzer.targets import target_named
 from fuzzer.targets.llvm_faults import CASE_FAULTS, known_fault
@@ -37,8 +37,9 @@ ENTRIES = [
 def fault_of(entry: Entry) -> str:
     case = entry.case
     verifying = bool(case.options.get("verify", False))
-    level = int(case.options.get("opt_level", 2))
-    return known_fault(case.isa, selector(case.isa, case.options), level, verifying, case.functions)
+    optimised = bool(case.options.get("opt_level", 2) and case.options.get("midend", True))
+    by = selector(case.isa, case.options)
+    return known_fault(case.isa, by, optimised, verifying, case.functions)
 
 
 @pytest.mark.parametrize("path", ENTRIES, ids=lambda path: path.stem)
@@ -75,8 +76,8 @@ block0(v0: f64, v1: f64):
 )
 def test_what_a_minimum_is(compare: str, arms: str, hits: bool) -> None:
     function = parse_function(MINIMUM.format(compare=compare, arms=arms))
-    assert bool(known_fault("aarch64", "graph", 2, False, [function])) == hits
-    assert known_fault("x86_64", "graph", 2, False, [function]) == ""
+    assert bool(known_fault("aarch64", "graph", True, False, [function])) == hits
+    assert known_fault("x86_64", "graph", True, False, [function]) == ""
 
 
 TAILS = """function %f(i64) -> i64 {
@@ -91,11 +92,28 @@ def test_a_fault_is_left_out_where_it_is() -> None:
     """By one selector on one ISA, and by nobody else."""
     function = parse_function(TAILS)
     found = {
-        (isa, by): bool(known_fault(isa, by, 2, False, [function]))
+        (isa, by): bool(known_fault(isa, by, True, False, [function]))
         for isa in ("aarch64", "x86_64")
         for by in ("graph", "fast", "global")
     }
     assert [where for where, hit in found.items() if hit] == [("x86_64", "global")]
+
+
+@pytest.mark.parametrize(
+    ("options", "left_out"),
+    [({"opt_level": 0}, True), ({"midend": False}, True), ({}, False), ({"opt_level": 1}, False)],
+    ids=str,
+)
+def test_what_constants_run_into_is_left_out_where_they_are_not_folded(
+    options: dict[str, OptionValue], left_out: bool
+) -> None:
+    text = "function %f() -> i8 {\nblock0:\n  v0 = iconst.i8 3\n  v1 = bitrev v0\n  return v1\n}"
+    case = Case(parse_function(text), [()], isa="riscv64", options={"isel": "global", **options})
+    if left_out:
+        with pytest.raises(Unsupported, match="of a constant"):
+            target_named("llvm").compile(case)
+    else:
+        assert target_named("llvm").compile(case).code
 
 
 def test_a_case_of_no_fault_is_compiled() -> None:
