@@ -57,7 +57,8 @@ class Convention:
 
     ``pairs``: an i128 goes to two consecutive integer registers, the first of them ``"any"`` or one of
     an ``"even"`` place in the order, or its halves are ``"split"``, passed as two integers would be, or
-    ``"aligned"``, the same but that one with no register at all is aligned to 16 bytes (``""``: no i128 in signatures);
+    ``"aligned"``, the same but that one with no register at all is aligned to 16 bytes. No i128 is in
+    signatures if it goes by its ``"address"``, as functions of the run-time library alone get one, or ``""``.
     ``pairs_close``: after one that did not fit no integer register is used.
 
     ``positional``: the register of an argument is that of its place among all arguments, whatever their classes.
@@ -108,6 +109,11 @@ class Convention:
     word: int = 0
     high_first: bool = False
     wide_floats: int = -1
+
+    @property
+    def passes_pairs(self) -> bool:
+        """May an i128 be in a signature?"""
+        return self.pairs not in ("", "address")
 
 
 def x(number: int) -> int:
@@ -215,8 +221,7 @@ def fr(*numbers: int) -> tuple[int, ...]:
     return tuple(int(s390x.UC_S390X_REG_F0) + n for n in numbers)
 
 
-#: An i128 is passed by a pointer to a copy, which has no words here. r6 is an argument and yet to be given back: that
-#: is not looked at, and callees from outside leave it as it is.
+#: r6 is an argument and yet to be given back: that is not looked at, and callees from outside leave it as it is.
 _S390X: Final = Convention(
     arguments=gr(2, 3, 4, 5, 6),
     results=gr(2, 3, 4, 5),
@@ -225,6 +230,7 @@ _S390X: Final = Convention(
     destroyed=gr(*range(6)) + fr(*range(8)),
     float_arguments=fr(0, 2, 4, 6),
     float_results=fr(0, 2, 4, 6),
+    pairs="address",
     home=160,
     narrow_floats="high",
     area=False,

@@ -12,10 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from backend.ir.entities import AbiParam, Signature
 from backend.ir.types import F32, F64, I32, I64, I128, Type
+from fuzzer.case import byte_order_of
 from fuzzer.execute.machines import Machine
 from fuzzer.reference.library import LIBRARY as NAMED
 from fuzzer.reference.meanings import CONVERSIONS, MEANINGS
@@ -117,6 +118,60 @@ _HELPERS: Final[dict[str, LibraryFunction]] = {
 """Of the run-time ABI for Arm."""
 
 
+def _shift(name: str) -> LibraryFunction:
+    """Of 128 bits by an int; by 128 or more it is undefined."""
+    meaning = next(meaning for op, meaning in MEANINGS.items() if op.name == name)
+
+    def run(_: Memory, args: list[int]) -> tuple[int, ...]:
+        if args[1] >= I128.bits:
+            raise UndefinedBehaviour(f"a shift by {args[1]}")
+        return (meaning(I128, *args),)
+
+    return _made((I128, I32), I128, run)
+
+
+_SHIFTS: Final[dict[str, LibraryFunction]] = {
+    f"__{name}ti3": _shift(operation)
+    for name, operation in (("ashl", "ishl"), ("lshr", "ushr"), ("ashr", "sshr"))
+}
+"""Of libgcc; on other machines compilers do these themselves."""
+
+_WIDE_BYTES: Final = 16
+
+
+def _by_address(function: LibraryFunction, order: Literal["little", "big"]) -> LibraryFunction:
+    """``function`` where an i128 is passed by the address of a copy, and one that is returned goes to an address that
+    is passed first (s390x ELF ABI supplement, "Parameter passing" and "Return values")."""
+    params, returns = function.signature.params, function.signature.returns
+    wide = [param.type is I128 for param in params]
+    returned = [param.type is I128 for param in returns]
+    if not any((*wide, *returned)):
+        return function
+
+    def run(memory: Memory, args: list[int]) -> tuple[int, ...]:
+        areas, given = args[: sum(returned)], args[sum(returned) :]
+        values = [
+            int.from_bytes(memory.load(value, _WIDE_BYTES, None), order) if is_wide else value
+            for value, is_wide in zip(given, wide, strict=True)
+        ]
+        results = function.run(memory, values)
+        for area in areas:
+            memory.store(area, results[0].to_bytes(_WIDE_BYTES, order), None)
+        return () if areas else results
+
+    passed = [AbiParam(I64)] * sum(returned)
+    passed += [
+        AbiParam(I64) if is_wide else param for param, is_wide in zip(params, wide, strict=True)
+    ]
+    return LibraryFunction(Signature(tuple(passed), () if any(returned) else returns), run)
+
+
+@cache
+def _with_addresses(isa: str) -> dict[str, LibraryFunction]:
+    order = byte_order_of(isa)
+    return {name: _by_address(function, order) for name, function in (LIBRARY | _SHIFTS).items()}
+
+
 @cache
 def _library(isa: str, word: int) -> dict[str, LibraryFunction]:
     """By the conventions of a machine on which functions are called by context and those of the library are not."""
@@ -142,5 +197,7 @@ def _called(function: LibraryFunction, convention: str, word: int) -> LibraryFun
 
 def library_of(machine: Machine) -> dict[str, LibraryFunction]:
     """The run-time library of a machine."""
+    if machine.conventions[""].pairs == "address":
+        return _with_addresses(machine.name)
     convention = machine.conventions.get("library")
     return _library(machine.name, convention.word) if convention is not None else LIBRARY

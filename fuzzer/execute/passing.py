@@ -176,7 +176,7 @@ def _pieces(
                 stack = stack if register >= 0 else offset + _SLOT
                 made.append(Piece(index, 64 * half, (1 << 64) - 1, False, register, offset))
             continue
-        if type_.is_int and type_.bits == 128 and c.pairs:
+        if type_.is_int and type_.bits == 128 and c.pairs in ("any", "even"):
             start = next_int + (next_int & 1) if c.pairs == "even" else next_int
             register, offset = start, 0
             if start + 2 <= ints:

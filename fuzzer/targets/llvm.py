@@ -63,12 +63,6 @@ _ABI: Final = {"riscv64": "lp64d", "loongarch64": "lp64d"}
 _TRAP_MASK: Final = 0xFFFFE01F
 _TRAP_WORD: Final = 0xD420_0000 | 0x5500 << 5
 
-BY_LIBRARY: Final = frozenset(
-    {"udiv", "sdiv", "urem", "srem", "fcvt_from_uint", "fcvt_from_sint", "fcvt_to_uint", "fcvt_to_sint",
-     "fcvt_to_uint_sat", "fcvt_to_sint_sat"}
-)  # fmt: skip
-"""What is a call of the run-time library at i128. On s390x that has no way to be passed one."""
-
 _MAX_RESULTS: Final = 16
 """How many results are generated; there is no limit to them."""
 
@@ -111,15 +105,13 @@ class Llvm(ProcessTarget):
 
     def conventions(self, isa: str) -> Mapping[str, frozenset[Type]]:
         machine = MACHINES.get(isa)
-        passed = machine is None or machine.conventions[""].pairs
+        passed = machine is None or machine.conventions[""].passes_pairs
         return {"": frozenset() if passed else frozenset({I128})}
 
     def supports(self, isa: str, op: Opcode, type_: Type | None, second: Type | None) -> bool:
         terms = (term for term in (*op.operands, *op.results) if term != "...")
         types = (resolve(term, type_, second) for term in terms)
         if op.name in TAIL_CALLS and isa in NO_TAILS:
-            return False
-        if isa == "s390x" and I128 in (type_, second) and op.name in BY_LIBRARY:
             return False
         return is_translated(op, [t for t in types if t is not None])
 

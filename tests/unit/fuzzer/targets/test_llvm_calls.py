@@ -437,3 +437,44 @@ def test_the_faults_that_are_left_out_are_there(
 
 def test_tail_calls_with_more_and_fewer_stack_arguments() -> None:
     check(MORE_AND_FEWER, [(1, 2), (ALL, 7)], "aarch64", "speed", bytes(4096))
+
+
+WIDE = """function %f(i64, i64, i64) -> i64, i64 {{
+block0(v0: i64, v1: i64, v2: i64):
+    v3 = iconcat v0, v1
+    v4 = iconcat v2, v1
+    v5 = {} v3, {}
+    v6, v7 = isplit v5
+    return v6, v7
+}}"""
+FROM_WIDE = """function %f(i64, i64) -> {0} {{
+block0(v0: i64, v1: i64):
+    v2 = iconcat v0, v1
+    v3 = {1}.{0} v2
+    return v3
+}}"""
+TO_WIDE = """function %f({0}) -> i64, i64 {{
+block0(v0: {0}):
+    v1 = {1}.i128 v0
+    v2, v3 = isplit v1
+    return v2, v3
+}}"""
+PAIRS: list[Input] = [(5, 7, 3), (ALL, 1 << 63, 9), (0, 0, 1), (1, 2, 0), (0, 0, 0), (ALL, ALL, ALL)]  # fmt: skip
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize(
+    ("text", "inputs"),
+    [
+        *((WIDE.format(op, "v4"), PAIRS) for op in ("udiv", "sdiv", "urem", "srem", "imul")),
+        *((WIDE.format(op, "v2"), PAIRS) for op in ("ishl", "ushr", "sshr")),
+        *((FROM_WIDE.format(type_, f"fcvt_from_{sign}int"), [pair[:2] for pair in PAIRS])
+          for type_ in ("f32", "f64") for sign in "us"),
+        *((TO_WIDE.format("f64", f"fcvt_to_{how}"), [(0x4059 << 48,), (0xC059 << 48,), (0x7FF0 << 48,)])
+          for how in ("uint", "sint", "uint_sat", "sint_sat")),
+    ],
+)  # fmt: skip
+def test_a_library_that_gets_an_i128_by_its_address(
+    text: str, inputs: list[Input], level: str
+) -> None:
+    check(text, inputs, "s390x", level)
