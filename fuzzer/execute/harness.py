@@ -8,6 +8,8 @@ they are afterwards::
     handler for a signal: its siginfo_t and ucontext_t, data, stack to standard output; exit 1
     stub    stands for a function from outside: as finish, but exit 2 and more, by the number of the stub
 
+Every register is as the emulator has it when the code is entered, so that code which reads one that holds nothing finds
+the same nothing. At the end one is lost, which leads to the block and which neither promises nor arguments are about.
 After a stub another program goes on where the function would have returned to.
 
 One row an ISA says it in that ISA's assembly. Sources: Linux's ``arch/*/include/uapi/asm/sigcontext.h`` and
@@ -35,8 +37,10 @@ from fuzzer.execute.static_elf import EXECUTE, READ, WRITE, Segment, static_elf
 BLOCK: Final = 0x1200_0000
 """Where the block of registers is, and behind it what the system calls want to read."""
 _BLOCK_SIZE: Final = 0x1000
-_HARNESS: Final = 0x1210_0000
-"""In reach of a jump to all of the code."""
+_HARNESS: Final = layout.CODE - 0x1_0000
+"""In reach of a jump to the code on every ISA; on RISC-V to its first 960 KB."""
+_FINISHES: Final = layout.STUBS + layout.STUBS_SIZE
+"""In reach of a jump from every stub: what stands for them, since there is little room in each."""
 _SIGNAL_STACK: Final = 0x1220_0000
 _SIGNAL_STACK_SIZE: Final = 0x1_0000
 
@@ -45,6 +49,7 @@ SIGNALED: Final = 1
 CALLED: Final = 2
 """Exit statuses; the last is that of the first stub."""
 MOST_STUBS: Final = 250
+"""An exit status is a byte."""
 
 SIGINFO: Final = 128
 """Bytes of a siginfo_t, which the handler tells."""
@@ -69,13 +74,12 @@ class Harness(NamedTuple):
     """One ISA. ``machine``: ELF's number; ``program``, ``cpu``: of qemu-user.
 
     ``registers``: Unicorn's ids in the order of the block, with the bytes that each takes there; ``load``: takes all of
-    them from the block; ``jump``: goes to ``{entry}``, and loses a register that no caller or callee may rely on, in no
-    more bytes than a stub has; ``save``: puts the registers back, but the one that is lost. ``assign``: puts a number
-    or what is in another register into a register. ``arguments``: of a system call, ``number``, ``call``: its number's
-    register and instruction; ``numbers``: of write, exit, rt_sigaction, sigaltstack. ``context``: the register in which
-    a handler gets the ucontext_t, ``kept``: one that a system call leaves alone; ``pc_at``: byte of the PC in the
-    ucontext_t. ``flags``: ELF's; ``restorer``: has a kernel_sigaction one? ``past``: is that PC behind an instruction
-    that traps, which ``si_addr`` of the siginfo_t tells?
+    them from the block; ``save``: puts them back, but the one that is lost; ``jump``: from an address to another, with
+    no register. ``assign``: puts a number or what is in another register into a register. ``arguments``: of a system
+    call, ``number``, ``call``: its number's register and instruction; ``numbers``: of write, exit, rt_sigaction,
+    sigaltstack. ``context``: the register in which a handler gets the ucontext_t, ``kept``: one that a system call
+    leaves alone; ``pc_at``: byte of the PC in the ucontext_t. ``flags``: ELF's; ``restorer``: has a kernel_sigaction
+    one? ``past``: is that PC behind an instruction that traps, which ``si_addr`` of the siginfo_t tells?
     ``word``: bytes of an address; ``ucontext``: of a ucontext_t as far as its PC, that the handler tells; ``mips``: is
     Linux's interface that of MIPS, with its own numbers and order of fields?
     """
@@ -86,7 +90,7 @@ class Harness(NamedTuple):
     assembler: Callable[[list[str], int], bytes]
     registers: tuple[tuple[int, int], ...]
     load: tuple[str, ...]
-    jump: tuple[str, ...]
+    jump: Callable[[int, int], list[str]]
     save: tuple[str, ...]
     assign: Callable[[str, int | str], list[str]]
     arguments: tuple[str, ...]
@@ -154,14 +158,9 @@ class Harness(NamedTuple):
             *(line for signal in (*_SIGNALS, *[_BUS_MIPS] * self.mips)
               for line in self._system_call(2, signal, BLOCK + _ACTION_AT, 0, 16 if self.mips else 8)),
             *self.load,
-            *self._jump(entry),
         ]  # fmt: skip
-        text, at = bytearray(), []
-        for lines in (handler, start, *(finish(CALLED + n) for n in range(stubs))):
-            text += bytes(-len(text) % 16)
-            at.append(_HARNESS + len(text))
-            text += self.assemble(lines, at[-1])
-        _, starts, *outside = at
+        text, (_, starts) = self._placed([handler, start], _HARNESS)
+        text += self._jump(_HARNESS + len(text), entry)
         action, signal_stack = self._signals()
         filled = bytearray(block.ljust(_BLOCK_SIZE, b"\0"))
         filled[_ACTION_AT : _ACTION_AT + len(action)] = action
@@ -169,7 +168,7 @@ class Harness(NamedTuple):
         segments = [
             Segment(layout.CODE, READ | EXECUTE, code),
             Segment(BLOCK, READ | WRITE, bytes(filled)),
-            Segment(_HARNESS, READ | EXECUTE, bytes(text)),
+            Segment(_HARNESS, READ | EXECUTE, text),
             Segment(_SIGNAL_STACK, READ | WRITE, bytes(_SIGNAL_STACK_SIZE)),
             Segment(layout.STACK, READ | WRITE, stack),
             Segment(layout.RETURN, READ | EXECUTE, self.assemble(finish(FINISHED), layout.RETURN)),
@@ -177,24 +176,34 @@ class Harness(NamedTuple):
         ]
         if data:
             segments.append(Segment(layout.DATA, READ | WRITE, data))
-        if outside:
-            segments.append(Segment(layout.STUBS, READ | EXECUTE, self._stubs(outside)))
+        if stubs:
+            texts = [finish(CALLED + number) for number in range(stubs)]
+            segments.append(Segment(layout.STUBS, READ | EXECUTE, self._stubs(texts)))
         segments.sort()
         big = self.order == "big"
         return static_elf(
             self.machine, starts, segments, big_endian=big, flags=self.flags, bits=8 * self.word
         )
 
-    def _jump(self, to: int) -> list[str]:
-        return [line.format(entry=to, low=to & 0xFFFF, high=to >> 16) for line in self.jump]
+    def _jump(self, at: int, to: int) -> bytes:
+        return self.assemble(self.jump(at, to), at)
 
-    def _stubs(self, outside: list[int]) -> bytes:
-        """Of each stub, the code that goes to what stands for it."""
+    def _placed(self, texts: list[list[str]], start: int) -> tuple[bytes, list[int]]:
+        """The code of the texts from ``start`` on, and where that of each begins."""
+        code, places = b"", []
+        for lines in texts:
+            code += bytes(-len(code) % 16)
+            places.append(start + len(code))
+            code += self.assemble(lines, places[-1])
+        return code, places
+
+    def _stubs(self, finishes: list[list[str]]) -> bytes:
+        """Stubs that go to what stands for each, and that."""
+        code, places = self._placed(finishes, _FINISHES)
         made = b""
-        for number, to in enumerate(outside):
-            code = self.assemble(self._jump(to), layout.STUBS + number * layout.STUB)
-            made += code.ljust(layout.STUB, b"\0")
-        return made
+        for place in places:
+            made += self._jump(layout.STUBS + len(made), place).ljust(layout.STUB, b"\0")
+        return made.ljust(layout.STUBS_SIZE, b"\0") + code
 
     def _signals(self) -> tuple[bytes, bytes]:
         """A kernel_sigaction and a stack_t."""
@@ -242,7 +251,7 @@ def _assign_aarch64(register: str, value: int | str) -> list[str]:
             f"movk {register}, #{value >> 16}, lsl #16"]  # fmt: skip
 
 
-# The block: x0 to x30, sp, nzcv, q0 to q31. x17 is what is lost: no promise to a caller is about it.
+# The block: x0 to x30, sp, nzcv, q0 to q31. x17 is what is lost.
 _A64_Q: Final = 272
 _AARCH64: Final = Harness(
     machine=183,
@@ -263,7 +272,7 @@ _AARCH64: Final = Harness(
         *(f"ldp x{n}, x{n + 1}, [x30, #{8 * n}]" for n in range(0, 30, 2)),
         "ldr x30, [x30, #240]",
     ),
-    jump=("b #{entry}",),
+    jump=lambda _, to: [f"b #{to}"],
     save=(
         *_assign_aarch64("x17", BLOCK),
         *(f"stp q{n}, q{n + 1}, [x17, #{_A64_Q + 16 * n}]" for n in range(0, 32, 2)),
@@ -285,7 +294,7 @@ def _assign_x86_64(register: str, value: int | str) -> list[str]:
     return [f"mov {register}, {value if isinstance(value, str) else hex(value)}"]
 
 
-# The block: the integer registers, eflags, padding, mxcsr, xmm0 to xmm15. r11 is what is lost: nothing is passed in it.
+# The block: the integer registers, eflags, padding, mxcsr, xmm0 to xmm15. r11 is what is lost.
 _X64_INT: Final = ("rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13",
                    "r14", "r15")  # fmt: skip
 _X64_XMM: Final = 160
@@ -311,7 +320,7 @@ _X86_64: Final = Harness(
         *(f"mov {name}, qword ptr [r11 + {at}]" for name, at in _X64_LOADED),
         "mov rsp, qword ptr [r11 + 32]", "mov r11, qword ptr [r11 + 88]",
     ),
-    jump=("jmp {entry:#x}",),
+    jump=lambda _, to: [f"jmp {to:#x}"],
     save=(
         *_assign_x86_64("r11", BLOCK),
         *(f"mov qword ptr [r11 + {at}], {name}" for name, at in [*_X64_LOADED, ("rsp", 32)]),
@@ -333,8 +342,15 @@ def _assign_riscv64(register: str, value: int | str) -> list[str]:
     return [f"{'mv' if isinstance(value, str) else 'li'} {register}, {value}"]
 
 
-# The block: x1 to x30, f0 to f31. x31 is what is lost: it leads to the block and to the code.
-_RV_FLOAT: Final = 240
+def _assemble_riscv64(lines: list[str], _: int) -> bytes:
+    try:
+        return riscv_assembly.assemble(lines)
+    except ValueError as error:  # so far a jump does not reach
+        raise ExecutorLimit(f"no harness: {error}") from error
+
+
+# The block: x1 to x31, f0 to f31. x31 is what is lost.
+_RV_FLOAT: Final = 248
 _RV_PLACES: Final = (
     *((f"x{n}", 8 * (n - 1), "") for n in range(1, 31)),
     *((f"f{n}", _RV_FLOAT + 8 * n, "f") for n in range(32)),
@@ -343,13 +359,13 @@ _RISCV64: Final = Harness(
     machine=243,
     program="qemu-riscv64",
     cpu="rv64",
-    assembler=lambda lines, _: riscv_assembly.assemble(lines),
-    registers=(*((id_, 8) for id_ in rv(*range(1, 31))), *((id_, 8) for id_ in rvf(*range(32)))),
+    assembler=_assemble_riscv64,
+    registers=(*((id_, 8) for id_ in rv(*range(1, 32))), *((id_, 8) for id_ in rvf(*range(32)))),
     load=(
         *_assign_riscv64("x31", BLOCK),
-        *(f"{kind}ld {name}, {at}(x31)" for name, at, kind in _RV_PLACES),
+        *(f"{kind}ld {name}, {at}(x31)" for name, at, kind in _RV_PLACES), "ld x31, 240(x31)",
     ),
-    jump=("li x31, {entry}", "jr x31"),
+    jump=lambda at, to: [f"j {to - at}"],
     save=(
         *_assign_riscv64("x31", BLOCK),
         *(f"{kind}sd {name}, {at}(x31)" for name, at, kind in _RV_PLACES),
@@ -371,7 +387,7 @@ def _assign_s390x(register: str, value: int | str) -> list[str]:
     return [f"{'lgr' if isinstance(value, str) else 'llilf'} {register}, {value}"]
 
 
-# The block: r0 to r15, f0 to f15. r1 is what is lost: it leads to the block and to the code. Keystone has no SVC.
+# The block: r0 to r15, f0 to f15. r1 is what is lost. Keystone has no SVC.
 _S390X: Final = Harness(
     machine=22,
     program="qemu-s390x",
@@ -383,7 +399,7 @@ _S390X: Final = Harness(
         *(f"ld %f{n}, {128 + 8 * n}(%r1)" for n in range(16)),
         "lmg %r0, %r15, 0(%r1)",
     ),
-    jump=("llilf %r1, {entry}", "br %r1"),
+    jump=lambda _, to: [f"jg {to:#x}"],
     save=(
         *_assign_s390x("%r1", BLOCK),
         *(f"std %f{n}, {128 + 8 * n}(%r1)" for n in range(16)),
@@ -408,7 +424,7 @@ def _assign_arm(register: str, value: int | str) -> list[str]:
     return [f"movw {register}, #{value & 0xFFFF}", f"movt {register}, #{value >> 16}"]
 
 
-# The block: r0 to r11, sp, lr, flags, padding, d0 to d31. r12 is what is lost: no promise to a caller is about it.
+# The block: r0 to r12, sp, lr, flags, d0 to d31. r12 is what is lost.
 _ARM_FLOATS: Final = 64
 _ARM: Final = Harness(
     machine=40,
@@ -416,22 +432,21 @@ _ARM: Final = Harness(
     cpu="cortex-a15",
     assembler=_by_keystone(keystone.KS_ARCH_ARM, keystone.KS_MODE_ARM),
     registers=(
-        *((register, 4) for register in ar(*range(12), 13, 14)),
+        *((register, 4) for register in ar(*range(15))),
         (int(arm.UC_ARM_REG_APSR_NZCV), 4),
-        (PADDING, 4),
         *((register, 8) for register in arm_floats("d", *range(32))),
     ),
     load=(
         *_assign_arm("r12", BLOCK + _ARM_FLOATS),
         "vldmia r12!, {d0-d15}", "vldmia r12!, {d16-d31}",
         *_assign_arm("r12", BLOCK),
-        "ldr r0, [r12, #56]", "msr APSR_nzcvq, r0", "ldr sp, [r12, #48]", "ldr lr, [r12, #52]",
-        "ldmia r12, {r0-r11}",
+        "ldr r0, [r12, #60]", "msr APSR_nzcvq, r0", "ldr sp, [r12, #52]", "ldr lr, [r12, #56]",
+        "ldmia r12, {r0-r12}",
     ),
-    jump=("movw r12, #{low}", "movt r12, #{high}", "bx r12"),
+    jump=lambda _, to: [f"b #{to}"],
     save=(
         *_assign_arm("r12", BLOCK),
-        "stmia r12, {r0-r11}", "str sp, [r12, #48]", "str lr, [r12, #52]", "mrs r0, apsr", "str r0, [r12, #56]",
+        "stmia r12, {r0-r11}", "str sp, [r12, #52]", "str lr, [r12, #56]", "mrs r0, apsr", "str r0, [r12, #60]",
         *_assign_arm("r12", BLOCK + _ARM_FLOATS),
         "vstmia r12!, {d0-d15}", "vstmia r12!, {d16-d31}",
     ),
@@ -454,6 +469,12 @@ def _assign_mips64(register: str, value: int | str) -> list[str]:
     return [f"lui {register}, {value >> 16:#x}", f"ori {register}, {register}, {value & 0xFFFF:#x}"]
 
 
+def _bc(at: int, to: int) -> list[str]:
+    """Release 6's, which Keystone does not know: opcode 0x32, the distance in words."""
+    word = 0x32 << 26 | (to - at - 4 >> 2) & 0x3FF_FFFF
+    return [".byte " + ", ".join(map(str, word.to_bytes(4, "big")))]
+
+
 # The block: $1 to $31, f0 to f31. $1 is what is lost; $26 and $27 are the kernel's.
 _MIPS64_FLOATS: Final = 248
 _MIPS64_INT: Final = [(n, 8 * (n - 1)) for n in range(2, 32) if n not in (26, 27)]
@@ -469,9 +490,9 @@ _MIPS64: Final = Harness(
     load=(
         *_assign_mips64("$1", BLOCK),
         *(f"ldc1 $f{n}, {_MIPS64_FLOATS + 8 * n}($1)" for n in range(32)),
-        *(f"ld ${n}, {at}($1)" for n, at in _MIPS64_INT),
+        *(f"ld ${n}, {at}($1)" for n, at in _MIPS64_INT), "ld $1, 0($1)",
     ),
-    jump=("lui $1, {high}", "ori $1, $1, {low}", "jalr $0, $1"),
+    jump=_bc,
     save=(
         *_assign_mips64("$1", BLOCK),
         *(f"sdc1 $f{n}, {_MIPS64_FLOATS + 8 * n}($1)" for n in range(32)),

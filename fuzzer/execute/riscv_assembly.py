@@ -1,7 +1,7 @@
 """As much of RISC-V's assembly as a harness needs: Keystone has none.
 
-A line is an opcode and its operands, ``ld x1, 8(x31)``; ``li`` takes a number below 2^31. Source: The RISC-V
-Instruction Set Manual, Volume I, "RV32/64G Instruction Set Listings".
+A line is an opcode and its operands, ``ld x1, 8(x31)``; ``li`` takes a number below 2^31, ``j`` a distance. Source:
+The RISC-V Instruction Set Manual, Volume I, "RV32/64G Instruction Set Listings".
 """
 
 from __future__ import annotations
@@ -59,6 +59,15 @@ def _li(register: str, text: str) -> list[int]:
     return [upper << 12 | _number(register) << 7 | 0x37, _add(register, register, number, 0x1B)]
 
 
+def _j(text: str) -> list[int]:
+    distance = int(text, 0)
+    if distance % 2 or not -1 << 20 <= distance < 1 << 20:
+        raise ValueError(f"no distance for j: {text}")
+    parts = ((distance >> 20 & 1, 31), (distance >> 1 & 0x3FF, 21),
+             (distance >> 11 & 1, 20), (distance >> 12 & 0xFF, 12))  # fmt: skip
+    return [sum(part << at for part, at in parts) | 0x6F]
+
+
 _OPCODES: Final[dict[str, Callable[..., list[int]]]] = {
     "ld": _load(0x03),
     "fld": _load(0x07),
@@ -66,6 +75,7 @@ _OPCODES: Final[dict[str, Callable[..., list[int]]]] = {
     "fsd": _store(0x27),
     "li": _li,
     "mv": lambda register, source: [_add(register, source, 0)],
+    "j": _j,
     "jr": lambda register: [_number(register) << 15 | 0x67],
     "ecall": lambda: [0x73],
 }

@@ -134,6 +134,27 @@ def test_all_that_is_seen_of_a_run_is_as_in_the_emulator(
         assert runs[1][0][2] == ((1 << 63) + 5,)
 
 
+LOST = {
+    "aarch64": ["mov x0, x17", "ret"],
+    "x86_64": ["mov rax, r11", "ret"],
+    "riscv64": ["000f8513", "00008067"],  # mv a0, t6
+    "s390x": ["b9040021", "07fe"],  # lgr %r2, %r1
+    "arm": ["00c081e5", "04c081e5", "1eff2fe1"],  # str ip, [r1]; str ip, [r1, #4]; bx lr
+    "mips64": ["fca10000", "d81f0000"],  # sd $1, 0($5)
+}
+
+
+@each
+def test_what_holds_nothing_holds_the_same(isa: str, second: Second) -> None:
+    """In the register that leads a harness to the registers, too."""
+    seen = []
+    for engine in (Emulator(isa), Elsewhere(isa, second)):
+        engine.load(code(isa, *LOST[isa]), Signature((), (AbiParam(I64),)))
+        seen.append([engine.run((), b"", poison).values for poison in (0, 1)])
+    assert seen[0] == seen[1]
+    assert seen[0][0] != seen[0][1]
+
+
 @each
 def test_floats_and_stack_arguments_arrive(isa: str, second: Second) -> None:
     types: list[Type] = [I64] * 9 + [F64]
